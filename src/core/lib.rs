@@ -1,0 +1,45 @@
+//! A Redis Sentinel as a pure state machine.
+//!
+//! The core never reads a clock, draws a random number of its own, opens a socket or touches a file. What happens
+//! comes in as an [`Input`] together with the time; what it wants done comes out as an [`Action`]. The same inputs
+//! give the same actions, on every machine.
+//!
+//! ```
+//! use consentinel_core::{Action, Durable, Input, Sentinel, Time};
+//! let mut sentinel = Sentinel::new(Durable::default(), 42, Time::ZERO);
+//! sentinel.handle(Time::ZERO, Input::Wake);
+//! // A sentinel without an identity chooses one, and saves it before it uses it.
+//! assert!(matches!(sentinel.poll_action(), Some(Action::Save { .. })));
+//! ```
+
+mod action;
+mod config;
+mod endpoint;
+mod event;
+mod hello;
+mod ids;
+mod info;
+mod input;
+mod record;
+mod rng;
+mod sentinel;
+mod time;
+mod view;
+
+pub use action::{Action, Command, LinkKind, Refusal, Response};
+pub use config::{Config, Credentials, Durable, DurableGroup, GroupConfig, Timing};
+pub use endpoint::{Endpoint, EndpointError, Host, HostError};
+pub use event::{Event, Level, Notice};
+pub use hello::{HELLO_CHANNEL, Hello, HelloError};
+pub use ids::{
+    CallId, ClientId, Epoch, GroupName, JobId, LinkId, Offset, Quorum, RunId, Secret, SentinelId, Seq,
+};
+pub use info::{Info, Role};
+pub use input::{ConfigChange, GroupChange, Input, LinkError, LinkUp, Reply, Request, SaveError, ScriptEnd};
+pub use record::Recorded;
+pub use rng::{Rng, mix};
+pub use sentinel::Sentinel;
+pub use time::Time;
+pub use view::{
+    FailoverPhase, GroupView, LinkView, NodeView, PeerView, QuorumCheck, ReconfPhase, ScriptView, View,
+};

@@ -1,0 +1,224 @@
+//! What can be seen of a sentinel from outside: the ground of INFO and of the SENTINEL queries.
+
+use crate::{
+    Config, Endpoint, Epoch, GroupConfig, GroupName, Host, Info, Offset, Role, RunId, SentinelId, Time,
+};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// A whole sentinel at one moment.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Who it is.
+    pub myid: SentinelId,
+    /// The highest epoch it knows.
+    pub current_epoch: Epoch,
+    /// Since when it distrusts the clock.
+    pub tilt: Option<Time>,
+    /// Why its state cannot be written, while that is so.
+    pub storage_error: Option<String>,
+    /// Settings that concern all groups.
+    pub config: Config,
+    /// Scripts that are running.
+    pub scripts: Vec<ScriptView>,
+    /// The failures to simulate: after the election, after the promotion.
+    pub simulate_failure: (bool, bool),
+    /// The watched masters, by name.
+    pub groups: Vec<GroupView>,
+}
+
+/// A script, waiting or running.
+#[derive(Clone, Debug)]
+pub struct ScriptView {
+    /// The command line.
+    pub argv: Vec<String>,
+    /// Since when it has been running; nothing while it waits.
+    pub running_since: Option<Time>,
+    /// When it may start, while it waits.
+    pub due: Time,
+    /// How often it was started already.
+    pub retries: u32,
+}
+
+/// One watched master with all that belongs to it.
+#[derive(Clone, Debug)]
+pub struct GroupView {
+    /// Its name.
+    pub name: GroupName,
+    /// Its settings.
+    pub config: GroupConfig,
+    /// What clients are told: the master's address as it is on disk.
+    pub address: Endpoint,
+    /// The epoch of the failover that made it master.
+    pub config_epoch: Epoch,
+    /// The master.
+    pub master: NodeView,
+    /// The replicas, by address.
+    pub replicas: Vec<NodeView>,
+    /// The other sentinels, by id.
+    pub sentinels: Vec<PeerView>,
+    /// Since when the master is objectively down.
+    pub odown: Option<Time>,
+    /// The phase of a failover that this sentinel leads or wants to lead.
+    pub failover: FailoverPhase,
+    /// Since when it is in that phase.
+    pub failover_since: Time,
+    /// When a failover of this master was last attempted, by us or by somebody we voted for.
+    pub last_attempt: Option<Time>,
+    /// When this sentinel may attempt the next one.
+    pub next_attempt: Time,
+    /// Whom it last voted for.
+    pub voted_for: Option<SentinelId>,
+    /// In which epoch.
+    pub leader_epoch: Epoch,
+}
+
+/// How far a failover has come, in the original's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailoverPhase {
+    /// There is none.
+    None,
+    /// Objectively down; this sentinel waits a moment so that candidates do not collide.
+    WaitStart,
+    /// It asks for votes.
+    Election,
+    /// Elected; it chooses.
+    SelectReplica,
+    /// It has chosen, and tells the replica.
+    SendReplicaOfNoOne,
+    /// It waits for the replica to say that it is master.
+    WaitPromotion,
+    /// It leads the other replicas to the new master.
+    ReconfReplicas,
+}
+
+impl FailoverPhase {
+    /// The original's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FailoverPhase::None => "none",
+            FailoverPhase::WaitStart | FailoverPhase::Election => "wait_start",
+            FailoverPhase::SelectReplica => "select_slave",
+            FailoverPhase::SendReplicaOfNoOne => "send_slaveof_noone",
+            FailoverPhase::WaitPromotion => "wait_promotion",
+            FailoverPhase::ReconfReplicas => "reconf_slaves",
+        }
+    }
+}
+
+/// How something that is pinged stands.
+#[derive(Clone, Debug)]
+pub struct LinkView {
+    /// Whether the command link stands.
+    pub up: bool,
+    /// Calls without a reply.
+    pub pending: usize,
+    /// When the ping was sent that has no reply yet.
+    pub ping_pending: Option<Time>,
+    /// When it last said that it is alive.
+    pub last_ok: Time,
+    /// When it last replied to a ping at all.
+    pub last_reply: Time,
+    /// Since when this sentinel takes it for down.
+    pub sdown: Option<Time>,
+}
+
+/// A Redis server.
+#[derive(Clone, Debug)]
+pub struct NodeView {
+    /// Where it is.
+    pub addr: Endpoint,
+    /// The address behind its name.
+    pub ip: Option<IpAddr>,
+    /// Its run, once it was seen.
+    pub run_id: Option<RunId>,
+    /// Its links.
+    pub link: LinkView,
+    /// Whether the subscription stands.
+    pub pubsub_up: bool,
+    /// Its last INFO, and when it came.
+    pub info: Option<(Time, Arc<Info>)>,
+    /// What it says it is.
+    pub role: Role,
+    /// Since when.
+    pub role_since: Time,
+    /// How far a failover has turned it to the new master.
+    pub reconf: ReconfPhase,
+    /// Whether a failover under way is promoting it.
+    pub promoted: bool,
+    /// Since when it counts as a master that came back empty.
+    pub emptied: Option<Time>,
+}
+
+/// How far a replica has been turned to a new master.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReconfPhase {
+    /// Nothing was asked of it.
+    None,
+    /// It was told.
+    Sent,
+    /// It follows, but has no data yet.
+    InProgress,
+    /// It follows.
+    Done,
+}
+
+/// Another sentinel.
+#[derive(Clone, Debug)]
+pub struct PeerView {
+    /// Who it is.
+    pub id: SentinelId,
+    /// Where it is.
+    pub addr: Endpoint,
+    /// The link to it, shared by all groups.
+    pub link: LinkView,
+    /// How many groups share that link.
+    pub link_shared_by: usize,
+    /// When it last said hello for this group.
+    pub last_hello: Time,
+    /// Whether it takes the master for down, as far as it told us lately.
+    pub says_down: bool,
+    /// Whom it last voted for, as far as it told us.
+    pub voted_leader: Option<SentinelId>,
+    /// In which epoch.
+    pub voted_leader_epoch: Epoch,
+}
+
+/// Whether the sentinels could do their work: SENTINEL CKQUORUM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuorumCheck {
+    /// Sentinels that answer, this one included.
+    pub usable: usize,
+    /// Enough of them to agree that the master is down.
+    pub quorum_reachable: bool,
+    /// Enough of them to elect a leader.
+    pub majority_reachable: bool,
+}
+
+impl GroupView {
+    /// Counts the sentinels that answer.
+    pub fn check_quorum(&self) -> QuorumCheck {
+        let usable = 1 + self.sentinels.iter().filter(|peer| peer.link.sdown.is_none()).count();
+        let majority = (self.sentinels.len() + 1) / 2 + 1;
+        QuorumCheck {
+            usable,
+            quorum_reachable: usable >= self.config.quorum.0 as usize,
+            majority_reachable: usable >= majority,
+        }
+    }
+}
+
+impl NodeView {
+    /// The address to show: the name where names are announced, the address behind it otherwise.
+    pub fn shown_host(&self, announce_hostnames: bool) -> Host {
+        match (announce_hostnames, self.ip) {
+            (false, Some(ip)) => Host::Ip(ip),
+            _ => self.addr.host.clone(),
+        }
+    }
+
+    /// How far it has replicated, by its last word.
+    pub fn offset(&self) -> Offset {
+        self.info.as_ref().map(|(_, info)| info.repl_offset).unwrap_or_default()
+    }
+}
