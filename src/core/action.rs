@@ -173,8 +173,8 @@ pub enum Refusal {
     #[error("ERR That is the master: use SENTINEL REMOVE, or fail over first")]
     IsMaster,
     /// The state cannot be written.
-    #[error("ERR Failed to save config file: {0}")]
-    NotSaved(String),
+    #[error("ERR Failed to save config changes")]
+    NotSaved,
     /// A period of zero would never end.
     #[error("ERR Invalid argument for '{0}': it must be greater than zero")]
     ZeroPeriod(&'static str),

@@ -110,3 +110,26 @@ impl fmt::Display for Event {
         f.pad(self.as_str())
     }
 }
+
+impl Event {
+    /// How loud it is, as in the original.
+    pub const fn level(self) -> Level {
+        match self {
+            Event::RoleAsExpected | Event::RoleUnexpected => Level::Verbose,
+            Event::NewReplica
+            | Event::NewSentinel
+            | Event::SentinelAddressSwitch
+            | Event::Reboot
+            | Event::SendReplicaOfNoOne
+            | Event::WaitPromotion
+            | Event::ReconfSent
+            | Event::ReconfInProgress
+            | Event::ReconfDone
+            | Event::ReconfSentBestEffort
+            | Event::ReconfSentTimeout
+            | Event::ConvertToReplica
+            | Event::FixReplicaConfig => Level::Notice,
+            _ => Level::Warning,
+        }
+    }
+}

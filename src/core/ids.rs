@@ -122,3 +122,18 @@ impl Serialize for Secret {
         to.serialize_str("***")
     }
 }
+
+macro_rules! slot {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+        pub(crate) struct $name(pub(crate) u32);
+    };
+}
+
+slot!(/// A group, inside this process.
+    GroupId);
+slot!(/// A Redis server, inside its group.
+    NodeId);
+slot!(/// Another sentinel, inside this process.
+    PeerId);

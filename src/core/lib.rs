@@ -13,23 +13,36 @@
 //! ```
 
 mod action;
+mod channel;
 mod config;
+mod context;
 mod endpoint;
 mod event;
+mod glob;
+mod group;
 mod hello;
 mod ids;
 mod info;
 mod input;
+mod liveness;
+mod names;
+mod node;
+mod peer;
 mod record;
+mod requests;
 mod rng;
+mod scripts;
 mod sentinel;
+mod storage;
 mod time;
+mod timers;
 mod view;
 
 pub use action::{Action, Command, LinkKind, Refusal, Response};
 pub use config::{Config, Credentials, Durable, DurableGroup, GroupConfig, Timing};
 pub use endpoint::{Endpoint, EndpointError, Host, HostError};
 pub use event::{Event, Level, Notice};
+pub use glob::glob_matches;
 pub use hello::{HELLO_CHANNEL, Hello, HelloError};
 pub use ids::{
     CallId, ClientId, Epoch, GroupName, JobId, LinkId, Offset, Quorum, RunId, Secret, SentinelId, Seq,

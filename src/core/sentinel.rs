@@ -1,32 +1,329 @@
-//! The state machine.
-use crate::{Action, Durable, GroupName, GroupView, Input, Time, View};
+//! The state machine: one thing that happened in, things to do out.
 
-/// A Sentinel. (Skeleton: the behaviour lands next.)
+use crate::channel::{Owner, Purpose};
+use crate::context::Context;
+use crate::group::{Answer, Group};
+use crate::ids::{GroupId, PeerId};
+use crate::storage::{Otherwise, Storage};
+use crate::timers::Key;
+use crate::{
+    Action, CallId, Durable, DurableGroup, Event, GroupName, GroupView, Hello, Input, Level, LinkError,
+    LinkId, LinkUp, Reply, Rng, SentinelId, Seq, Time, View,
+};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// A Sentinel.
+///
+/// Feed it with [`handle`](Self::handle); after each time call [`poll_action`](Self::poll_action) until it returns
+/// nothing, and carry the actions out in that order; then wait for the next input, but not beyond
+/// [`poll_timeout`](Self::poll_timeout), at which [`Input::Wake`] is due. A wake that comes too early does nothing.
 pub struct Sentinel {
-    _state: Durable,
+    pub(crate) cx: Context,
+    pub(crate) groups: BTreeMap<GroupId, Group>,
+    pub(crate) names: BTreeMap<GroupName, GroupId>,
+    last_group: u32,
+    /// How far the clock was turned back so far: inside, time never is.
+    skew: Duration,
 }
 
 impl Sentinel {
-    /// Wakes up with what it knew.
-    pub fn new(state: Durable, _seed: u64, _now: Time) -> Self {
-        Sentinel { _state: state }
+    /// Wakes up with what it knew. The seed decides its chances: the same seed, the same delays and identity.
+    pub fn new(state: Durable, seed: u64, now: Time) -> Self {
+        let mut rng = Rng::new(seed);
+        let has_identity = state.myid.is_some();
+        let myid = state.myid.unwrap_or_else(|| SentinelId::new(&rng.hex40()));
+        let storage = Storage::new(state.current_epoch, has_identity);
+        let mut cx = Context::new(state.config, myid, storage, rng, now);
+        if !has_identity {
+            cx.storage.urgently();
+        }
+        cx.log(Level::Notice, format!("Sentinel ID is {}", cx.myid));
+        let (groups, names, skew) = (BTreeMap::new(), BTreeMap::new(), Duration::ZERO);
+        let mut sentinel = Sentinel { cx, groups, names, last_group: 0, skew };
+        for (name, saved) in state.groups {
+            sentinel.watch(name, saved);
+        }
+        sentinel.save_if_due();
+        sentinel
     }
-    /// Takes in one thing that happened. Never fails.
-    pub fn handle(&mut self, _now: Time, _input: Input) {}
-    /// The next thing to do. Call until it returns nothing.
+
+    /// Begins to watch a group.
+    pub(crate) fn watch(&mut self, name: GroupName, saved: DurableGroup) {
+        self.last_group += 1;
+        let id = GroupId(self.last_group);
+        let quorum = saved.config.quorum;
+        let mut group = Group::new(id, name.clone(), saved, &mut self.cx);
+        group.tell_monitor(quorum, &mut self.cx);
+        group.advance_all(&mut self.cx);
+        self.names.insert(name, id);
+        self.groups.insert(id, group);
+    }
+
+    /// The next thing to do. Call it until it returns nothing.
     pub fn poll_action(&mut self) -> Option<Action> {
-        None
+        self.cx.out.pop_front()
     }
-    /// When to send `Input::Wake`, unless something else happens before.
+
+    /// When `Input::Wake` is due, unless something else happens before.
     pub fn poll_timeout(&self) -> Option<Time> {
-        None
+        self.cx.timers.next().map(|at| at.earlier(self.skew))
     }
+
+    /// Takes in one thing that happened. It never fails: what peers do wrong is input, too.
+    pub fn handle(&mut self, now: Time, input: Input) {
+        self.set_clock(now);
+        match input {
+            Input::Wake => {}
+            Input::Resolved { name, ip } => self.on_resolved(&name, ip),
+            Input::Link { link, up } => self.on_link(link, up),
+            Input::Reply { link, call, reply } => self.on_reply(link, call, reply),
+            Input::Hello { link, hello } => self.on_hello(link, &hello),
+            Input::Request { client, request } => self.on_request(client, request),
+            Input::Saved { seq, result } => self.on_saved(seq, result.err().map(|error| error.0)),
+            Input::ScriptEnded { job, end } => self.cx.on_script_ended(job, end),
+        }
+        self.fire_timers();
+        self.save_if_due();
+    }
+
+    /// Notices when the clock jumped or the process slept, and stops acting until it can be trusted again.
+    fn set_clock(&mut self, now: Time) {
+        let mut inside = now + self.skew;
+        let mut astray = false;
+        if inside < self.cx.now {
+            self.skew += self.cx.now - inside;
+            inside = self.cx.now;
+            astray = true;
+        }
+        let trigger = self.cx.config.timing.tilt_trigger;
+        astray |= self.cx.timers.next().is_some_and(|due| inside - due > trigger);
+        self.cx.now = inside;
+        if astray {
+            if self.cx.tilt.is_none() {
+                self.cx.event(Event::Tilt, "#tilt mode entered".to_owned(), None);
+            }
+            self.cx.tilt = Some(inside);
+            self.cx.timers.set(Key::Tilt, Some(inside + self.cx.config.timing.tilt_period));
+        }
+    }
+
+    fn leave_tilt(&mut self) {
+        self.cx.tilt = None;
+        self.cx.event(Event::TiltOver, "#tilt mode exited".to_owned(), None);
+        self.each_group(|group, cx| group.advance_all(cx));
+    }
+
+    fn fire_timers(&mut self) {
+        // What became due while others were served waits for the next wake-up: no step is endless.
+        let mut due = Vec::new();
+        while let Some(key) = self.cx.timers.pop(self.cx.now) {
+            due.push(key);
+        }
+        for key in due {
+            match key {
+                Key::Save => {}
+                Key::Scripts => self.cx.advance_scripts(),
+                Key::Tilt => self.leave_tilt(),
+                Key::Peer(peer) => self.advance_peer(peer),
+                Key::Node(group, node) => self.with_group(group, |group, cx| group.advance_node(node, cx)),
+                Key::Group(group) => self.with_group(group, |group, cx| group.advance(cx)),
+            }
+        }
+    }
+
+    fn save_if_due(&mut self) {
+        if let Some(seq) = self.cx.storage.begin(self.cx.now, self.cx.current_epoch) {
+            let state = Box::new(self.durable());
+            self.cx.out.push_back(Action::Save { seq, state });
+        }
+        self.cx.timers.set(Key::Save, self.cx.storage.deadline());
+    }
+
+    fn durable(&self) -> Durable {
+        let group = |(name, id): (&GroupName, &GroupId)| {
+            let group = self.groups.get(id).expect("every name stands for a group");
+            (name.clone(), group.durable(&self.cx))
+        };
+        Durable {
+            myid: Some(self.cx.myid.clone()),
+            current_epoch: self.cx.current_epoch,
+            config: self.cx.config.clone(),
+            groups: self.names.iter().map(group).collect(),
+        }
+    }
+
+    fn on_saved(&mut self, seq: Seq, error: Option<String>) {
+        let failed_before = self.cx.storage.failure().is_some();
+        if let Some(error) = &error {
+            let text = format!("cannot save the state, so this sentinel neither votes nor leads: {error}");
+            self.cx.log(Level::Warning, text);
+        }
+        let Context { storage, out, now, .. } = &mut self.cx;
+        if !storage.on_saved(seq, error, *now, out) {
+            return;
+        }
+        if failed_before && self.cx.storage.failure().is_none() {
+            self.cx.log(
+                Level::Warning,
+                "the state is saved again: this sentinel votes and leads again".to_owned(),
+            );
+        }
+        self.each_group(|group, cx| group.on_saved(cx));
+    }
+
+    fn on_resolved(&mut self, name: &std::sync::Arc<str>, ip: Option<IpAddr>) {
+        self.cx.names.on_resolved(name, ip);
+        for slot in self.cx.peers.keys().copied().collect::<Vec<_>>() {
+            let waits =
+                |peer: &crate::peer::Peer| matches!(&peer.addr.host, crate::Host::Name(of) if of == name);
+            if self.cx.peers.get(&slot).is_some_and(waits) {
+                self.cx.with_peer(slot, |peer, cx| peer.on_resolved(ip, cx));
+                self.advance_peer(slot);
+            }
+        }
+        self.each_group(|group, cx| group.on_resolved(name, ip, cx));
+    }
+
+    fn on_link(&mut self, link: LinkId, up: Result<LinkUp, LinkError>) {
+        let owner = match up {
+            Ok(_) => self.cx.links.get(&link).copied(),
+            Err(_) => self.cx.links.remove(&link),
+        };
+        let Some(owner) = owner else { return };
+        match (owner, up) {
+            (Owner::Command(group, node), Ok(up)) => {
+                self.with_group(group, |group, cx| group.on_command_up(node, link, up, cx))
+            }
+            (Owner::Command(group, node), Err(_)) => {
+                self.with_group(group, |group, cx| group.on_command_lost(node, cx))
+            }
+            (Owner::PubSub(group, node), Ok(up)) => {
+                self.with_group(group, |group, cx| group.on_pubsub_up(node, link, up, cx))
+            }
+            (Owner::PubSub(group, node), Err(_)) => {
+                self.with_group(group, |group, cx| group.on_pubsub_lost(node, cx))
+            }
+            (Owner::Peer(peer), Ok(up)) => {
+                self.cx.with_peer(peer, |peer, cx| peer.on_up(link, up.local, cx));
+                self.advance_peer(peer);
+                self.advance_groups_of(peer);
+            }
+            (Owner::Peer(peer), Err(_)) => {
+                self.cx.with_peer(peer, |peer, cx| peer.on_lost(cx));
+                self.advance_peer(peer);
+            }
+        }
+    }
+
+    fn on_reply(&mut self, link: LinkId, call: CallId, reply: Reply) {
+        match self.cx.links.get(&link).copied() {
+            Some(Owner::Command(group, node)) => {
+                self.with_group(group, |group, cx| group.on_reply(node, link, call, reply, cx))
+            }
+            Some(Owner::Peer(peer)) => self.on_peer_reply(peer, link, call, reply),
+            // On a subscription only the logging in is answered.
+            Some(Owner::PubSub(..)) | None => {}
+        }
+    }
+
+    fn on_peer_reply(&mut self, slot: PeerId, link: LinkId, call: CallId, reply: Reply) {
+        let Some(peer) = self.cx.peers.get_mut(&slot) else { return };
+        match (peer.channel.on_reply(link, call), reply) {
+            (Some(Purpose::Ping), reply) => {
+                self.cx.with_peer(slot, |peer, cx| peer.on_ping_reply(&reply, cx));
+                self.advance_peer(slot);
+            }
+            (Some(Purpose::Ask { group, config_epoch, .. }), Reply::Down { down, leader, epoch }) => {
+                let answer = Answer { down, leader, epoch };
+                self.with_group(group, |group, cx| group.on_answer(slot, config_epoch, answer, cx));
+            }
+            (Some(Purpose::Survey { group, config_epoch }), Reply::Down { epoch, .. }) => {
+                self.with_group(group, |group, cx| group.on_survey_answer(slot, config_epoch, epoch, cx));
+            }
+            _ => {}
+        }
+    }
+
+    fn on_hello(&mut self, link: Option<LinkId>, hello: &Hello) {
+        if let Some(link) = link {
+            // What comes over a link that was closed is ignored, like everything else from it.
+            let Some(Owner::PubSub(group, node)) = self.cx.links.get(&link).copied() else { return };
+            self.with_group(group, |group, cx| group.on_heard(node, cx));
+        }
+        if hello.id == self.cx.myid {
+            return;
+        }
+        if let Some(group) = self.names.get(&hello.group).copied() {
+            self.with_group(group, |group, cx| group.on_hello(hello, cx));
+        }
+    }
+
+    fn advance_peer(&mut self, peer: PeerId) {
+        if self.cx.advance_peer(peer) {
+            self.advance_groups_of(peer);
+        }
+    }
+
+    fn advance_groups_of(&mut self, peer: PeerId) {
+        let groups = self.cx.peers.get(&peer).map(|peer| peer.groups.clone()).unwrap_or_default();
+        for group in groups {
+            self.with_group(group, |group, cx| group.advance(cx));
+        }
+    }
+
+    pub(crate) fn with_group(&mut self, id: GroupId, work: impl FnOnce(&mut Group, &mut Context)) {
+        if let Some(group) = self.groups.get_mut(&id) {
+            work(group, &mut self.cx);
+        }
+    }
+
+    pub(crate) fn each_group(&mut self, mut work: impl FnMut(&mut Group, &mut Context)) {
+        for group in self.groups.values_mut() {
+            work(group, &mut self.cx);
+        }
+    }
+
     /// All that can be seen.
     pub fn view(&self) -> View {
-        unimplemented!("the view of the skeleton")
+        View {
+            myid: self.cx.myid.clone(),
+            current_epoch: self.cx.current_epoch,
+            tilt: self.cx.tilt,
+            storage_error: self.cx.storage.failure().map(str::to_owned),
+            config: self.cx.config.clone(),
+            scripts: self.cx.scripts.view(),
+            simulate_failure: (self.cx.crash_after_election, self.cx.crash_after_promotion),
+            groups: self
+                .names
+                .values()
+                .filter_map(|id| self.groups.get(id))
+                .map(|group| group.view(&self.cx))
+                .collect(),
+        }
     }
+
     /// All that can be seen of one group.
-    pub fn group(&self, _name: &GroupName) -> Option<GroupView> {
-        None
+    pub fn group(&self, name: &GroupName) -> Option<GroupView> {
+        let id = self.names.get(name)?;
+        self.groups.get(id).map(|group| group.view(&self.cx))
+    }
+
+    /// Where the master of a group is, as clients are told.
+    pub fn master_of(&self, name: &GroupName) -> Option<crate::Endpoint> {
+        let id = self.names.get(name)?;
+        self.groups.get(id).map(|group| group.address(&self.cx))
+    }
+
+    /// Answers a request now, or when what it changed is on disk.
+    pub(crate) fn respond(
+        &mut self,
+        client: crate::ClientId,
+        response: crate::Response,
+        otherwise: Otherwise,
+    ) {
+        let Context { storage, out, .. } = &mut self.cx;
+        storage.respond(client, response, otherwise, out);
     }
 }

@@ -1,0 +1,234 @@
+//! One connection that is wanted: opened, opened again when it is lost, and the calls that wait on it.
+
+use crate::context::Context;
+use crate::ids::{GroupId, NodeId, PeerId};
+use crate::{Action, CallId, Command, Credentials, Endpoint, Epoch, Host, LinkId, LinkKind, Time};
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Whose connection it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Owner {
+    Command(GroupId, NodeId),
+    PubSub(GroupId, NodeId),
+    Peer(PeerId),
+}
+
+/// Why a call was made: what its reply is good for.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Purpose {
+    Setup,
+    Ping,
+    Info,
+    Hello,
+    ScriptKill,
+    ReplicaOf {
+        master: Option<Endpoint>,
+        plain: bool,
+    },
+    /// Is the master down, and (in an election of that epoch) will you vote for us?
+    Ask {
+        group: GroupId,
+        config_epoch: Epoch,
+        election: Option<Epoch>,
+    },
+    /// Whom did you last vote for? Asked before a returned master is demoted at first sight.
+    Survey {
+        group: GroupId,
+        config_epoch: Epoch,
+    },
+}
+
+pub(crate) struct Channel {
+    kind: LinkKind,
+    state: State,
+    backoff: Duration,
+}
+
+enum State {
+    Closed { retry_at: Time },
+    Resolving { since: Time },
+    Opening { link: LinkId, since: Time },
+    Open(Open),
+}
+
+struct Open {
+    link: LinkId,
+    since: Time,
+    local: IpAddr,
+    calls: VecDeque<(CallId, Purpose)>,
+}
+
+impl Channel {
+    pub(crate) fn new(kind: LinkKind, now: Time) -> Self {
+        Channel { kind, state: State::Closed { retry_at: now }, backoff: FIRST_RETRY }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.state, State::Open(_))
+    }
+
+    /// How many calls have no reply yet.
+    pub(crate) fn pending(&self) -> usize {
+        match &self.state {
+            State::Open(open) => open.calls.len(),
+            _ => 0,
+        }
+    }
+
+    /// Our own address on it.
+    pub(crate) fn local(&self) -> Option<IpAddr> {
+        match &self.state {
+            State::Open(open) => Some(open.local),
+            _ => None,
+        }
+    }
+
+    /// Since when it has been open.
+    pub(crate) fn open_since(&self) -> Option<Time> {
+        match &self.state {
+            State::Open(open) => Some(open.since),
+            _ => None,
+        }
+    }
+
+    /// Opens it when it is time, gives up an attempt that takes too long.
+    pub(crate) fn advance(&mut self, to: &Endpoint, owner: Owner, renames: &Renames, cx: &mut Context) {
+        match self.state {
+            State::Closed { retry_at } if cx.now >= retry_at && to.port != 0 => match &to.host {
+                Host::Ip(ip) => self.open(to, *ip, owner, renames, cx),
+                Host::Name(name) => {
+                    cx.names.look_up(name, &mut cx.out);
+                    self.state = State::Resolving { since: cx.now };
+                }
+            },
+            State::Resolving { since } | State::Opening { since, .. }
+                if cx.now >= since + CONNECT_TIMEOUT =>
+            {
+                self.close(cx);
+            }
+            _ => {}
+        }
+    }
+
+    /// A name was looked up: go on, if that was what this channel was waiting for.
+    pub(crate) fn on_resolved(
+        &mut self,
+        to: &Endpoint,
+        ip: Option<IpAddr>,
+        owner: Owner,
+        renames: &Renames,
+        cx: &mut Context,
+    ) {
+        if let State::Resolving { .. } = self.state {
+            match ip {
+                Some(ip) => self.open(to, ip, owner, renames, cx),
+                None => self.on_lost(cx),
+            }
+        }
+    }
+
+    fn open(&mut self, to: &Endpoint, ip: IpAddr, owner: Owner, renames: &Renames, cx: &mut Context) {
+        let link = cx.new_link(owner);
+        let renames = renames.clone();
+        cx.out.push_back(Action::Connect { link, to: to.clone(), ip, kind: self.kind, renames });
+        self.state = State::Opening { link, since: cx.now };
+    }
+
+    /// The connection stands: log in and say who we are, before anything else is sent.
+    pub(crate) fn on_up(
+        &mut self,
+        link: LinkId,
+        local: IpAddr,
+        auth: &Credentials,
+        cx: &mut Context,
+    ) -> bool {
+        match self.state {
+            State::Opening { link: opening, .. } if opening == link => {}
+            _ => return false,
+        }
+        self.state = State::Open(Open { link, since: cx.now, local, calls: VecDeque::new() });
+        if auth.pass.is_some() {
+            self.call(Command::Auth(auth.clone()), Purpose::Setup, cx);
+        }
+        let suffix = if self.kind == LinkKind::PubSub { "pubsub" } else { "cmd" };
+        let id: String = cx.myid.as_str().chars().take(8).collect();
+        self.call(Command::SetName(format!("sentinel-{id}-{suffix}")), Purpose::Setup, cx);
+        true
+    }
+
+    /// The connection was lost, or could not be opened.
+    pub(crate) fn on_lost(&mut self, cx: &mut Context) {
+        self.state = State::Closed { retry_at: cx.now + self.backoff };
+        self.backoff = (self.backoff * 2).min(LAST_RETRY);
+    }
+
+    /// It has proved useful: the next loss may be followed by a quick attempt again.
+    pub(crate) fn on_useful(&mut self) {
+        self.backoff = FIRST_RETRY;
+    }
+
+    /// Closes it from our side; it opens again after a moment.
+    pub(crate) fn close(&mut self, cx: &mut Context) {
+        if let State::Opening { link, .. } | State::Open(Open { link, .. }) = self.state {
+            cx.drop_link(link);
+        }
+        self.on_lost(cx);
+    }
+
+    /// Closes it and opens it at once: the address or the password is another one.
+    pub(crate) fn reopen(&mut self, cx: &mut Context) {
+        self.close(cx);
+        self.backoff = FIRST_RETRY;
+        self.state = State::Closed { retry_at: cx.now };
+    }
+
+    /// Sends a command, if the connection stands.
+    pub(crate) fn call(&mut self, command: Command, purpose: Purpose, cx: &mut Context) -> bool {
+        let State::Open(open) = &mut self.state else { return false };
+        let call = cx.new_call();
+        open.calls.push_back((call, purpose));
+        cx.out.push_back(Action::Call { link: open.link, call, command });
+        true
+    }
+
+    /// What a reply is the reply to; nothing when it answers no call of this connection.
+    pub(crate) fn on_reply(&mut self, link: LinkId, call: CallId) -> Option<Purpose> {
+        match &mut self.state {
+            State::Open(open)
+                if open.link == link && open.calls.front().is_some_and(|(id, _)| *id == call) =>
+            {
+                open.calls.pop_front().map(|(_, purpose)| purpose)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether such a call is on its way.
+    pub(crate) fn awaits(&self, wanted: impl Fn(&Purpose) -> bool) -> bool {
+        match &self.state {
+            State::Open(open) => open.calls.iter().any(|(_, purpose)| wanted(purpose)),
+            _ => false,
+        }
+    }
+
+    /// When `advance` has something to do.
+    pub(crate) fn deadline(&self, to: &Endpoint) -> Time {
+        match self.state {
+            State::Closed { .. } if to.port == 0 => Time::NEVER,
+            State::Closed { retry_at } => retry_at,
+            State::Resolving { since } | State::Opening { since, .. } => since + CONNECT_TIMEOUT,
+            State::Open(_) => Time::NEVER,
+        }
+    }
+}
+
+/// Commands that a server knows by another name.
+pub(crate) type Renames = Arc<BTreeMap<String, String>>;
+
+/// A server that restarts is reached again soon after it listens; one that stays away costs two attempts a second.
+const FIRST_RETRY: Duration = Duration::from_millis(20);
+const LAST_RETRY: Duration = Duration::from_millis(500);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);

@@ -1,0 +1,177 @@
+//! What all groups share: the time of this step, the way out, the links, the disk.
+
+use crate::channel::Owner;
+use crate::ids::{GroupId, PeerId};
+use crate::names::Names;
+use crate::peer::Peer;
+use crate::scripts::Scripts;
+use crate::storage::Storage;
+use crate::timers::Timers;
+use crate::{
+    Action, CallId, Config, Endpoint, Epoch, Event, GroupConfig, GroupName, Host, Level, LinkId, Notice, Rng,
+    SentinelId, Time,
+};
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+
+pub(crate) struct Context {
+    pub(crate) now: Time,
+    pub(crate) rng: Rng,
+    pub(crate) config: Config,
+    pub(crate) myid: SentinelId,
+    pub(crate) current_epoch: Epoch,
+    pub(crate) tilt: Option<Time>,
+    pub(crate) out: VecDeque<Action>,
+    pub(crate) timers: Timers,
+    pub(crate) links: BTreeMap<LinkId, Owner>,
+    pub(crate) peers: BTreeMap<PeerId, Peer>,
+    pub(crate) names: Names,
+    pub(crate) storage: Storage,
+    pub(crate) scripts: Scripts,
+    pub(crate) crash_after_election: bool,
+    pub(crate) crash_after_promotion: bool,
+    last_link: u64,
+    last_call: u64,
+    last_peer: u32,
+}
+
+impl Context {
+    pub(crate) fn new(config: Config, myid: SentinelId, storage: Storage, rng: Rng, now: Time) -> Self {
+        Context {
+            now,
+            rng,
+            config,
+            myid,
+            current_epoch: storage.saved_epoch,
+            tilt: None,
+            out: VecDeque::new(),
+            timers: Timers::default(),
+            links: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            names: Names::default(),
+            storage,
+            scripts: Scripts::default(),
+            crash_after_election: false,
+            crash_after_promotion: false,
+            last_link: 0,
+            last_call: 0,
+            last_peer: 0,
+        }
+    }
+
+    pub(crate) fn new_link(&mut self, owner: Owner) -> LinkId {
+        self.last_link += 1;
+        let link = LinkId(self.last_link);
+        self.links.insert(link, owner);
+        link
+    }
+
+    /// Closes a link; whatever still comes from it has no owner and is ignored.
+    pub(crate) fn drop_link(&mut self, link: LinkId) {
+        if self.links.remove(&link).is_some() {
+            self.out.push_back(Action::Disconnect(link));
+        }
+    }
+
+    pub(crate) fn new_call(&mut self) -> CallId {
+        self.last_call += 1;
+        CallId(self.last_call)
+    }
+
+    /// The peer of that identity, if any group knows it.
+    pub(crate) fn peer_named(&self, id: &SentinelId) -> Option<PeerId> {
+        self.peers.iter().find(|(_, peer)| peer.id == *id).map(|(slot, _)| *slot)
+    }
+
+    /// Joins a group to a peer; groups that watch with the same peer share one link to it.
+    pub(crate) fn join_peer(&mut self, id: &SentinelId, addr: &Endpoint, group: GroupId) -> PeerId {
+        let slot = self.peer_named(id).unwrap_or_else(|| {
+            self.last_peer += 1;
+            PeerId(self.last_peer)
+        });
+        let now = self.now;
+        let peer = self.peers.entry(slot).or_insert_with(|| Peer::new(slot, id.clone(), addr.clone(), now));
+        peer.groups.insert(group);
+        self.advance_peer(slot);
+        slot
+    }
+
+    /// A group no longer counts on a peer.
+    pub(crate) fn leave_peer(&mut self, slot: PeerId, group: GroupId) {
+        let Some(peer) = self.peers.get_mut(&slot) else { return };
+        peer.groups.remove(&group);
+        if peer.groups.is_empty() {
+            let mut peer = self.peers.remove(&slot).expect("it was found above");
+            peer.channel.close(self);
+            self.timers.set(crate::timers::Key::Peer(slot), None);
+        }
+    }
+
+    /// Lets a peer do what is due. True when the groups should look at it again.
+    pub(crate) fn advance_peer(&mut self, slot: PeerId) -> bool {
+        self.with_peer(slot, |peer, cx| peer.advance(cx)).unwrap_or(false)
+    }
+
+    /// Works on a peer and on the rest of the context at once.
+    pub(crate) fn with_peer<T>(
+        &mut self,
+        slot: PeerId,
+        work: impl FnOnce(&mut Peer, &mut Context) -> T,
+    ) -> Option<T> {
+        let mut peer = self.peers.remove(&slot)?;
+        let result = work(&mut peer, self);
+        self.peers.insert(slot, peer);
+        Some(result)
+    }
+
+    /// Takes over a higher epoch that somebody told us.
+    pub(crate) fn adopt_epoch(&mut self, epoch: Epoch, group: &GroupName, config: &GroupConfig) {
+        if epoch > self.current_epoch && epoch <= Epoch::MAX {
+            self.current_epoch = epoch;
+            self.storage.urgently();
+            self.event(Event::NewEpoch, epoch.to_string(), Some((group, config)));
+        }
+    }
+
+    /// Tells everybody, and the notification script where the event is a warning.
+    pub(crate) fn event(&mut self, event: Event, payload: String, about: Option<(&GroupName, &GroupConfig)>) {
+        let level = event.level();
+        if let Some((_, GroupConfig { notification_script: Some(script), .. })) = about
+            && level == Level::Warning
+        {
+            self.scripts.queue(script, vec![event.as_str().to_owned(), payload.clone()], self.now);
+            self.timers.set(crate::timers::Key::Scripts, Some(self.now));
+        }
+        let group = about.map(|(name, _)| name.clone());
+        self.out.push_back(Action::Notify(Notice::Event { level, event, payload, group }));
+    }
+
+    pub(crate) fn log(&mut self, level: Level, text: String) {
+        self.out.push_back(Action::Notify(Notice::Log { level, text }));
+    }
+
+    /// An endpoint as clients and peers are to see it.
+    pub(crate) fn shown(&self, endpoint: &Endpoint) -> Endpoint {
+        match self.names.ip(&endpoint.host) {
+            Some(ip) if !self.config.announce_hostnames => Endpoint::new(Host::Ip(ip), endpoint.port),
+            _ => endpoint.clone(),
+        }
+    }
+
+    /// An endpoint by its address, as peers that do not resolve names want it.
+    pub(crate) fn shown_ip(&self, endpoint: &Endpoint) -> Endpoint {
+        let host = self.names.ip(&endpoint.host).map_or_else(|| endpoint.host.clone(), Host::Ip);
+        Endpoint::new(host, endpoint.port)
+    }
+
+    /// Where others reach us, by what the operator announces or by the socket's own address.
+    pub(crate) fn own_endpoint(&self, local: IpAddr) -> Endpoint {
+        let host = self.config.announce_ip.clone().unwrap_or(Host::Ip(local));
+        Endpoint::new(host, self.config.announce_port.unwrap_or(self.config.port))
+    }
+
+    /// Whether an endpoint may be used at all: names only where they are resolved.
+    pub(crate) fn accepts(&self, endpoint: &Endpoint) -> bool {
+        endpoint.host.ip().is_some() || self.config.resolve_hostnames
+    }
+}

@@ -1,0 +1,325 @@
+//! A watched master with its replicas and the sentinels that watch it too.
+//!
+//! Each file of this room adds one concern: `observe` takes in what servers say, `agreement` finds out whether the
+//! master is objectively down, `election` and `failover` act on it, `select` chooses, `switch` changes and announces
+//! the master, `gossip` speaks and hears hellos, `repair` puts strayed servers right, `reboot` guards the replicas
+//! against a master that came back empty, `admin` carries out what operators ask for, `show` lets others look.
+
+mod admin;
+mod agreement;
+mod election;
+mod failover;
+mod gossip;
+mod observe;
+mod reboot;
+mod repair;
+mod select;
+mod show;
+mod switch;
+
+use crate::channel::Renames;
+use crate::context::Context;
+use crate::ids::{GroupId, NodeId, PeerId};
+use crate::node::{Duty, Node, Reconf};
+use crate::timers::Key;
+use crate::{DurableGroup, Endpoint, Epoch, Event, GroupConfig, GroupName, Role, SentinelId, Seq, Time};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub(crate) use agreement::Answer;
+pub(crate) use failover::Failover;
+use repair::Survey;
+
+pub(crate) struct Group {
+    pub(crate) id: GroupId,
+    pub(crate) name: GroupName,
+    pub(crate) config: GroupConfig,
+    renames: Renames,
+    nodes: BTreeMap<NodeId, Node>,
+    last_node: u32,
+    master: NodeId,
+    peers: BTreeMap<PeerId, Opinion>,
+    config_epoch: Epoch,
+    /// Whom this sentinel last voted for, and in which epoch. One vote an epoch.
+    leader: Option<SentinelId>,
+    leader_epoch: Epoch,
+    odown: Option<Time>,
+    asking: Asking,
+    failover: Failover,
+    failover_since: Time,
+    /// When a failover was last attempted, by us or by somebody whom we voted for.
+    last_attempt: Option<Time>,
+    /// An attempt of ours that is known to have come to nothing: another one may follow sooner.
+    retry: Option<Retry>,
+    announced: Announced,
+    next_hello: Time,
+    survey: Option<Survey>,
+}
+
+/// What another sentinel thinks, as far as it told us.
+#[derive(Default)]
+pub(crate) struct Opinion {
+    /// It takes the master for down, and when it said so.
+    down: Option<Time>,
+    /// Its last vote.
+    vote: Option<(SentinelId, Epoch)>,
+    last_hello: Time,
+    sdown: Option<Time>,
+}
+
+/// When to ask the others whether the master is down.
+struct Asking {
+    next: Time,
+    gap: Duration,
+}
+
+struct Retry {
+    at: Time,
+    tries: u32,
+}
+
+/// What is on disk, and may therefore be told to clients and peers.
+pub(crate) struct Announced {
+    master: Endpoint,
+    config_epoch: Epoch,
+    /// The save after which something newer may be told.
+    pending: Option<Seq>,
+    /// Whether it was our own failover that changed it.
+    led: bool,
+}
+
+impl Group {
+    pub(crate) fn new(id: GroupId, name: GroupName, saved: DurableGroup, cx: &mut Context) -> Self {
+        let now = cx.now;
+        let mut group = Group {
+            id,
+            name,
+            renames: Renames::new(saved.config.renamed_commands.clone()),
+            config: saved.config,
+            nodes: BTreeMap::new(),
+            last_node: 0,
+            master: NodeId(0),
+            peers: BTreeMap::new(),
+            config_epoch: saved.config_epoch,
+            leader: None,
+            leader_epoch: saved.leader_epoch,
+            odown: None,
+            asking: Asking { next: Time::NEVER, gap: Duration::ZERO },
+            failover: Failover::Idle,
+            failover_since: now,
+            last_attempt: None,
+            retry: None,
+            announced: Announced {
+                master: saved.master.clone(),
+                config_epoch: saved.config_epoch,
+                pending: None,
+                led: false,
+            },
+            next_hello: now,
+            survey: None,
+        };
+        group.nodes.insert(NodeId(0), Node::new(saved.master, Role::Master, now));
+        for replica in saved.replicas {
+            if group.find(&replica, cx).is_none() {
+                group.add_node(replica, Role::Replica, now);
+            }
+        }
+        for (sentinel, addr) in saved.sentinels {
+            if sentinel != cx.myid {
+                let peer = cx.join_peer(&sentinel, &addr, id);
+                group.peers.insert(peer, Opinion::new(now));
+            }
+        }
+        group
+    }
+
+    /// What must survive a restart.
+    pub(crate) fn durable(&self, cx: &Context) -> DurableGroup {
+        let replicas = self.nodes.iter().filter(|(id, _)| **id != self.master);
+        let peers = self.peers.keys().filter_map(|slot| cx.peers.get(slot));
+        DurableGroup {
+            config: self.config.clone(),
+            master: self.master().addr.clone(),
+            config_epoch: self.config_epoch,
+            leader_epoch: self.leader_epoch,
+            replicas: replicas.map(|(_, node)| node.addr.clone()).collect(),
+            sentinels: peers.map(|peer| (peer.id.clone(), peer.addr.clone())).collect(),
+        }
+    }
+
+    pub(crate) fn master(&self) -> &Node {
+        self.nodes.get(&self.master).expect("a group always has its master among its nodes")
+    }
+
+    fn master_mut(&mut self) -> &mut Node {
+        self.nodes.get_mut(&self.master).expect("a group always has its master among its nodes")
+    }
+
+    fn add_node(&mut self, addr: Endpoint, role: Role, now: Time) -> NodeId {
+        self.last_node += 1;
+        let id = NodeId(self.last_node);
+        self.nodes.insert(id, Node::new(addr, role, now));
+        id
+    }
+
+    fn find(&self, addr: &Endpoint, cx: &Context) -> Option<NodeId> {
+        self.nodes.iter().find(|(_, node)| cx.names.same_place(&node.addr, addr)).map(|(id, _)| *id)
+    }
+
+    fn replica_ids(&self) -> Vec<NodeId> {
+        self.nodes.keys().copied().filter(|id| *id != self.master).collect()
+    }
+
+    /// Lets every node do what is due, then the group. For what changes the duty of all.
+    pub(crate) fn advance_all(&mut self, cx: &mut Context) {
+        for id in self.nodes.keys().copied().collect::<Vec<_>>() {
+            self.advance_node(id, cx);
+        }
+        self.advance(cx);
+    }
+
+    /// Lets one node do what is due. The group follows when the verdict on it changed.
+    pub(crate) fn advance_node(&mut self, id: NodeId, cx: &mut Context) {
+        let duty = self.duty(id, cx);
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        node.advance(&duty, cx);
+        if cx.tilt.is_some() {
+            return;
+        }
+        if let Some(down) = node.judge(&duty, cx) {
+            node.advance(&duty, cx);
+            let event = if down { Event::Sdown } else { Event::SdownOver };
+            self.event(event, self.describe(id, cx), cx);
+            self.on_verdict(id, down, cx);
+        }
+    }
+
+    fn on_verdict(&mut self, id: NodeId, down: bool, cx: &mut Context) {
+        if id != self.master {
+            return self.advance(cx);
+        }
+        self.asking = Asking { next: if down { cx.now } else { Time::NEVER }, gap: FIRST_ASK_GAP };
+        if down {
+            // The choice among the replicas is to rest on what they say now, not on what they said seconds ago.
+            self.nodes.values_mut().for_each(Node::want_info);
+        }
+        self.advance_all(cx);
+    }
+
+    /// Lets the group do what is due, apart from its nodes' own duties.
+    pub(crate) fn advance(&mut self, cx: &mut Context) {
+        if cx.tilt.is_none() {
+            self.judge_peers(cx);
+            self.agree(cx);
+            self.drive_failover(cx);
+            self.drive_survey(cx);
+        }
+        if cx.now >= self.next_hello {
+            self.say_hello(cx);
+        }
+        let at = self.deadline(cx);
+        cx.timers.set(Key::Group(self.id), Some(at));
+    }
+
+    fn deadline(&self, cx: &Context) -> Time {
+        let mut at = self.next_hello;
+        if cx.tilt.is_none() {
+            at = at.min(self.agreement_deadline(cx)).min(self.failover_deadline(cx));
+            at = at.min(self.peers_deadline(cx)).min(self.survey_deadline());
+        }
+        at
+    }
+
+    /// What is expected of a node, as things stand.
+    fn duty(&self, id: NodeId, cx: &Context) -> Duty {
+        Duty {
+            group: self.id,
+            node: id,
+            is_master: id == self.master,
+            down_after: self.config.down_after,
+            info_period: self.info_period(id, cx),
+            reboot_limit: self.config.master_reboot_down_after,
+            renames: self.renames.clone(),
+        }
+    }
+
+    /// How often a node is asked for INFO: as rarely as the original, but often while something hangs on the answer.
+    fn info_period(&self, id: NodeId, cx: &Context) -> Duration {
+        let Some(node) = self.nodes.get(&id) else { return Duration::MAX };
+        let period = cx.config.timing.info_period;
+        if self.failover.waits_for(id) {
+            return PROMOTION_POLL;
+        }
+        if self.failover.turns_replicas() && matches!(node.reconf, Reconf::Sent(_) | Reconf::InProgress(_)) {
+            return RECONF_POLL;
+        }
+        let master = self.master();
+        if master.reboot.is_some() || node.turned.is_some_and(|at| cx.now < at + TURN_WATCH) {
+            return RECONF_POLL;
+        }
+        let unsettled = match id == self.master {
+            true => node.role == Role::Replica,
+            false => {
+                let astray =
+                    node.role == Role::Master || node.info().is_some_and(|info| !info.master_link_up);
+                master.sdown.is_some() || self.failover.is_active() || astray
+            }
+        };
+        if unsettled { period.min(UNSETTLED_INFO) } else { period }
+    }
+
+    /// A node as events name it.
+    fn describe(&self, id: NodeId, cx: &Context) -> String {
+        let master = cx.shown(&self.master().addr);
+        if id == self.master {
+            return format!("master {} {master}", self.name);
+        }
+        let Some(node) = self.nodes.get(&id) else { return String::new() };
+        self.describe_replica(&node.addr, cx)
+    }
+
+    fn describe_replica(&self, addr: &Endpoint, cx: &Context) -> String {
+        let (shown, master) = (cx.shown(addr), cx.shown(&self.master().addr));
+        let host = shown.host.to_string();
+        let name = if host.contains(':') {
+            format!("[{host}]:{}", shown.port)
+        } else {
+            format!("{host}:{}", shown.port)
+        };
+        format!("slave {name} {shown} @ {} {master}", self.name)
+    }
+
+    fn describe_peer(&self, slot: PeerId, cx: &Context) -> String {
+        let Some(peer) = cx.peers.get(&slot) else { return String::new() };
+        let (addr, master) = (cx.shown(&peer.addr), cx.shown(&self.master().addr));
+        format!("sentinel {} {addr} @ {} {master}", peer.id, self.name)
+    }
+
+    fn describe_master(&self, cx: &Context) -> String {
+        self.describe(self.master, cx)
+    }
+
+    fn event(&self, event: Event, payload: String, cx: &mut Context) {
+        cx.event(event, payload, Some((&self.name, &self.config)));
+    }
+
+    /// How many sentinels make a majority of all that were ever known.
+    fn majority(&self) -> usize {
+        let all = self.peers.len() + 1;
+        all / 2 + 1
+    }
+}
+
+impl Opinion {
+    fn new(now: Time) -> Self {
+        Opinion { last_hello: now, ..Opinion::default() }
+    }
+}
+
+/// The first question after `+sdown` goes out at once; those who have not noticed yet are asked again after this
+/// long, then after twice as long, up to the ask period.
+const FIRST_ASK_GAP: Duration = Duration::from_millis(5);
+const PROMOTION_POLL: Duration = Duration::from_millis(5);
+const RECONF_POLL: Duration = Duration::from_millis(50);
+const TURN_WATCH: Duration = Duration::from_millis(500);
+const UNSETTLED_INFO: Duration = Duration::from_secs(1);

@@ -1,0 +1,137 @@
+//! From one sentinel's opinion to an agreement: `+odown`.
+
+use super::{Failover, Group};
+use crate::channel::Purpose;
+use crate::context::Context;
+use crate::ids::PeerId;
+use crate::{Command, Endpoint, Epoch, Event, SentinelId, Time};
+
+impl Group {
+    /// Takes sentinels that do not answer for down, and says so; it only matters to operators and to who stands first.
+    pub(super) fn judge_peers(&mut self, cx: &mut Context) {
+        for slot in self.peers.keys().copied().collect::<Vec<_>>() {
+            let Some(peer) = cx.peers.get(&slot) else { continue };
+            let down = peer.alive.is_silent(self.config.down_after, cx.now);
+            let Some(opinion) = self.peers.get_mut(&slot) else { continue };
+            if down == opinion.sdown.is_some() {
+                continue;
+            }
+            opinion.sdown = down.then_some(cx.now);
+            let event = if down { Event::Sdown } else { Event::SdownOver };
+            self.event(event, self.describe_peer(slot, cx), cx);
+        }
+    }
+
+    pub(super) fn peers_deadline(&self, cx: &Context) -> Time {
+        let verdict = |(slot, opinion): (&PeerId, &super::Opinion)| {
+            let peer = cx.peers.get(slot)?;
+            // A short silence is no suspicion: the peer itself tells its groups when it has become one.
+            let since = peer.alive.silent_since().filter(|_| peer.suspect && opinion.sdown.is_none())?;
+            Some(since + self.config.down_after)
+        };
+        self.peers.iter().filter_map(verdict).min().unwrap_or(Time::NEVER)
+    }
+
+    /// Counts who takes the master for down, and asks those who have not said so lately.
+    pub(super) fn agree(&mut self, cx: &mut Context) {
+        let agreed = self.master().sdown.is_some() && self.count_down(cx) >= self.config.quorum.0 as usize;
+        if agreed && self.odown.is_none() {
+            self.odown = Some(cx.now);
+            let (count, quorum) = (self.count_down(cx), self.config.quorum);
+            self.event(Event::Odown, format!("{} #quorum {count}/{quorum}", self.describe_master(cx)), cx);
+        } else if !agreed && self.odown.take().is_some() {
+            self.event(Event::OdownOver, self.describe_master(cx), cx);
+        }
+        if self.master().sdown.is_some() && cx.now >= self.asking.next {
+            self.ask(cx);
+        }
+    }
+
+    /// The sentinels that take the master for down, this one included.
+    pub(super) fn count_down(&self, cx: &Context) -> usize {
+        1 + self.peers.values().filter(|opinion| opinion.says_down(cx)).count()
+    }
+
+    pub(super) fn agreement_deadline(&self, cx: &Context) -> Time {
+        if self.master().sdown.is_none() {
+            return Time::NEVER;
+        }
+        let forgotten = cx.config.timing.ask_period * OPINION_LASTS;
+        let opinions = self.peers.values().filter_map(|opinion| opinion.down);
+        let expiry = opinions.map(|at| at + forgotten).filter(|at| *at > cx.now).min();
+        match self.odown {
+            Some(_) => self.asking.next.min(expiry.unwrap_or(Time::NEVER)),
+            None => self.asking.next,
+        }
+    }
+
+    /// Asks every peer that owes no answer: is it down for you too? In an election also: will you vote for us?
+    pub(super) fn ask(&mut self, cx: &mut Context) {
+        let election = match self.failover {
+            Failover::Election { epoch, .. } if self.own_vote_is_safe(cx) => Some(epoch),
+            _ => None,
+        };
+        for slot in self.peers.keys().copied().collect::<Vec<_>>() {
+            let decided =
+                election.is_some_and(|epoch| self.vote_of(slot).is_some_and(|(_, of)| *of >= epoch));
+            let vote = election.filter(|_| !decided);
+            self.ask_peer(slot, vote, cx);
+        }
+        let period = cx.config.timing.ask_period;
+        let gap = if self.odown.is_some() { period } else { self.asking.gap.min(period) };
+        self.asking.next = cx.now + gap;
+        self.asking.gap = (gap * 2).min(period);
+    }
+
+    fn ask_peer(&self, slot: PeerId, election: Option<Epoch>, cx: &mut Context) {
+        let master = cx.shown_ip(&self.master().addr);
+        let epoch = election.unwrap_or(cx.storage.saved_epoch);
+        let candidate = election.map(|_| cx.myid.clone());
+        let purpose = Purpose::Ask { group: self.id, config_epoch: self.config_epoch, election };
+        cx.with_peer(slot, |peer, cx| {
+            if !peer.channel.awaits(|waiting| *waiting == purpose) {
+                peer.channel.call(Command::IsMasterDown { master, epoch, candidate }, purpose, cx);
+            }
+        });
+    }
+
+    /// A peer has answered.
+    pub(crate) fn on_answer(&mut self, slot: PeerId, asked: Epoch, answer: Answer, cx: &mut Context) {
+        // The answer is about the master of that configuration; if there is a newer one it says nothing.
+        if asked != self.config_epoch {
+            return;
+        }
+        let Some(opinion) = self.peers.get_mut(&slot) else { return };
+        opinion.down = answer.down.then_some(cx.now);
+        if let Some(leader) = answer.leader {
+            opinion.vote = Some((leader, answer.epoch));
+            cx.adopt_epoch(answer.epoch, &self.name, &self.config);
+        }
+        self.advance(cx);
+    }
+
+    /// What this sentinel answers when it is asked whether the master at that address is down.
+    pub(crate) fn is_down_for_peers(&self, cx: &Context) -> bool {
+        cx.tilt.is_none() && self.master().sdown.is_some()
+    }
+
+    pub(crate) fn is_mastered_by(&self, addr: &Endpoint, cx: &Context) -> bool {
+        cx.names.same_place(&self.master().addr, addr)
+    }
+}
+
+/// A peer's answer to SENTINEL is-master-down-by-addr.
+pub(crate) struct Answer {
+    pub(crate) down: bool,
+    pub(crate) leader: Option<SentinelId>,
+    pub(crate) epoch: Epoch,
+}
+
+impl super::Opinion {
+    pub(super) fn says_down(&self, cx: &Context) -> bool {
+        self.down.is_some_and(|at| cx.now < at + cx.config.timing.ask_period * OPINION_LASTS)
+    }
+}
+
+/// An answer is forgotten after so many ask periods.
+const OPINION_LASTS: u32 = 5;

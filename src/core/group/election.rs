@@ -1,0 +1,188 @@
+//! Who may lead a failover: one vote an epoch, and a majority of all sentinels.
+
+use super::{Failover, Group, Retry};
+use crate::context::Context;
+use crate::ids::PeerId;
+use crate::{Epoch, Event, Level, SentinelId, Time, mix};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+impl Group {
+    /// Somebody asks for the vote. What was decided, by this request or by an earlier one.
+    pub(crate) fn on_vote_request(
+        &mut self,
+        epoch: Epoch,
+        candidate: &SentinelId,
+        cx: &mut Context,
+    ) -> (Option<SentinelId>, Epoch) {
+        if cx.storage.failure().is_some() {
+            return (None, Epoch(0));
+        }
+        cx.adopt_epoch(epoch, &self.name, &self.config);
+        if self.leader_epoch < epoch && cx.current_epoch <= epoch {
+            self.vote_for(candidate.clone(), epoch, cx);
+            if *candidate != cx.myid {
+                self.last_attempt = Some(cx.now);
+                self.retry = None;
+                if matches!(self.failover, Failover::Standing { .. }) {
+                    self.enter(Failover::Idle, cx);
+                }
+                self.advance(cx);
+            }
+        }
+        (self.leader.clone(), self.leader_epoch)
+    }
+
+    fn vote_for(&mut self, candidate: SentinelId, epoch: Epoch, cx: &mut Context) {
+        self.event(Event::VoteForLeader, format!("{candidate} {epoch}"), cx);
+        self.leader = Some(candidate);
+        self.leader_epoch = epoch;
+        cx.storage.urgently();
+    }
+
+    /// Whether a failover of ours may begin now.
+    pub(super) fn may_stand(&self, cx: &Context) -> bool {
+        self.odown.is_some() && cx.storage.failure().is_none() && cx.now >= self.next_attempt(cx)
+    }
+
+    /// Until when the last attempt blocks the next one.
+    pub(super) fn next_attempt(&self, cx: &Context) -> Time {
+        let Some(last) = self.last_attempt else { return Time::ZERO };
+        let rested = last + self.config.failover_timeout * 2;
+        if let Some(retry) = &self.retry {
+            return retry.at.min(rested);
+        }
+        // Nobody needs to be waited for who is down himself.
+        let leader = self.peers.iter().find(|(slot, _)| {
+            self.leader.is_some() && cx.peers.get(slot).map(|peer| &peer.id) == self.leader.as_ref()
+        });
+        match leader {
+            Some((_, opinion)) if opinion.sdown.is_some() => (last + self.election_timeout(cx)).min(rested),
+            _ => rested,
+        }
+    }
+
+    pub(super) fn election_timeout(&self, cx: &Context) -> Duration {
+        cx.config.timing.election_timeout.min(self.config.failover_timeout)
+    }
+
+    /// How long this sentinel holds back before it stands, so that candidates do not collide: the first in an order
+    /// that all compute alike, and that changes with every epoch, goes at once; the others follow at a distance that
+    /// is longer than a vote takes to be asked for, written and told.
+    pub(super) fn stand_delay(&self, cx: &mut Context) -> Duration {
+        let next = cx.current_epoch.next();
+        let place = |id: &SentinelId| (mix(hash(id.as_str()) ^ next.0), id.clone());
+        let own = place(&cx.myid);
+        let up = self.peers.iter().filter(|(_, opinion)| opinion.sdown.is_none());
+        let before =
+            up.filter_map(|(slot, _)| cx.peers.get(slot)).filter(|peer| place(&peer.id) < own).count();
+        STAND_STEP * before as u32 + cx.rng.span(STAND_JITTER)
+    }
+
+    /// Begins an election: a new epoch, and the own vote.
+    pub(super) fn stand(&mut self, forced: bool, cx: &mut Context) {
+        let epoch = cx.current_epoch.next();
+        if epoch == cx.current_epoch {
+            cx.log(
+                Level::Warning,
+                format!("no epoch is left after {epoch}: no failover of {} can begin", self.name),
+            );
+            return self.enter(Failover::Idle, cx);
+        }
+        cx.current_epoch = epoch;
+        self.last_attempt = Some(cx.now);
+        if let Some(retry) = &mut self.retry {
+            retry.at = Time::NEVER;
+        }
+        self.event(Event::NewEpoch, epoch.to_string(), cx);
+        self.event(Event::TryFailover, self.describe_master(cx), cx);
+        self.vote_for(cx.myid.clone(), epoch, cx);
+        let saved = cx.storage.covering().expect("the vote has just been marked to be written");
+        self.enter(Failover::Election { epoch, saved, since: cx.now, forced }, cx);
+    }
+
+    /// Whether our own vote is on disk, so that it may count and others may be asked for theirs.
+    pub(super) fn own_vote_is_safe(&self, cx: &Context) -> bool {
+        match self.failover {
+            Failover::Election { saved, .. } => cx.storage.is_saved(saved),
+            _ => true,
+        }
+    }
+
+    /// Our own vote has just reached the disk, or could not be written.
+    pub(crate) fn on_saved(&mut self, cx: &mut Context) {
+        if let Failover::Election { epoch, .. } = self.failover {
+            if cx.storage.failure().is_some() {
+                cx.log(
+                    Level::Warning,
+                    format!("epoch {epoch} cannot be written: this sentinel will not lead"),
+                );
+                self.abort(Event::AbortNotElected, cx);
+                self.retry_soon(cx);
+            } else if self.own_vote_is_safe(cx) {
+                self.asking.next = cx.now;
+                self.ask(cx);
+            }
+        }
+        self.announce(cx);
+        self.advance(cx);
+    }
+
+    pub(super) fn vote_of(&self, slot: PeerId) -> Option<&(SentinelId, Epoch)> {
+        self.peers.get(&slot).and_then(|opinion| opinion.vote.as_ref())
+    }
+
+    /// Counts the votes of an election of ours.
+    pub(super) fn tally(&self, epoch: Epoch, cx: &Context) -> Tally {
+        let needed = self.majority().max(self.config.quorum.0 as usize);
+        let mut votes = BTreeMap::from([(&cx.myid, 1)]);
+        let mut open = 0;
+        let mut reachable = 1;
+        for (slot, opinion) in &self.peers {
+            let connected =
+                cx.peers.get(slot).is_some_and(|peer| peer.channel.is_open()) && opinion.sdown.is_none();
+            reachable += usize::from(connected);
+            match &opinion.vote {
+                Some((leader, of)) if *of == epoch => *votes.entry(leader).or_default() += 1,
+                // A vote in a later epoch is none that this election can still get.
+                Some((_, of)) if *of > epoch => {}
+                _ => open += usize::from(connected),
+            }
+        }
+        let ours = votes.get(&cx.myid).copied().unwrap_or_default();
+        let best = votes.values().copied().max().unwrap_or_default();
+        if ours >= needed {
+            Tally::Won
+        } else if reachable >= needed && best + open < needed {
+            Tally::Split
+        } else {
+            Tally::Undecided
+        }
+    }
+
+    /// Nobody can win any more: another election, soon, but not at the same time as the others'.
+    pub(super) fn retry_soon(&mut self, cx: &mut Context) {
+        let tries = self.retry.as_ref().map_or(0, |retry| retry.tries) + 1;
+        let longest = self.election_timeout(cx);
+        let wait = (FIRST_RETRY * 2_u32.saturating_pow(tries.min(10))).min(longest);
+        self.retry = Some(Retry { at: cx.now + wait / 2 + cx.rng.span(wait / 2), tries });
+    }
+}
+
+/// How an election stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Tally {
+    Won,
+    /// All who can be reached have voted, and nobody can get enough.
+    Split,
+    Undecided,
+}
+
+fn hash(text: &str) -> u64 {
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+const STAND_STEP: Duration = Duration::from_millis(15);
+const STAND_JITTER: Duration = Duration::from_millis(5);
+const FIRST_RETRY: Duration = Duration::from_millis(50);

@@ -1,0 +1,119 @@
+//! Hellos: what we say of ourselves, and what we learn from others.
+
+use super::{Group, Opinion};
+use crate::context::Context;
+use crate::ids::PeerId;
+use crate::{Endpoint, Event, Hello, Level};
+
+impl Group {
+    /// Says hello through every server and to every peer. Only what is on disk is said.
+    pub(super) fn say_hello(&mut self, cx: &mut Context) {
+        let period = cx.config.timing.publish_period;
+        self.next_hello = cx.now + period;
+        if !cx.storage.has_identity() {
+            return;
+        }
+        let master = cx.shown(&self.announced.master);
+        let hello = |local, cx: &Context| Hello {
+            addr: cx.own_endpoint(local),
+            id: cx.myid.clone(),
+            current_epoch: cx.storage.saved_epoch,
+            group: self.name.clone(),
+            master: master.clone(),
+            config_epoch: self.announced.config_epoch,
+        };
+        for node in self.nodes.values_mut() {
+            if let Some(local) = node.command.local() {
+                node.publish(hello(local, cx), cx);
+            }
+        }
+        for slot in self.peers.keys() {
+            cx.with_peer(*slot, |peer, cx| {
+                if let Some(local) = peer.channel.local() {
+                    peer.say(hello(local, cx), cx);
+                }
+            });
+        }
+    }
+
+    /// A sentinel spoke of this group.
+    pub(crate) fn on_hello(&mut self, hello: &Hello, cx: &mut Context) {
+        if !cx.accepts(&hello.addr) || !cx.accepts(&hello.master) {
+            return;
+        }
+        let slot = match self.meet(hello, cx) {
+            Some(slot) => slot,
+            None => return,
+        };
+        if let Some(opinion) = self.peers.get_mut(&slot) {
+            opinion.last_hello = cx.now;
+        }
+        cx.adopt_epoch(hello.current_epoch, &self.name, &self.config);
+        if hello.config_epoch > self.config_epoch && hello.master.port != 0 {
+            if !cx.names.same_place(&self.master().addr, &hello.master) {
+                self.event(Event::ConfigUpdateFrom, self.describe_peer(slot, cx), cx);
+            }
+            self.adopt_config(&hello.master, hello.config_epoch, cx);
+            self.advance(cx);
+        }
+    }
+
+    /// Finds the speaker among the peers, or welcomes a new one.
+    fn meet(&mut self, hello: &Hello, cx: &mut Context) -> Option<PeerId> {
+        let known = cx.peer_named(&hello.id).filter(|slot| self.peers.contains_key(slot));
+        if let Some(slot) = known {
+            self.follow_peer(slot, hello, cx);
+            return Some(slot);
+        }
+        if hello.addr.port == 0 {
+            return None;
+        }
+        if self.peers.len() >= MOST_PEERS {
+            cx.log(
+                Level::Warning,
+                format!("sentinel {} is one too many for {}: ignored", hello.id, self.name),
+            );
+            return None;
+        }
+        self.displace(&hello.addr, cx);
+        let slot = cx.join_peer(&hello.id, &hello.addr, self.id);
+        self.peers.insert(slot, Opinion::new(cx.now));
+        self.event(Event::NewSentinel, self.describe_peer(slot, cx), cx);
+        self.follow_peer(slot, hello, cx);
+        cx.storage.soon(cx.now);
+        Some(slot)
+    }
+
+    /// A known sentinel says where it is now.
+    fn follow_peer(&mut self, slot: PeerId, hello: &Hello, cx: &mut Context) {
+        let moved = cx.peers.get(&slot).is_some_and(|peer| !cx.names.same_place(&peer.addr, &hello.addr));
+        if !moved || hello.addr.port == 0 {
+            return;
+        }
+        let to = cx.shown(&hello.addr);
+        let payload =
+            format!("{} ip {} port {} for {}", self.describe_master(cx), to.host, to.port, hello.id);
+        self.event(Event::SentinelAddressSwitch, payload, cx);
+        self.displace(&hello.addr, cx);
+        cx.with_peer(slot, |peer, cx| peer.move_to(hello.addr.clone(), cx));
+        cx.advance_peer(slot);
+        cx.storage.soon(cx.now);
+    }
+
+    /// Another sentinel was thought to be at that address: it is not there any more.
+    fn displace(&mut self, addr: &Endpoint, cx: &mut Context) {
+        for slot in self.peers.keys().copied().collect::<Vec<_>>() {
+            if cx.peers.get(&slot).is_some_and(|peer| cx.names.same_place(&peer.addr, addr)) {
+                self.event(Event::SentinelInvalidAddr, self.describe_peer(slot, cx), cx);
+                cx.with_peer(slot, |peer, cx| {
+                    let nowhere = Endpoint::new(peer.addr.host.clone(), 0);
+                    peer.move_to(nowhere, cx);
+                });
+                cx.storage.soon(cx.now);
+            }
+        }
+    }
+}
+
+/// More sentinels than anybody runs: a bound for what a forger could make us remember.
+const MOST_PEERS: usize = 64;

@@ -1,0 +1,190 @@
+//! What servers say, and what follows from it.
+
+use super::{Failover, Group};
+use crate::channel::Purpose;
+use crate::context::Context;
+use crate::ids::NodeId;
+use crate::{CallId, Endpoint, Event, Info, Level, LinkId, LinkUp, Reply, Role};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+impl Group {
+    pub(crate) fn on_command_up(&mut self, id: NodeId, link: LinkId, up: LinkUp, cx: &mut Context) {
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        if node.command.on_up(link, up.local, &self.config.auth, cx) {
+            node.alive.on_link_up(cx.now);
+            node.want_info();
+            self.greet(id, cx);
+            self.advance_node(id, cx);
+            self.advance(cx);
+        }
+    }
+
+    /// A new link carries a hello at once, so that sentinels that start together find each other together.
+    fn greet(&mut self, id: NodeId, cx: &mut Context) {
+        let soon = cx.now + GREETING;
+        if self.nodes.get(&id).is_some_and(|node| node.info.is_none()) && self.next_hello > soon {
+            self.next_hello = soon;
+        }
+    }
+
+    pub(crate) fn on_pubsub_up(&mut self, id: NodeId, link: LinkId, up: LinkUp, cx: &mut Context) {
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        if node.pubsub.on_up(link, up.local, &self.config.auth, cx) {
+            node.subscribe(cx);
+            self.advance_node(id, cx);
+        }
+    }
+
+    pub(crate) fn on_command_lost(&mut self, id: NodeId, cx: &mut Context) {
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        node.command.on_lost(cx);
+        node.on_command_lost(cx.now);
+        if let Failover::WaitPromotion { epoch, promoted, since } = self.failover
+            && promoted == id
+        {
+            // Whether it heard us is unknown: it is told again when it is back.
+            self.enter(Failover::Promoting { epoch, promoted, since }, cx);
+        }
+        self.advance_node(id, cx);
+        self.advance(cx);
+    }
+
+    pub(crate) fn on_pubsub_lost(&mut self, id: NodeId, cx: &mut Context) {
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        node.pubsub.on_lost(cx);
+        self.advance_node(id, cx);
+    }
+
+    /// The hello subscription of a node carried something.
+    pub(crate) fn on_heard(&mut self, id: NodeId, cx: &Context) {
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.heard = cx.now;
+        }
+    }
+
+    pub(crate) fn on_resolved(&mut self, name: &str, ip: Option<IpAddr>, cx: &mut Context) {
+        use crate::Host;
+        use crate::channel::Owner;
+        let waits = |node: &crate::node::Node| matches!(&node.addr.host, Host::Name(of) if **of == *name);
+        let renames = self.renames.clone();
+        for (id, node) in self.nodes.iter_mut().filter(|(_, node)| waits(node)) {
+            let (command, pubsub) = (Owner::Command(self.id, *id), Owner::PubSub(self.id, *id));
+            node.command.on_resolved(&node.addr, ip, command, &renames, cx);
+            node.pubsub.on_resolved(&node.addr, ip, pubsub, &renames, cx);
+        }
+        self.advance_all(cx);
+    }
+
+    /// A reply came over a node's command link.
+    pub(crate) fn on_reply(
+        &mut self,
+        id: NodeId,
+        link: LinkId,
+        call: CallId,
+        reply: Reply,
+        cx: &mut Context,
+    ) {
+        let duty = self.duty(id, cx);
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        let Some(purpose) = node.command.on_reply(link, call) else { return };
+        match (purpose, reply) {
+            (Purpose::Ping, reply) => {
+                node.on_ping_reply(&reply, &duty, cx);
+                self.advance_node(id, cx);
+            }
+            (Purpose::Info, Reply::Info(info)) => self.on_info(id, info, cx),
+            (Purpose::Info, _) => self.advance_node(id, cx),
+            (Purpose::Setup, reply) => node.complain("AUTH or CLIENT SETNAME", &reply, cx),
+            (Purpose::ReplicaOf { master, plain: false }, Reply::Error(text)) => {
+                cx.log(
+                    Level::Warning,
+                    format!("{} refused to be turned ({text}): SLAVEOF alone follows", node.addr),
+                );
+                node.turn(master, true, cx);
+                self.advance_node(id, cx);
+            }
+            (Purpose::ReplicaOf { plain: true, .. }, reply) => node.complain("SLAVEOF", &reply, cx),
+            _ => {}
+        }
+    }
+
+    /// A node told about itself.
+    pub(super) fn on_info(&mut self, id: NodeId, info: Arc<Info>, cx: &mut Context) {
+        self.note_run_id(id, &info, cx);
+        self.note_role(id, &info, cx);
+        if id == self.master && info.role == Some(Role::Master) {
+            self.welcome_replicas(&info, cx);
+        }
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.info = Some((cx.now, info));
+        }
+        self.advance_node(id, cx);
+        if cx.tilt.is_some() {
+            return;
+        }
+        self.consider_reboot(id, cx);
+        if self.failover.waits_for(id) && self.nodes.get(&id).is_some_and(|node| node.role == Role::Master) {
+            self.on_promoted(cx);
+        }
+        self.on_reconf_info(id, cx);
+        self.repair(id, cx);
+        self.advance(cx);
+        self.advance_node(id, cx);
+    }
+
+    fn note_run_id(&mut self, id: NodeId, info: &Info, cx: &mut Context) {
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        if info.run_id.is_none() || node.run_id == info.run_id {
+            return;
+        }
+        let restarted = node.run_id.is_some();
+        node.run_id.clone_from(&info.run_id);
+        if restarted {
+            self.event(Event::Reboot, self.describe(id, cx), cx);
+            self.on_reboot(id, info, cx);
+        }
+    }
+
+    fn note_role(&mut self, id: NodeId, info: &Info, cx: &mut Context) {
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        let Some(role) = info.role else { return };
+        if node.info().and_then(|info| info.master.as_ref()) != info.master.as_ref() {
+            node.follows_since = cx.now;
+        }
+        if role == Role::Replica {
+            node.ousted = false;
+        }
+        if node.role == role {
+            return;
+        }
+        node.role = role;
+        node.role_since = cx.now;
+        let expected = if id == self.master { Role::Master } else { Role::Replica };
+        let event = if role == expected { Event::RoleAsExpected } else { Event::RoleUnexpected };
+        self.event(event, format!("{} new reported role is {}", self.describe(id, cx), role.as_str()), cx);
+    }
+
+    fn welcome_replicas(&mut self, info: &Info, cx: &mut Context) {
+        for addr in &info.replicas {
+            if !cx.accepts(addr) || self.find(addr, cx).is_some() || self.nodes.len() > MOST_NODES {
+                continue;
+            }
+            let id = self.add_node(addr.clone(), Role::Replica, cx.now);
+            self.event(Event::NewReplica, self.describe(id, cx), cx);
+            self.advance_node(id, cx);
+            self.note_names(addr, cx);
+            cx.storage.soon(cx.now);
+        }
+    }
+
+    fn note_names(&self, addr: &Endpoint, cx: &mut Context) {
+        if let crate::Host::Name(name) = &addr.host {
+            cx.names.look_up(name, &mut cx.out);
+        }
+    }
+}
+
+/// More servers than anybody puts behind one master: a bound for what a broken INFO could make us remember.
+const MOST_NODES: usize = 512;
+const GREETING: std::time::Duration = std::time::Duration::from_millis(20);

@@ -1,0 +1,88 @@
+//! A master that restarts without its data must not wipe the replicas that still have them.
+//!
+//! A server that was restarted shows another run id. When it says that it holds no key while a replica of the old
+//! history holds some, it counts as down for this sentinel, as if it had not come back: the usual agreement, election
+//! and promotion follow, before the replicas have copied its emptiness.
+
+use super::Group;
+use crate::context::Context;
+use crate::ids::NodeId;
+use crate::node::{Node, Reboot};
+use crate::{Info, Level, Role, Time};
+
+impl Group {
+    pub(super) fn on_reboot(&mut self, id: NodeId, info: &Info, cx: &mut Context) {
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        if info.role == Some(Role::Master) {
+            node.reboot = judge(info, cx.now);
+        }
+        if id == self.master && node.reboot.is_some() {
+            self.ask_replicas(cx);
+        }
+    }
+
+    /// New facts about a restarted master, or about those who may have what it lost.
+    pub(super) fn consider_reboot(&mut self, told: NodeId, cx: &mut Context) {
+        let Some(reboot) = self.master().reboot else { return };
+        let Some(info) = self.master().info().cloned() else { return };
+        let next = match reboot {
+            Reboot::Loading(_) if told == self.master => judge(&info, cx.now),
+            Reboot::Loading(since) => Some(Reboot::Loading(since)),
+            Reboot::Suspected(since) if self.somebody_remembers(&info, since) => {
+                Some(Reboot::Emptied(cx.now))
+            }
+            Reboot::Suspected(since) if self.all_told_since(since) && self.has_usable_replica() => None,
+            Reboot::Emptied(_) if !self.somebody_remembers(&info, Time::ZERO) => None,
+            same => Some(same),
+        };
+        if next == Some(reboot) {
+            return;
+        }
+        self.master_mut().reboot = next;
+        match next {
+            Some(Reboot::Emptied(_)) => {
+                let text = format!(
+                    "master {} was restarted and is empty, but a replica has data: it counts as down",
+                    self.name
+                );
+                cx.log(Level::Warning, text);
+            }
+            Some(_) => self.ask_replicas(cx),
+            None => {}
+        }
+        self.advance_node(self.master, cx);
+    }
+
+    fn ask_replicas(&mut self, cx: &mut Context) {
+        for id in self.replica_ids() {
+            if let Some(node) = self.nodes.get_mut(&id) {
+                node.want_info();
+            }
+            self.advance_node_only(id, cx);
+        }
+    }
+
+    /// Whether a replica that answers has said since then that it holds keys of another history than the master's.
+    fn somebody_remembers(&self, master: &Info, since: Time) -> bool {
+        let remembers = |node: &Node| {
+            node.is_usable()
+                && node.told_since(since)
+                && node
+                    .info()
+                    .is_some_and(|info| info.keys > 0 && info.priority != 0 && info.replid != master.replid)
+        };
+        self.nodes.iter().any(|(id, node)| *id != self.master && remembers(node))
+    }
+
+    fn has_usable_replica(&self) -> bool {
+        self.nodes.iter().any(|(id, node)| *id != self.master && node.is_usable())
+    }
+}
+
+fn judge(info: &Info, now: Time) -> Option<Reboot> {
+    match info {
+        Info { loading: true, .. } => Some(Reboot::Loading(now)),
+        Info { keys: 0, .. } => Some(Reboot::Suspected(now)),
+        _ => None,
+    }
+}

@@ -1,0 +1,94 @@
+//! What can be seen of a group.
+
+use super::Group;
+use crate::channel::Channel;
+use crate::context::Context;
+use crate::ids::NodeId;
+use crate::liveness::Liveness;
+use crate::node::{Reboot, Reconf};
+use crate::{Endpoint, Epoch, GroupView, LinkView, NodeView, PeerView, ReconfPhase, Time};
+
+impl Group {
+    pub(crate) fn view(&self, cx: &Context) -> GroupView {
+        let replicas = self.nodes.keys().filter(|id| **id != self.master);
+        let mut replicas: Vec<_> = replicas.filter_map(|id| self.view_node(*id, cx)).collect();
+        replicas.sort_by(|a, b| a.addr.cmp(&b.addr));
+        let mut sentinels = self.view_peers(cx);
+        sentinels.sort_by(|a, b| a.id.cmp(&b.id));
+        GroupView {
+            name: self.name.clone(),
+            config: self.config.clone(),
+            address: self.address(cx),
+            config_epoch: self.config_epoch,
+            master: self.view_node(self.master, cx).expect("a group always has its master among its nodes"),
+            replicas,
+            sentinels,
+            odown: self.odown,
+            failover: self.failover.phase(),
+            failover_since: self.failover_since,
+            last_attempt: self.last_attempt,
+            next_attempt: self.next_attempt(cx),
+            voted_for: self.leader.clone(),
+            leader_epoch: self.leader_epoch,
+        }
+    }
+
+    /// Where the master is, as clients are told: what is on disk.
+    pub(crate) fn address(&self, cx: &Context) -> Endpoint {
+        cx.shown(&self.announced.master)
+    }
+
+    fn view_node(&self, id: NodeId, cx: &Context) -> Option<NodeView> {
+        let node = self.nodes.get(&id)?;
+        Some(NodeView {
+            addr: node.addr.clone(),
+            ip: cx.names.ip(&node.addr.host),
+            run_id: node.run_id.clone(),
+            link: view_link(&node.command, &node.alive, node.sdown),
+            pubsub_up: node.pubsub.is_open(),
+            info: node.info.clone(),
+            role: node.role,
+            role_since: node.role_since,
+            reconf: match node.reconf {
+                Reconf::None => ReconfPhase::None,
+                Reconf::Sent(_) => ReconfPhase::Sent,
+                Reconf::InProgress(_) => ReconfPhase::InProgress,
+                Reconf::Done => ReconfPhase::Done,
+            },
+            promoted: self.failover.promotes(id),
+            emptied: match node.reboot {
+                Some(Reboot::Emptied(since)) => Some(since),
+                _ => None,
+            },
+        })
+    }
+
+    fn view_peers(&self, cx: &Context) -> Vec<PeerView> {
+        let view = |(slot, opinion): (&crate::ids::PeerId, &super::Opinion)| {
+            let peer = cx.peers.get(slot)?;
+            let vote = opinion.vote.as_ref();
+            Some(PeerView {
+                id: peer.id.clone(),
+                addr: peer.addr.clone(),
+                link: view_link(&peer.channel, &peer.alive, opinion.sdown),
+                link_shared_by: peer.groups.len(),
+                last_hello: opinion.last_hello,
+                says_down: opinion.says_down(cx),
+                voted_leader: vote.map(|(leader, _)| leader.clone()),
+                voted_leader_epoch: vote.map_or(Epoch(0), |(_, epoch)| *epoch),
+            })
+        };
+        self.peers.iter().filter_map(view).collect()
+    }
+}
+
+fn view_link(channel: &Channel, alive: &Liveness, sdown: Option<Time>) -> LinkView {
+    LinkView {
+        up: channel.is_open(),
+        pending: channel.pending(),
+        ping_pending: alive.ping_pending(),
+        last_ok: alive.last_ok,
+        last_reply: alive.last_reply,
+        sdown,
+    }
+}

@@ -1,0 +1,97 @@
+//! The master changes: first in memory, then on disk, then for everybody.
+
+use super::{Announced, Group};
+use crate::context::Context;
+use crate::ids::NodeId;
+use crate::{Endpoint, Epoch, Event, Role};
+
+impl Group {
+    /// Makes a node the master. Clients and peers hear of it when it is on disk.
+    pub(super) fn switch_to(&mut self, new: NodeId, led: bool, cx: &mut Context) {
+        let old = std::mem::replace(&mut self.master, new);
+        self.odown = None;
+        self.retry = None;
+        self.survey = None;
+        self.asking.next = crate::Time::NEVER;
+        for opinion in self.peers.values_mut() {
+            opinion.down = None;
+        }
+        // Freshly promoted, freshly judged: nothing that was seen in the old role counts in the new one.
+        for (id, node) in &mut self.nodes {
+            if *id == old || *id == new {
+                node.start_afresh(cx.now);
+            }
+            node.ousted = *id == old || (node.ousted && *id != new);
+            node.reconf = crate::node::Reconf::None;
+        }
+        self.mark_changed(led, cx);
+        for id in self.nodes.keys().copied().collect::<Vec<_>>() {
+            self.advance_node_only(id, cx);
+        }
+    }
+
+    fn mark_changed(&mut self, led: bool, cx: &mut Context) {
+        cx.storage.urgently();
+        self.announced.pending = cx.storage.covering();
+        self.announced.led = led;
+    }
+
+    /// Somebody else's failover has come to our ears.
+    pub(super) fn adopt_config(&mut self, master: &Endpoint, epoch: Epoch, cx: &mut Context) {
+        self.config_epoch = epoch;
+        self.abandon_failover(cx);
+        if cx.names.same_place(&self.master().addr, master) {
+            return self.mark_changed(false, cx);
+        }
+        let new = match self.find(master, cx) {
+            Some(id) => id,
+            None => self.add_node(master.clone(), Role::Master, cx.now),
+        };
+        self.switch_to(new, false, cx);
+    }
+
+    fn abandon_failover(&mut self, cx: &mut Context) {
+        let promoted = self.nodes.keys().copied().find(|id| self.failover.promotes(*id));
+        if let Some(node) = promoted.and_then(|id| self.nodes.get_mut(&id)) {
+            node.ousted = true;
+        }
+        self.enter(super::Failover::Idle, cx);
+    }
+
+    /// Tells everybody who the master is, once it is on disk. When the disk has failed it is told all the same: the
+    /// epoch was on disk before anybody could be elected in it, so no other master can ever come to carry it, and
+    /// clients that go on asking for a dead master are worse off.
+    pub(super) fn announce(&mut self, cx: &mut Context) {
+        let Some(seq) = self.announced.pending else { return };
+        if !cx.storage.is_saved(seq) && cx.storage.failure().is_none() {
+            return;
+        }
+        let led = self.announced.led;
+        let now = Announced {
+            master: self.master().addr.clone(),
+            config_epoch: self.config_epoch,
+            pending: None,
+            led,
+        };
+        let before = std::mem::replace(&mut self.announced, now);
+        if !cx.names.same_place(&before.master, &self.announced.master) {
+            self.tell_switch(&before.master, led, cx);
+        }
+        self.say_hello(cx);
+    }
+
+    fn tell_switch(&mut self, from: &Endpoint, led: bool, cx: &mut Context) {
+        let (from, to) = (cx.shown(from), cx.shown(&self.announced.master));
+        self.event(Event::SwitchMaster, format!("{} {from} {to}", self.name), cx);
+        if let Some(script) = &self.config.client_reconfig_script {
+            let role = if led { "leader" } else { "observer" };
+            let words = [self.name.as_str(), role, "start"].map(str::to_owned);
+            let places = [&from, &to].into_iter().flat_map(|at| [at.host.to_string(), at.port.to_string()]);
+            cx.scripts.queue(script, words.into_iter().chain(places).collect(), cx.now);
+            cx.timers.set(crate::timers::Key::Scripts, Some(cx.now));
+        }
+        for id in self.replica_ids() {
+            self.event(Event::NewReplica, self.describe(id, cx), cx);
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Host names and the addresses behind them, as far as they were looked up.
+
+use crate::{Action, Endpoint, Host};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+#[derive(Default)]
+pub(crate) struct Names {
+    known: BTreeMap<Arc<str>, IpAddr>,
+    asked: BTreeSet<Arc<str>>,
+}
+
+impl Names {
+    /// Asks for an address, unless that question is on its way.
+    pub(crate) fn look_up(&mut self, name: &Arc<str>, out: &mut VecDeque<Action>) {
+        if self.asked.insert(name.clone()) {
+            out.push_back(Action::Resolve { name: name.clone() });
+        }
+    }
+
+    /// The answer. An unknown name keeps the address that it had: the resolver may be what is broken.
+    pub(crate) fn on_resolved(&mut self, name: &Arc<str>, ip: Option<IpAddr>) {
+        self.asked.remove(name);
+        if let Some(ip) = ip {
+            self.known.insert(name.clone(), ip);
+        }
+    }
+
+    pub(crate) fn ip(&self, host: &Host) -> Option<IpAddr> {
+        match host {
+            Host::Ip(ip) => Some(*ip),
+            Host::Name(name) => self.known.get(name).copied(),
+        }
+    }
+
+    /// Whether two endpoints are the same place, be one written as a name and the other as an address.
+    pub(crate) fn same_place(&self, a: &Endpoint, b: &Endpoint) -> bool {
+        a.port == b.port
+            && (a.host == b.host
+                || matches!((self.ip(&a.host), self.ip(&b.host)), (Some(a), Some(b)) if a == b))
+    }
+}

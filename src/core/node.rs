@@ -1,0 +1,304 @@
+//! A Redis server: its two links, whether it answers, what it last said of itself.
+
+use crate::channel::{Channel, Owner, Purpose, Renames};
+use crate::context::Context;
+use crate::ids::{GroupId, NodeId};
+use crate::liveness::Liveness;
+use crate::timers::Key;
+use crate::{Command, Endpoint, Info, LinkKind, Reply, Role, RunId, Time};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) struct Node {
+    pub(crate) addr: Endpoint,
+    pub(crate) command: Channel,
+    pub(crate) pubsub: Channel,
+    pub(crate) alive: Liveness,
+    pub(crate) sdown: Option<Time>,
+    pub(crate) run_id: Option<RunId>,
+    pub(crate) info: Option<(Time, Arc<Info>)>,
+    /// What it says it is, and since when it has been saying so.
+    pub(crate) role: Role,
+    pub(crate) role_since: Time,
+    /// Since when it has been naming the master that it names.
+    pub(crate) follows_since: Time,
+    pub(crate) reconf: Reconf,
+    /// It was the master, or was told to become one in vain, and has not been seen as a replica since.
+    pub(crate) ousted: bool,
+    pub(crate) reboot: Option<Reboot>,
+    /// When it was last told whom to follow.
+    pub(crate) turned: Option<Time>,
+    info_sent: Option<Time>,
+    info_wanted: bool,
+    /// When the hello subscription last carried anything.
+    pub(crate) heard: Time,
+    script_killed: bool,
+    complained: bool,
+}
+
+/// How far a failover that we lead has turned it to the new master.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Reconf {
+    None,
+    Sent(Time),
+    InProgress(Time),
+    Done,
+}
+
+/// A master that was restarted: whether it still has the data that its replicas have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Reboot {
+    /// It is still reading its data.
+    Loading(Time),
+    /// It has none; whether the replicas have some is being asked.
+    Suspected(Time),
+    /// It has none and would wipe the replicas that have some.
+    Emptied(Time),
+}
+
+/// What is expected of a server, as its group sees it now.
+pub(crate) struct Duty {
+    pub(crate) group: GroupId,
+    pub(crate) node: NodeId,
+    pub(crate) is_master: bool,
+    pub(crate) down_after: Duration,
+    pub(crate) info_period: Duration,
+    pub(crate) reboot_limit: Duration,
+    pub(crate) renames: Renames,
+}
+
+impl Node {
+    pub(crate) fn new(addr: Endpoint, role: Role, now: Time) -> Self {
+        Node {
+            addr,
+            command: Channel::new(LinkKind::Command, now),
+            pubsub: Channel::new(LinkKind::PubSub, now),
+            alive: Liveness::new(now),
+            sdown: None,
+            run_id: None,
+            info: None,
+            role,
+            role_since: now,
+            follows_since: now,
+            reconf: Reconf::None,
+            ousted: false,
+            reboot: None,
+            turned: None,
+            info_sent: None,
+            info_wanted: true,
+            heard: now,
+            script_killed: false,
+            complained: false,
+        }
+    }
+
+    pub(crate) fn info(&self) -> Option<&Info> {
+        self.info.as_ref().map(|(_, info)| &**info)
+    }
+
+    /// Whether it has said what it is since then.
+    pub(crate) fn told_since(&self, then: Time) -> bool {
+        self.info.as_ref().is_some_and(|(at, _)| *at >= then)
+    }
+
+    /// Whether nothing stands against using it.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.sdown.is_none() && self.command.is_open()
+    }
+
+    /// Its INFO is wanted at once, not when its period is over.
+    pub(crate) fn want_info(&mut self) {
+        self.info_wanted = true;
+    }
+
+    /// Does what is due: connects, pings, asks for INFO, gives up silent links. Says when it comes next.
+    pub(crate) fn advance(&mut self, duty: &Duty, cx: &mut Context) {
+        let command = Owner::Command(duty.group, duty.node);
+        let pubsub = Owner::PubSub(duty.group, duty.node);
+        self.drop_silent_links(duty, cx);
+        self.command.advance(&self.addr, command, &duty.renames, cx);
+        self.pubsub.advance(&self.addr, pubsub, &duty.renames, cx);
+        if cx.now >= self.alive.next_ping() && self.command.call(Command::Ping, Purpose::Ping, cx) {
+            self.alive.on_ping_sent(cx.now);
+        }
+        if cx.now >= self.info_due(duty) && self.command.call(Command::Info, Purpose::Info, cx) {
+            self.info_sent = Some(cx.now);
+            self.info_wanted = false;
+        }
+        let at = self.deadline(duty, cx);
+        cx.timers.set(Key::Node(duty.group, duty.node), Some(at));
+    }
+
+    fn info_due(&self, duty: &Duty) -> Time {
+        if !self.command.is_open() || self.command.awaits(|purpose| *purpose == Purpose::Info) {
+            return Time::NEVER;
+        }
+        match self.info_sent {
+            Some(sent) if !self.info_wanted => sent + duty.info_period,
+            _ => Time::ZERO,
+        }
+    }
+
+    fn drop_silent_links(&mut self, duty: &Duty, cx: &mut Context) {
+        if cx.now >= self.silent_link_deadline(duty, cx) {
+            self.command.close(cx);
+            self.on_command_lost(cx.now);
+        }
+        if cx.now >= self.silent_pubsub_deadline(cx) {
+            self.pubsub.close(cx);
+        }
+    }
+
+    fn silent_link_deadline(&self, duty: &Duty, cx: &Context) -> Time {
+        match (self.command.open_since(), self.alive.silent_since()) {
+            (Some(open), Some(silent)) => {
+                (open + cx.config.timing.min_link_reconnect_period).max(silent + duty.down_after / 2)
+            }
+            _ => Time::NEVER,
+        }
+    }
+
+    fn silent_pubsub_deadline(&self, cx: &Context) -> Time {
+        match self.pubsub.open_since() {
+            Some(open) => open.max(self.heard) + cx.config.timing.publish_period * 3,
+            None => Time::NEVER,
+        }
+    }
+
+    fn deadline(&self, duty: &Duty, cx: &Context) -> Time {
+        let mut at = self.command.deadline(&self.addr).min(self.pubsub.deadline(&self.addr));
+        at = at.min(self.silent_link_deadline(duty, cx)).min(self.silent_pubsub_deadline(cx));
+        if self.command.is_open() {
+            at = at.min(self.alive.next_ping()).min(self.info_due(duty));
+        }
+        if self.sdown.is_none() && cx.tilt.is_none() {
+            at = at.min(self.down_at(duty, cx));
+        }
+        at
+    }
+
+    /// When it is to be taken for down if nothing changes.
+    fn down_at(&self, duty: &Duty, cx: &Context) -> Time {
+        let mut at = self.alive.silent_since().map_or(Time::NEVER, |since| since + duty.down_after);
+        if duty.is_master {
+            if self.role == Role::Replica {
+                at = at.min(self.role_since + duty.down_after + cx.config.timing.info_period * 2);
+            }
+            match self.reboot {
+                Some(Reboot::Loading(since)) if !duty.reboot_limit.is_zero() => {
+                    at = at.min(since + duty.reboot_limit)
+                }
+                Some(Reboot::Emptied(_)) => at = Time::ZERO,
+                _ => {}
+            }
+        }
+        at
+    }
+
+    /// Judges whether it is down. The new verdict, when it is another one.
+    pub(crate) fn judge(&mut self, duty: &Duty, cx: &mut Context) -> Option<bool> {
+        let down = cx.now >= self.down_at(duty, cx);
+        if down == self.sdown.is_some() {
+            return None;
+        }
+        self.sdown = down.then_some(cx.now);
+        self.want_info();
+        Some(down)
+    }
+
+    /// Looks at the reply to a ping.
+    pub(crate) fn on_ping_reply(&mut self, reply: &Reply, duty: &Duty, cx: &mut Context) {
+        let period = ping_period(duty.down_after, cx);
+        match reply {
+            Reply::Pong => {
+                self.alive.on_pong(period, cx.now);
+                self.command.on_useful();
+                self.pubsub.on_useful();
+                self.script_killed = false;
+                self.complained = false;
+            }
+            Reply::Busy => {
+                self.alive.on_other_reply(period, cx.now);
+                if self.sdown.is_some() && duty.is_master && !self.script_killed {
+                    self.script_killed = self.command.call(Command::ScriptKill, Purpose::ScriptKill, cx);
+                }
+            }
+            other => {
+                self.alive.on_other_reply(period, cx.now);
+                self.complain("PING", other, cx);
+            }
+        }
+    }
+
+    /// Logs an answer that an operator must know of, once until it is well again.
+    pub(crate) fn complain(&mut self, command: &str, reply: &Reply, cx: &mut Context) {
+        if let (Reply::Error(text), false) = (reply, self.complained) {
+            self.complained = true;
+            let text: String = text.chars().filter(|c| !c.is_control()).take(200).collect();
+            cx.log(crate::Level::Warning, format!("{} answers {command} with an error: {text}", self.addr));
+        }
+    }
+
+    pub(crate) fn on_command_lost(&mut self, now: Time) {
+        self.alive.on_link_lost(now);
+        self.info_wanted = true;
+    }
+
+    /// Tells it to follow that master, or nobody, and asks at once whether it does.
+    pub(crate) fn turn(&mut self, master: Option<Endpoint>, plain: bool, cx: &mut Context) -> bool {
+        let command = match plain {
+            false => Command::ReplicaOf(master.clone()),
+            true => Command::ReplicaOfPlain(master.clone()),
+        };
+        let sent = self.command.call(command, Purpose::ReplicaOf { master, plain }, cx);
+        if sent {
+            self.turned = Some(cx.now);
+            self.command.call(Command::Info, Purpose::Info, cx);
+            self.info_sent = Some(cx.now);
+        }
+        sent
+    }
+
+    /// It has a new role in the group: what was held against it in the old one is forgotten.
+    pub(crate) fn start_afresh(&mut self, now: Time) {
+        self.sdown = None;
+        self.alive.start_afresh(now);
+        self.role_since = now;
+        self.follows_since = now;
+        self.reconf = Reconf::None;
+        self.reboot = None;
+        self.want_info();
+    }
+
+    /// Closes both links and forgets the timer: it is no longer watched.
+    pub(crate) fn retire(&mut self, group: GroupId, node: NodeId, cx: &mut Context) {
+        self.command.close(cx);
+        self.pubsub.close(cx);
+        cx.timers.set(Key::Node(group, node), None);
+    }
+
+    /// Logs in again: the password or the commands' names have changed.
+    pub(crate) fn reconnect(&mut self, cx: &mut Context) {
+        self.command.reopen(cx);
+        self.pubsub.reopen(cx);
+        self.on_command_lost(cx.now);
+    }
+
+    /// Subscribes to the hellos, once the subscription's own link stands.
+    pub(crate) fn subscribe(&mut self, cx: &mut Context) {
+        self.heard = cx.now;
+        self.pubsub.call(Command::Subscribe, Purpose::Setup, cx);
+    }
+
+    /// Publishes a hello through this server.
+    pub(crate) fn publish(&mut self, hello: crate::Hello, cx: &mut Context) {
+        self.command.call(Command::Publish(hello), Purpose::Hello, cx);
+    }
+}
+
+/// Often enough that silence costs `down_after` and a tenth, never more often than a server should be bothered.
+pub(crate) fn ping_period(down_after: Duration, cx: &Context) -> Duration {
+    cx.config.timing.ping_period.min((down_after / 10).max(SHORTEST_PING))
+}
+
+const SHORTEST_PING: Duration = Duration::from_millis(10);

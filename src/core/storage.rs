@@ -1,0 +1,238 @@
+//! Saved before said.
+//!
+//! Whatever others may build on (an epoch, a vote, a configuration) is on disk before it leaves. Answers that wait
+//! for the disk do not exist as actions until the save that covers them has succeeded; when it fails, a refusal
+//! takes their place.
+
+use crate::{Action, ClientId, Epoch, Refusal, Response, Seq, Time};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+pub(crate) struct Storage {
+    last: Seq,
+    on_disk: Seq,
+    in_flight: Option<InFlight>,
+    urgent: bool,
+    later: Option<Time>,
+    identity: bool,
+    failure: Option<Failure>,
+    held: VecDeque<Held>,
+    /// The epoch as it is on disk: the only one that may be told to others.
+    pub(crate) saved_epoch: Epoch,
+}
+
+struct InFlight {
+    seq: Seq,
+    epoch: Epoch,
+    urgent: bool,
+}
+
+struct Failure {
+    error: String,
+    retry_at: Time,
+}
+
+struct Held {
+    after: Seq,
+    client: ClientId,
+    response: Response,
+    /// What is answered when the disk fails.
+    otherwise: Otherwise,
+}
+
+/// How an answer changes when the disk fails.
+pub(crate) enum Otherwise {
+    /// The error is told.
+    Refuse,
+    /// The opinion stands, the vote is withheld.
+    Withhold,
+}
+
+impl Storage {
+    /// What is on disk at the start: an epoch, and perhaps an identity.
+    pub(crate) fn new(saved_epoch: Epoch, identity: bool) -> Self {
+        Storage {
+            last: Seq(0),
+            on_disk: Seq(0),
+            in_flight: None,
+            urgent: false,
+            later: None,
+            identity,
+            failure: None,
+            held: VecDeque::new(),
+            saved_epoch,
+        }
+    }
+
+    /// Why the state cannot be written; while that is so, this sentinel neither votes nor leads.
+    pub(crate) fn failure(&self) -> Option<&str> {
+        self.failure.as_ref().map(|failure| failure.error.as_str())
+    }
+
+    /// The state has changed in a way that others will build on: write it now.
+    pub(crate) fn urgently(&mut self) {
+        self.urgent = true;
+    }
+
+    /// The state has changed in a way that only a restart would miss: write it soon, with what else comes.
+    pub(crate) fn soon(&mut self, now: Time) {
+        self.later.get_or_insert(now + SOON);
+    }
+
+    /// The save after which everything that was changed so far is on disk; nothing when it already is.
+    pub(crate) fn covering(&self) -> Option<Seq> {
+        match &self.in_flight {
+            _ if self.urgent => Some(Seq(self.last.0 + 1)),
+            Some(save) if save.urgent => Some(save.seq),
+            _ => None,
+        }
+    }
+
+    /// Whether this sentinel's identity is on disk, so that it may introduce itself.
+    pub(crate) fn has_identity(&self) -> bool {
+        self.identity
+    }
+
+    /// Whether that save, and so everything before it, is on disk.
+    pub(crate) fn is_saved(&self, seq: Seq) -> bool {
+        seq <= self.on_disk
+    }
+
+    /// Answers a request once everything that was changed so far is on disk.
+    pub(crate) fn respond(
+        &mut self,
+        client: ClientId,
+        response: Response,
+        otherwise: Otherwise,
+        out: &mut VecDeque<Action>,
+    ) {
+        match self.covering() {
+            Some(after) => self.held.push_back(Held { after, client, response, otherwise }),
+            None => out.push_back(Action::Respond { client, response }),
+        }
+    }
+
+    /// When `begin` will have something to do.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        if self.in_flight.is_some() {
+            return None;
+        }
+        match &self.failure {
+            Some(failure) => Some(failure.retry_at),
+            None => self.later,
+        }
+    }
+
+    /// Whether the state must be written now; the number of the save, if so.
+    pub(crate) fn begin(&mut self, now: Time, epoch: Epoch) -> Option<Seq> {
+        let due = match &self.failure {
+            Some(failure) => now >= failure.retry_at,
+            None => self.urgent || self.later.is_some_and(|at| now >= at),
+        };
+        if !due || self.in_flight.is_some() {
+            return None;
+        }
+        self.last.0 += 1;
+        self.in_flight = Some(InFlight { seq: self.last, epoch, urgent: self.urgent });
+        self.urgent = false;
+        self.later = None;
+        Some(self.last)
+    }
+
+    /// The disk answered. Returns whether that save was the one under way.
+    pub(crate) fn on_saved(
+        &mut self,
+        seq: Seq,
+        error: Option<String>,
+        now: Time,
+        out: &mut VecDeque<Action>,
+    ) -> bool {
+        let Some(save) = self.in_flight.take_if(|save| save.seq == seq) else { return false };
+        match &error {
+            None => {
+                self.failure = None;
+                self.on_disk = seq;
+                self.identity = true;
+                self.saved_epoch = self.saved_epoch.max(save.epoch);
+            }
+            Some(error) => {
+                self.urgent = true;
+                self.failure = Some(Failure { error: error.clone(), retry_at: now + RETRY });
+            }
+        }
+        while self.held.front().is_some_and(|held| held.after <= seq) {
+            let held = self.held.pop_front().expect("its front was looked at");
+            let response = match (&error, held.otherwise) {
+                (None, _) => held.response,
+                (Some(_), Otherwise::Refuse) => Response::Refused(Refusal::NotSaved),
+                (Some(_), Otherwise::Withhold) => withheld(held.response),
+            };
+            out.push_back(Action::Respond { client: held.client, response });
+        }
+        true
+    }
+}
+
+fn withheld(response: Response) -> Response {
+    match response {
+        Response::Down { down, .. } => Response::Down { down, leader: None, epoch: Epoch(0) },
+        other => other,
+    }
+}
+
+const SOON: Duration = Duration::from_millis(100);
+const RETRY: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Time = Time::ZERO;
+
+    fn vote() -> Response {
+        Response::Down { down: true, leader: Some(crate::SentinelId::new("a")), epoch: Epoch(1) }
+    }
+
+    #[test]
+    fn a_vote_leaves_only_after_its_save() {
+        let mut storage = Storage::new(Epoch(0), true);
+        let mut out = VecDeque::new();
+        storage.urgently();
+        storage.respond(ClientId(1), vote(), Otherwise::Withhold, &mut out);
+        let seq = storage.begin(NOW, Epoch(1)).expect("urgent");
+        assert!(out.is_empty() && storage.saved_epoch == Epoch(0));
+        storage.on_saved(seq, None, NOW, &mut out);
+        assert_eq!((out.len(), storage.saved_epoch), (1, Epoch(1)));
+    }
+
+    #[test]
+    fn a_change_during_a_save_waits_for_the_next_one() {
+        let mut storage = Storage::new(Epoch(0), true);
+        let mut out = VecDeque::new();
+        storage.urgently();
+        let first = storage.begin(NOW, Epoch(1)).expect("urgent");
+        storage.urgently();
+        storage.respond(ClientId(1), vote(), Otherwise::Withhold, &mut out);
+        assert_eq!(storage.begin(NOW, Epoch(2)), None);
+        storage.on_saved(first, None, NOW, &mut out);
+        assert!(out.is_empty());
+        let second = storage.begin(NOW, Epoch(2)).expect("urgent");
+        storage.on_saved(second, None, NOW, &mut out);
+        assert_eq!(out.len(), 1);
+    }
+
+    #[test]
+    fn a_failed_save_withholds_the_vote_and_is_tried_again() {
+        let mut storage = Storage::new(Epoch(0), true);
+        let mut out = VecDeque::new();
+        storage.urgently();
+        storage.respond(ClientId(1), vote(), Otherwise::Withhold, &mut out);
+        let seq = storage.begin(NOW, Epoch(1)).expect("urgent");
+        storage.on_saved(seq, Some("disk full".into()), NOW, &mut out);
+        let Some(Action::Respond { response, .. }) = out.pop_front() else { panic!("an answer is owed") };
+        assert_eq!(response, Response::Down { down: true, leader: None, epoch: Epoch(0) });
+        assert_eq!(storage.failure(), Some("disk full"));
+        assert_eq!(storage.begin(NOW, Epoch(1)), None);
+        assert!(storage.begin(NOW + RETRY, Epoch(1)).is_some());
+    }
+}
