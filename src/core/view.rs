@@ -199,7 +199,8 @@ impl GroupView {
     /// Counts the sentinels that answer.
     pub fn check_quorum(&self) -> QuorumCheck {
         let usable = 1 + self.sentinels.iter().filter(|peer| peer.link.sdown.is_none()).count();
-        let majority = (self.sentinels.len() + 1) / 2 + 1;
+        let all = self.sentinels.len() + 1;
+        let majority = all / 2 + 1;
         QuorumCheck {
             usable,
             quorum_reachable: usable >= self.config.quorum.0 as usize,
