@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::ids::{GroupId, NodeId, PeerId};
+use crate::mutation::{Mutation, active};
 use crate::{Action, CallId, Command, Credentials, Endpoint, Epoch, Host, LinkId, LinkKind, Time};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -97,6 +98,9 @@ impl Channel {
     /// Opens it when it is time, gives up an attempt that takes too long.
     pub(crate) fn advance(&mut self, to: &Endpoint, owner: Owner, renames: &Renames, cx: &mut Context) {
         match self.state {
+            State::Closed { retry_at } if retry_at > Time::ZERO && active(Mutation::LinksStayLost) => {
+                self.state = State::Closed { retry_at: Time::NEVER };
+            }
             State::Closed { retry_at } if cx.now >= retry_at && to.port != 0 => match &to.host {
                 Host::Ip(ip) => self.open(to, *ip, owner, renames, cx),
                 Host::Name(name) => {

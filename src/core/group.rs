@@ -20,6 +20,7 @@ mod switch;
 use crate::channel::Renames;
 use crate::context::Context;
 use crate::ids::{GroupId, NodeId, PeerId};
+use crate::mutation::{Mutation, active};
 use crate::node::{Duty, Node, Reconf};
 use crate::timers::Key;
 use crate::{DurableGroup, Endpoint, Epoch, Event, GroupConfig, GroupName, Role, SentinelId, Seq, Time};
@@ -102,7 +103,11 @@ impl Group {
             peers: BTreeMap::new(),
             config_epoch: saved.config_epoch,
             leader: None,
-            leader_epoch: saved.leader_epoch,
+            leader_epoch: if active(Mutation::VoteForgottenByRestart) {
+                Epoch(0)
+            } else {
+                saved.leader_epoch
+            },
             odown: None,
             asking: Asking { next: Time::NEVER, gap: Duration::ZERO },
             failover: Failover::Idle,

@@ -26,6 +26,10 @@ mod ids;
 mod info;
 mod input;
 mod liveness;
+#[cfg(feature = "mutations")]
+pub mod mutation;
+#[cfg(not(feature = "mutations"))]
+mod mutation;
 mod names;
 mod node;
 mod peer;
@@ -50,6 +54,8 @@ pub use ids::{
 };
 pub use info::{Info, Role};
 pub use input::{ConfigChange, GroupChange, Input, LinkError, LinkUp, Reply, Request, SaveError, ScriptEnd};
+#[cfg(feature = "mutations")]
+pub use mutation::Mutation;
 pub use record::Recorded;
 pub use rng::{Rng, mix};
 pub use sentinel::Sentinel;

@@ -4,11 +4,12 @@ use crate::channel::{Owner, Purpose};
 use crate::context::Context;
 use crate::group::{Answer, Group};
 use crate::ids::{GroupId, PeerId};
+use crate::mutation::{Mutation, active};
 use crate::storage::{Otherwise, Storage};
 use crate::timers::Key;
 use crate::{
-    Action, CallId, Durable, DurableGroup, Event, GroupName, GroupView, Hello, Input, Level, LinkError,
-    LinkId, LinkUp, Reply, Rng, SentinelId, Seq, Time, View,
+    Action, CallId, Durable, DurableGroup, Epoch, Event, GroupName, GroupView, Hello, Input, Level,
+    LinkError, LinkId, LinkUp, Reply, Rng, SentinelId, Seq, Time, View,
 };
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -34,7 +35,9 @@ impl Sentinel {
         let mut rng = Rng::new(seed);
         let has_identity = state.myid.is_some();
         let myid = state.myid.unwrap_or_else(|| SentinelId::new(&rng.hex40()));
-        let storage = Storage::new(state.current_epoch, has_identity);
+        let forgotten = active(Mutation::EpochForgottenByRestart);
+        let epoch = if forgotten { Epoch(0) } else { state.current_epoch };
+        let storage = Storage::new(epoch, has_identity);
         let mut cx = Context::new(state.config, myid, storage, rng, now);
         if !has_identity {
             cx.storage.urgently();
@@ -100,7 +103,7 @@ impl Sentinel {
         let trigger = self.cx.config.timing.tilt_trigger;
         astray |= self.cx.timers.next().is_some_and(|due| inside - due > trigger);
         self.cx.now = inside;
-        if astray {
+        if astray && !active(Mutation::TiltIgnored) {
             if self.cx.tilt.is_none() {
                 self.cx.event(Event::Tilt, "#tilt mode entered".to_owned(), None);
             }

@@ -4,6 +4,7 @@
 //! for the disk do not exist as actions until the save that covers them has succeeded; when it fails, a refusal
 //! takes their place.
 
+use crate::mutation::{Mutation, active};
 use crate::{Action, ClientId, Epoch, Refusal, Response, Seq, Time};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -107,6 +108,9 @@ impl Storage {
         out: &mut VecDeque<Action>,
     ) {
         match self.covering() {
+            Some(_) if active(Mutation::VoteSaidBeforeSaved) => {
+                out.push_back(Action::Respond { client, response })
+            }
             Some(after) => self.held.push_back(Held { after, client, response, otherwise }),
             None => out.push_back(Action::Respond { client, response }),
         }

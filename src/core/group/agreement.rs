@@ -4,6 +4,7 @@ use super::{Failover, Group};
 use crate::channel::Purpose;
 use crate::context::Context;
 use crate::ids::PeerId;
+use crate::mutation::{Mutation, active};
 use crate::{Command, Endpoint, Epoch, Event, SentinelId, Time};
 
 impl Group {
@@ -34,7 +35,8 @@ impl Group {
 
     /// Counts who takes the master for down, and asks those who have not said so lately.
     pub(super) fn agree(&mut self, cx: &mut Context) {
-        let agreed = self.master().sdown.is_some() && self.count_down(cx) >= self.config.quorum.0 as usize;
+        let agreed = self.master().sdown.is_some()
+            && (self.count_down(cx) >= self.config.quorum.0 as usize || active(Mutation::OdownByOwnOpinion));
         if agreed && self.odown.is_none() {
             self.odown = Some(cx.now);
             let (count, quorum) = (self.count_down(cx), self.config.quorum);
@@ -98,7 +100,7 @@ impl Group {
     /// A peer has answered.
     pub(crate) fn on_answer(&mut self, slot: PeerId, asked: Epoch, answer: Answer, cx: &mut Context) {
         // The answer is about the master of that configuration; if there is a newer one it says nothing.
-        if asked != self.config_epoch {
+        if asked != self.config_epoch && !active(Mutation::OpinionsOutliveTheMaster) {
             return;
         }
         let Some(opinion) = self.peers.get_mut(&slot) else { return };
@@ -129,7 +131,9 @@ pub(crate) struct Answer {
 
 impl super::Opinion {
     pub(super) fn says_down(&self, cx: &Context) -> bool {
-        self.down.is_some_and(|at| cx.now < at + cx.config.timing.ask_period * OPINION_LASTS)
+        self.down.is_some_and(|at| {
+            active(Mutation::OpinionsNeverExpire) || cx.now < at + cx.config.timing.ask_period * OPINION_LASTS
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{Failover, Group, Retry};
 use crate::context::Context;
 use crate::ids::PeerId;
+use crate::mutation::{Mutation, active};
 use crate::{Epoch, Event, Level, SentinelId, Time, mix};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,11 +16,12 @@ impl Group {
         candidate: &SentinelId,
         cx: &mut Context,
     ) -> (Option<SentinelId>, Epoch) {
-        if cx.storage.failure().is_some() {
+        if cx.storage.failure().is_some() && !active(Mutation::VoteWithoutDisk) {
             return (None, Epoch(0));
         }
         cx.adopt_epoch(epoch, &self.name, &self.config);
-        if self.leader_epoch < epoch && cx.current_epoch <= epoch {
+        let unspent = self.leader_epoch < epoch || active(Mutation::VoteGivenTwice);
+        if unspent && (cx.current_epoch <= epoch || active(Mutation::StaleEpochAccepted)) {
             self.vote_for(candidate.clone(), epoch, cx);
             if *candidate != cx.myid {
                 self.last_attempt = Some(cx.now);
@@ -37,7 +39,9 @@ impl Group {
         self.event(Event::VoteForLeader, format!("{candidate} {epoch}"), cx);
         self.leader = Some(candidate);
         self.leader_epoch = epoch;
-        cx.storage.urgently();
+        if !active(Mutation::VoteNotSaved) {
+            cx.storage.urgently();
+        }
     }
 
     /// Whether a failover of ours may begin now.
@@ -81,8 +85,9 @@ impl Group {
 
     /// Begins an election: a new epoch, and the own vote.
     pub(super) fn stand(&mut self, forced: bool, cx: &mut Context) {
-        let epoch = cx.current_epoch.next();
-        if epoch == cx.current_epoch {
+        let reused = active(Mutation::EpochReused) && cx.current_epoch > Epoch(0);
+        let epoch = if reused { cx.current_epoch } else { cx.current_epoch.next() };
+        if epoch == cx.current_epoch && !reused {
             cx.log(
                 Level::Warning,
                 format!("no epoch is left after {epoch}: no failover of {} can begin", self.name),
@@ -97,14 +102,17 @@ impl Group {
         self.event(Event::NewEpoch, epoch.to_string(), cx);
         self.event(Event::TryFailover, self.describe_master(cx), cx);
         self.vote_for(cx.myid.clone(), epoch, cx);
-        let saved = cx.storage.covering().expect("the vote has just been marked to be written");
+        cx.storage.urgently();
+        let saved = cx.storage.covering().expect("the epoch has just been marked to be written");
         self.enter(Failover::Election { epoch, saved, since: cx.now, forced }, cx);
     }
 
     /// Whether our own vote is on disk, so that it may count and others may be asked for theirs.
     pub(super) fn own_vote_is_safe(&self, cx: &Context) -> bool {
         match self.failover {
-            Failover::Election { saved, .. } => cx.storage.is_saved(saved),
+            Failover::Election { saved, .. } => {
+                cx.storage.is_saved(saved) || active(Mutation::ElectionBeforeSave)
+            }
             _ => true,
         }
     }
@@ -134,7 +142,10 @@ impl Group {
 
     /// Counts the votes of an election of ours.
     pub(super) fn tally(&self, epoch: Epoch, cx: &Context) -> Tally {
-        let needed = self.majority().max(self.config.quorum.0 as usize);
+        let mut needed = self.majority().max(self.config.quorum.0 as usize);
+        if active(Mutation::MajorityOffByOne) {
+            needed -= 1;
+        }
         let mut votes = BTreeMap::from([(&cx.myid, 1)]);
         let mut open = 0;
         let mut reachable = 1;

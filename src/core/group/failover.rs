@@ -4,6 +4,7 @@ use super::election::Tally;
 use super::{Group, Retry};
 use crate::context::Context;
 use crate::ids::NodeId;
+use crate::mutation::{Mutation, active};
 use crate::node::Reconf;
 use crate::{Action, Epoch, Event, FailoverPhase, Level, Role, Seq, Time};
 use std::time::Duration;
@@ -141,6 +142,7 @@ impl Group {
         }
         let late = cx.now >= since + self.election_timeout(cx);
         match self.tally(epoch, cx) {
+            _ if active(Mutation::PromotionBeforeElection) => self.lead(epoch, forced, cx),
             Tally::Won => self.lead(epoch, forced, cx),
             // An operator's order needs no agreement, but a moment is given to those who would agree: an epoch that
             // a majority has granted cannot be anybody else's.
@@ -205,6 +207,9 @@ impl Group {
 
     fn await_promotion(&mut self, promoted: NodeId, since: Time, cx: &mut Context) {
         let lost = self.nodes.get(&promoted).is_none_or(|node| node.sdown.is_some());
+        if active(Mutation::PromotionNeverGivenUp) {
+            return;
+        }
         if lost || cx.now >= since + self.config.failover_timeout {
             self.give_up_on(promoted, cx);
         }
@@ -233,7 +238,9 @@ impl Group {
             cx.out.push_back(Action::Exit);
         }
         self.event(Event::ReconfReplicas, self.describe_master(cx), cx);
-        self.config_epoch = epoch;
+        if !active(Mutation::PromotionWithoutEpoch) {
+            self.config_epoch = epoch;
+        }
         self.enter(Failover::Reconfiguring { since: cx.now }, cx);
         self.switch_to(promoted, true, cx);
     }
@@ -247,6 +254,9 @@ impl Group {
         let mut syncing = self.nodes.values().filter(|node| busy(node)).count();
         for id in self.replica_ids() {
             let Some(node) = self.nodes.get(&id) else { continue };
+            if active(Mutation::ReplicasNotTurned) {
+                continue;
+            }
             if node.reconf == Reconf::None
                 && !node.ousted
                 && syncing < self.config.parallel_syncs as usize

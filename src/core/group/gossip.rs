@@ -3,6 +3,7 @@
 use super::{Group, Opinion};
 use crate::context::Context;
 use crate::ids::PeerId;
+use crate::mutation::{Mutation, active};
 use crate::{Endpoint, Event, Hello, Level};
 
 impl Group {
@@ -13,11 +14,17 @@ impl Group {
         if !cx.storage.has_identity() {
             return;
         }
-        let master = cx.shown(&self.announced.master);
+        let told =
+            if active(Mutation::HelloBeforeSave) { &self.master().addr } else { &self.announced.master };
+        let master = cx.shown(told);
         let hello = |local, cx: &Context| Hello {
             addr: cx.own_endpoint(local),
             id: cx.myid.clone(),
-            current_epoch: cx.storage.saved_epoch,
+            current_epoch: if active(Mutation::HelloBeforeSave) {
+                cx.current_epoch
+            } else {
+                cx.storage.saved_epoch
+            },
             group: self.name.clone(),
             master: master.clone(),
             config_epoch: self.announced.config_epoch,
@@ -49,7 +56,10 @@ impl Group {
             opinion.last_hello = cx.now;
         }
         cx.adopt_epoch(hello.current_epoch, &self.name, &self.config);
-        if hello.config_epoch > self.config_epoch && hello.master.port != 0 {
+        let newer = hello.config_epoch > self.config_epoch && !active(Mutation::NewerConfigIgnored)
+            || hello.config_epoch < self.config_epoch && active(Mutation::OlderConfigAccepted)
+            || hello.config_epoch == self.config_epoch && active(Mutation::EqualConfigAccepted);
+        if newer && hello.master.port != 0 {
             if !cx.names.same_place(&self.master().addr, &hello.master) {
                 self.event(Event::ConfigUpdateFrom, self.describe_peer(slot, cx), cx);
             }

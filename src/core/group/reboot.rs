@@ -7,13 +7,14 @@
 use super::Group;
 use crate::context::Context;
 use crate::ids::NodeId;
+use crate::mutation::{Mutation, active};
 use crate::node::{Node, Reboot};
 use crate::{Info, Level, Role, Time};
 
 impl Group {
     pub(super) fn on_reboot(&mut self, id: NodeId, info: &Info, cx: &mut Context) {
         let Some(node) = self.nodes.get_mut(&id) else { return };
-        if info.role == Some(Role::Master) {
+        if info.role == Some(Role::Master) && !active(Mutation::EmptyMasterTrusted) {
             node.reboot = judge(info, cx.now);
         }
         if id == self.master && node.reboot.is_some() {

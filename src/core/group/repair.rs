@@ -10,6 +10,7 @@ use super::{Failover, Group};
 use crate::channel::Purpose;
 use crate::context::Context;
 use crate::ids::{NodeId, PeerId};
+use crate::mutation::{Mutation, active};
 use crate::{Command, Epoch, Event, Role, Time};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -37,12 +38,15 @@ impl Group {
     }
 
     fn repair_master(&mut self, id: NodeId, cx: &mut Context) {
+        if active(Mutation::StrayMasterTolerated) {
+            return;
+        }
         let Some(node) = self.nodes.get(&id) else { return };
         let patience = cx.config.timing.publish_period * 4;
         let long = cx.now - node.role_since > patience && self.well_for(id, patience, cx);
         // The leader of the failover that replaced it needs to ask nobody: this epoch is his.
         let ours = node.ousted && self.failover.turns_replicas();
-        if ours || long {
+        if ours || long || active(Mutation::DemotionWithoutSurvey) {
             self.demote(id, cx);
         } else if node.ousted && self.survey.is_none() && !self.failover.is_active() {
             self.begin_survey(cx);

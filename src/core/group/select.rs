@@ -3,6 +3,7 @@
 use super::Group;
 use crate::context::Context;
 use crate::ids::NodeId;
+use crate::mutation::{Mutation, active};
 use crate::node::{Node, Reboot};
 use crate::{Offset, Role, RunId, Time};
 use std::cmp::{Ordering, Reverse};
@@ -33,7 +34,7 @@ impl Group {
         node.is_usable()
             && cx.now - node.alive.last_ok <= ping * 5
             && cx.now - *told <= fresh
-            && info.priority != 0
+            && (info.priority != 0 || active(Mutation::PriorityZeroPromoted))
             && info.master_link_down <= self.config.down_after * 10 + unlinked
             && !self.was_wiped(node)
             && !(node.ousted && node.role == Role::Master)
@@ -82,7 +83,19 @@ struct Merit {
 impl Merit {
     /// The better one is less.
     fn compare(&self, other: &Merit) -> Ordering {
-        let key = |merit: &Merit| (merit.priority, merit.is_master, merit.foreign, Reverse(merit.offset));
+        let key = |merit: &Merit| {
+            let priority = if active(Mutation::PriorityOrderReversed) {
+                u32::MAX - merit.priority
+            } else {
+                merit.priority
+            };
+            let offset = if active(Mutation::OffsetOrderReversed) {
+                u64::MAX - merit.offset.0
+            } else {
+                merit.offset.0
+            };
+            (priority, merit.is_master, merit.foreign, Reverse(offset))
+        };
         key(self).cmp(&key(other)).then_with(|| match (&self.run_id, &other.run_id) {
             (Some(a), Some(b)) => a.cmp(b),
             (Some(_), None) => Ordering::Less,

@@ -3,6 +3,7 @@
 use super::{Announced, Group};
 use crate::context::Context;
 use crate::ids::NodeId;
+use crate::mutation::{Mutation, active};
 use crate::{Endpoint, Epoch, Event, Role};
 
 impl Group {
@@ -14,7 +15,7 @@ impl Group {
         self.survey = None;
         self.asking.next = crate::Time::NEVER;
         for opinion in self.peers.values_mut() {
-            opinion.down = None;
+            opinion.down = opinion.down.filter(|_| active(Mutation::OpinionsOutliveTheMaster));
         }
         // Freshly promoted, freshly judged: nothing that was seen in the old role counts in the new one.
         for (id, node) in &mut self.nodes {
