@@ -41,11 +41,10 @@ pub enum Notice {
 }
 
 macro_rules! events {
-    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+    ($($name:ident = $text:literal,)*) => {
         /// The events' names. As text they are the names of the channels.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[allow(missing_docs, reason = "the text beside each name is the documentation: it is Sentinel's own")]
-        pub enum Event { $($(#[$doc])* $name,)* }
+        pub enum Event { $(#[doc = concat!("`", $text, "`")] $name,)* }
 
         impl Event {
             /// All of them.
