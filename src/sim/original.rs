@@ -245,7 +245,7 @@ impl OriginalSentinel {
                 Response::Ok
             }
             Request::Reset { .. } => Response::Count(0),
-            _ => Response::Refused(Refusal::NotSaved("the model of the original takes no changes".into())),
+            _ => Response::Refused(Refusal::NotSaved),
         }
     }
 
