@@ -159,10 +159,9 @@ impl OriginalSentinel {
 
     fn handle_hello(&mut self, link: Option<LinkId>, hello: &Hello) {
         let now = self.world.now;
-        if let Some(who) = link.and_then(|link| self.world.route(link)) {
-            if let Some(wire) = self.wire_mut(&who) {
-                wire.pubsub_activity = now;
-            }
+        let who = link.and_then(|link| self.world.route(link));
+        if let Some(wire) = who.and_then(|who| self.wire_mut(&who)) {
+            wire.pubsub_activity = now;
         }
         if hello.id == self.world.myid {
             return;
