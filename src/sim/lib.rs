@@ -1,1 +1,3 @@
 //! A deterministic world around the core.
+mod original;
+pub use original::OriginalSentinel;

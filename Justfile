@@ -1,0 +1,62 @@
+# Every habit of the project. `just` alone lists them.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+_list:
+    @just --list --unsorted
+
+# Install what the tests need: Redis, its Sentinel, dig, ss, Consul.
+deps:
+    bash tests/deps.sh
+
+# The daemon, ready to run: target/release/consentinel
+build:
+    cargo build --release --bin consentinel
+
+# All that a change must pass; CI runs exactly this.
+test: lint unit sim-share mutations scenarios e2e
+
+# Formatting, clippy and the documentation, with nothing to complain about.
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    cargo clippy --workspace --all-targets --features consentinel-core/mutations -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+
+# Unit tests, and the examples in the documentation.
+unit:
+    cargo test --workspace --lib --bins --quiet
+    cargo test --workspace --doc --quiet
+
+# The simulator: 10,000 seeds of 10 virtual minutes. `just sim --seed N --trace` tells one of them as a story.
+sim *args:
+    cargo run --release --quiet -p consentinel-sim -- {{args}}
+
+# The share of the simulator's seeds that CI has time for.
+sim-share:
+    just sim --seeds 1000
+
+# Deliberate defects of the core, each of which the simulator must notice.
+mutations:
+    cargo test --release --quiet -p consentinel-sim --features mutations --test mutations
+
+# The stories in tests/scenarios, told again and compared.
+scenarios:
+    cargo test --quiet --test scenarios
+
+# Write the stories anew after a change that is meant. Read the difference before you commit it.
+scenarios-update:
+    UPDATE_SCENARIOS=1 cargo test --quiet --test scenarios
+
+# Real daemons, real Redis servers, real disasters. A test's name as argument runs it alone.
+e2e *args:
+    cargo test --test e2e -- --test-threads=2 {{args}}
+
+# Beside the real redis-sentinel in one run: how long a failover takes. `just bench --rounds 5`.
+bench *args:
+    cargo build --release --bin consentinel
+    cargo bench --bench failover -- {{args}}
+
+# Licences, sources and advisories of the dependencies; needs cargo-deny.
+deny:
+    cargo deny check

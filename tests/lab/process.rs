@@ -1,0 +1,99 @@
+//! A process with a log.
+
+use crate::wait::eventually;
+use rustix::process::{Pid, Signal, kill_process};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+/// A process that was started here. Dropping it kills and reaps it.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts a program; both its outputs are appended to the log.
+    pub fn start<S: AsRef<OsStr>>(program: &Path, args: &[S], log: &Path) -> Process {
+        let file = File::options().create(true).append(true).open(log).expect("the log can be written");
+        let errors = file.try_clone().expect("a file handle can be duplicated");
+        let child = Command::new(program)
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(file)
+            .stderr(errors)
+            .spawn()
+            .unwrap_or_else(|error| {
+                panic!("cannot start {}: {error}; did `just deps` run?", program.display())
+            });
+        Process { child, log: log.to_owned() }
+    }
+
+    /// Its pid.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGKILL; returns when it is gone.
+    pub fn kill(mut self) {
+        self.end();
+    }
+
+    /// SIGTERM; returns when it has exited.
+    pub fn terminate(mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.wait_for_exit(Duration::from_secs(10))
+    }
+
+    /// SIGSTOP: it stands still with its connections open.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// How it ended, if it has.
+    pub fn exit_status(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("the child is ours")
+    }
+
+    /// Waits until it exits by itself.
+    pub fn wait_for_exit(&mut self, within: Duration) -> ExitStatus {
+        let name = self.log.display().to_string();
+        eventually(&format!("the exit of the process that logs to {name}"), within, || self.exit_status())
+    }
+
+    /// What it has printed.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child);
+        // It may have exited already.
+        let _ = kill_process(pid, signal);
+    }
+
+    fn end(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end();
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<_> = log.lines().collect();
+            let tail = lines[lines.len().saturating_sub(25)..].join("\n");
+            eprintln!("--- the end of {}:\n{tail}", self.log.display());
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! A sentinel: the real one, or ours.
+
+use crate::events::Events;
+use crate::process::Process;
+use crate::redis::on_path;
+use crate::resp::{Client, Value};
+use crate::wait::eventually;
+use crate::{Folder, GROUP, free_port};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Which program is the sentinel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// redis-sentinel, as the machine has it.
+    Original,
+    /// The daemon built here.
+    Ours(PathBuf),
+}
+
+impl Program {
+    fn path(&self) -> PathBuf {
+        match self {
+            Program::Original => on_path(&["redis-sentinel", "valkey-sentinel"]),
+            Program::Ours(path) => path.clone(),
+        }
+    }
+}
+
+/// A sentinel, running or not.
+#[derive(Debug)]
+pub struct Sentinel {
+    /// Where it listens.
+    pub port: u16,
+    /// What it is. To be changed only while it does not run.
+    pub program: Program,
+    folder: PathBuf,
+    process: Option<Process>,
+}
+
+impl Sentinel {
+    /// Starts one with the given lines in its configuration, besides port and folder.
+    pub fn start_new(folder: &Folder, program: Program, config: &str) -> Sentinel {
+        let port = free_port();
+        let folder = folder.sub(&format!("sentinel-{port}"));
+        let head = format!("port {port}\nbind 127.0.0.1\ndir {}\n", folder.display());
+        std::fs::write(folder.join("sentinel.conf"), head + config).expect("the folder is ours");
+        let mut sentinel = Sentinel { port, program, folder, process: None };
+        sentinel.start();
+        sentinel
+    }
+
+    /// Starts it, for the first time or again, with its configuration as it was left.
+    pub fn start(&mut self) {
+        assert!(self.process.is_none(), "it runs already");
+        self.process = Some(Process::start(&self.program.path(), &[self.config()], &self.folder.join("log")));
+        eventually("the sentinel answers", PATIENCE, || self.call(&["PING"]));
+    }
+
+    /// Its configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.folder.join("sentinel.conf")
+    }
+
+    /// Its configuration, as it stands on disk.
+    pub fn config_text(&self) -> String {
+        std::fs::read_to_string(self.config()).expect("the configuration is readable")
+    }
+
+    /// The folder in which it lives.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.process.take().expect("it runs").kill();
+    }
+
+    /// SIGTERM.
+    pub fn terminate(&mut self) {
+        self.process.take().expect("it runs").terminate();
+    }
+
+    /// SIGSTOP.
+    pub fn pause(&self) {
+        self.process.as_ref().expect("it runs").pause();
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) {
+        self.process.as_ref().expect("it runs").resume();
+    }
+
+    /// Whether it has exited by itself; after that it can be started again.
+    pub fn has_exited(&mut self) -> bool {
+        let exited = self.process.as_mut().is_some_and(|process| process.exit_status().is_some());
+        if exited {
+            self.process = None;
+        }
+        exited || self.process.is_none()
+    }
+
+    /// What it has printed.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    /// One command over a connection of its own; nothing when nobody answers.
+    pub fn call(&self, words: &[&str]) -> Option<Value> {
+        Client::connect(self.port, Duration::from_secs(1)).ok()?.call(words).ok()
+    }
+
+    /// Subscribes to all of its events.
+    pub fn events(&self) -> Events {
+        Events::subscribe(self.port)
+    }
+
+    /// Its id.
+    pub fn id(&self) -> String {
+        let id = self.call(&["SENTINEL", "MYID"]);
+        id.as_ref().and_then(Value::text).expect("a sentinel that runs has an id").to_owned()
+    }
+
+    /// The port of the master, by SENTINEL GET-MASTER-ADDR-BY-NAME.
+    pub fn master_port(&self) -> Option<u16> {
+        let reply = self.call(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", GROUP])?;
+        reply.items().get(1)?.text()?.parse().ok()
+    }
+
+    /// What it says of the master.
+    pub fn master(&self) -> BTreeMap<String, String> {
+        self.call(&["SENTINEL", "MASTER", GROUP]).map(|reply| reply.fields()).unwrap_or_default()
+    }
+
+    /// What it says of the replicas.
+    pub fn replicas(&self) -> Vec<BTreeMap<String, String>> {
+        self.list(&["SENTINEL", "REPLICAS", GROUP])
+    }
+
+    /// What it says of the other sentinels.
+    pub fn sentinels(&self) -> Vec<BTreeMap<String, String>> {
+        self.list(&["SENTINEL", "SENTINELS", GROUP])
+    }
+
+    fn list(&self, words: &[&str]) -> Vec<BTreeMap<String, String>> {
+        self.call(words).map(|reply| reply.items().iter().map(Value::fields).collect()).unwrap_or_default()
+    }
+}
