@@ -1,1 +1,2 @@
 //! The daemon's rooms.
+mod driver;

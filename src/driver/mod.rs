@@ -1,0 +1,2 @@
+//! The driver.
+mod store;

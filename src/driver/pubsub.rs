@@ -1,0 +1,130 @@
+//! Who listens to which events.
+
+use super::glob;
+use consentinel_core::ClientId;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The subscriptions of all clients.
+#[derive(Default)]
+pub(super) struct Subscriptions {
+    clients: BTreeMap<ClientId, Wanted>,
+}
+
+/// What one client wants to hear.
+#[derive(Default)]
+struct Wanted {
+    channels: BTreeSet<String>,
+    patterns: BTreeSet<String>,
+}
+
+/// Names of events, or patterns for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A name.
+    Channel,
+    /// A pattern.
+    Pattern,
+}
+
+/// Subscriptions that one client may have: nobody needs more, and each costs memory.
+const MAX: usize = 1024;
+
+impl Subscriptions {
+    /// Adds a subscription. Gives the number of the client's subscriptions, or nothing when it has too many.
+    pub(super) fn add(&mut self, client: ClientId, kind: Kind, name: &str) -> Option<usize> {
+        let wanted = self.clients.entry(client).or_default();
+        if wanted.count() >= MAX {
+            return None;
+        }
+        wanted.of(kind).insert(name.to_owned());
+        Some(wanted.count())
+    }
+
+    /// Takes a subscription away. Gives how many are left.
+    pub(super) fn remove(&mut self, client: ClientId, kind: Kind, name: &str) -> usize {
+        let Some(wanted) = self.clients.get_mut(&client) else { return 0 };
+        wanted.of(kind).remove(name);
+        let left = wanted.count();
+        if left == 0 {
+            self.clients.remove(&client);
+        }
+        left
+    }
+
+    /// The names that a client has subscribed to.
+    pub(super) fn names(&self, client: ClientId, kind: Kind) -> Vec<String> {
+        let wanted = self.clients.get(&client);
+        wanted.map(|wanted| wanted.get(kind).iter().cloned().collect()).unwrap_or_default()
+    }
+
+    /// How many subscriptions a client has.
+    pub(super) fn count(&self, client: ClientId) -> usize {
+        self.clients.get(&client).map_or(0, Wanted::count)
+    }
+
+    /// How many subscriptions of a kind a client has.
+    pub(super) fn count_of(&self, client: ClientId, kind: Kind) -> usize {
+        self.clients.get(&client).map_or(0, |wanted| wanted.get(kind).len())
+    }
+
+    /// How many different names of a kind anybody has subscribed to.
+    pub(super) fn distinct(&self, kind: Kind) -> usize {
+        let all: BTreeSet<&String> = self.clients.values().flat_map(|wanted| wanted.get(kind)).collect();
+        all.len()
+    }
+
+    /// Drops a client with all that it wanted.
+    pub(super) fn forget(&mut self, client: ClientId) {
+        self.clients.remove(&client);
+    }
+
+    /// Calls back for every message that a publication becomes: the client, and the pattern that matched.
+    pub(super) fn each(&self, channel: &str, mut deliver: impl FnMut(ClientId, Option<&str>)) {
+        for (client, wanted) in &self.clients {
+            if wanted.channels.contains(channel) {
+                deliver(*client, None);
+            }
+            for pattern in wanted.patterns.iter().filter(|pattern| glob::matches(pattern, channel)) {
+                deliver(*client, Some(pattern));
+            }
+        }
+    }
+}
+
+impl Wanted {
+    fn of(&mut self, kind: Kind) -> &mut BTreeSet<String> {
+        match kind {
+            Kind::Channel => &mut self.channels,
+            Kind::Pattern => &mut self.patterns,
+        }
+    }
+
+    fn get(&self, kind: Kind) -> &BTreeSet<String> {
+        match kind {
+            Kind::Channel => &self.channels,
+            Kind::Pattern => &self.patterns,
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.channels.len() + self.patterns.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_comes_once_for_each_subscription_that_fits() {
+        let mut all = Subscriptions::default();
+        let (anna, bert) = (ClientId(1), ClientId(2));
+        all.add(anna, Kind::Channel, "+sdown");
+        all.add(anna, Kind::Pattern, "*");
+        all.add(bert, Kind::Pattern, "-*");
+        let mut got = Vec::new();
+        all.each("+sdown", |client, pattern| got.push((client, pattern.map(str::to_owned))));
+        assert_eq!(got, [(anna, None), (anna, Some("*".to_owned()))]);
+        assert_eq!((all.remove(bert, Kind::Pattern, "-*"), all.count(bert), all.count(anna)), (0, 0, 2));
+    }
+}

@@ -1,0 +1,170 @@
+//! The configuration file: read at start, and written back whenever the sentinel must not forget something.
+
+mod error;
+mod file;
+mod lexer;
+mod render;
+mod sentinel;
+mod settings;
+mod source;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use error::{ConfigError, Place};
+pub(crate) use lexer::split;
+pub(crate) use sentinel::{group_name, script};
+pub(crate) use settings::{Settings, level};
+
+use consentinel_core::{Durable, Host, SaveError};
+use error::Wrong;
+use sentinel::{Pass, Reader};
+use source::{Directive, Layer};
+use std::path::{Path, PathBuf};
+
+/// A configuration that can be used.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// What the driver must know.
+    pub settings: Settings,
+    /// What the core must know.
+    pub durable: Durable,
+    /// Where to write it back.
+    pub store: Store,
+}
+
+/// Where the state is kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    /// The configuration file, as an absolute path.
+    path: PathBuf,
+    /// The file for the state, when it is one of its own.
+    state_file: Option<PathBuf>,
+    /// What others than the written file say.
+    base: Durable,
+    /// The configuration as it was at start, in case that it cannot be read any more.
+    original: Vec<u8>,
+}
+
+/// Reads a configuration file and the overrides of the command line, and goes to the working directory that they name.
+pub(crate) fn load(path: &Path, arguments: &[String]) -> Result<Loaded, ConfigError> {
+    let at = |what: String, hint: &str| ConfigError {
+        at: Place::File(path.to_owned(), 0),
+        line: String::new(),
+        what,
+        hint: hint.into(),
+    };
+    let absolute = std::fs::canonicalize(path).map_err(|error| {
+        at(format!("cannot be read: {error}"), "A sentinel needs a configuration file on disk.")
+    })?;
+    let (original, mut directives) = source::read(path, Layer::File)?;
+    directives.extend(source::arguments(arguments)?);
+    let mut settings = server_settings(&directives)?;
+    if let Some(dir) = &settings.dir {
+        std::env::set_current_dir(dir).map_err(|error| {
+            at(format!("cannot enter the directory {}: {error}", dir.display()), "Correct the line 'dir'.")
+        })?;
+    }
+    let configured = read_sentinel(&directives)?;
+    let mut durable = configured.durable.clone();
+    settings.state_file = configured.state_file.map(PathBuf::from);
+    let base = match &settings.state_file {
+        None => included(&directives),
+        Some(file) => {
+            if file.exists() {
+                directives.extend(source::read(file, Layer::State)?.1);
+                durable = read_sentinel(&directives)?.durable;
+            }
+            configured.durable
+        }
+    };
+    durable.config.port = settings.port;
+    let store = Store { path: absolute, state_file: settings.state_file.clone(), base, original };
+    store.check_writable()?;
+    Ok(Loaded { settings, durable, store })
+}
+
+fn server_settings(directives: &[Directive]) -> Result<Settings, ConfigError> {
+    let mut settings = Settings::default();
+    for directive in directives.iter().filter(|directive| directive.words[0] != "sentinel") {
+        settings.apply(&directive.words).map_err(|wrong| directive.error(wrong))?;
+    }
+    Ok(settings)
+}
+
+fn read_sentinel(directives: &[Directive]) -> Result<Reader, ConfigError> {
+    read_with(Reader::default(), directives)
+}
+
+fn read_with(mut reader: Reader, directives: &[Directive]) -> Result<Reader, ConfigError> {
+    let mut passes = Vec::new();
+    for directive in directives.iter().filter(|directive| directive.words[0] == "sentinel") {
+        let pass = sentinel::check(&directive.words[1..]).map_err(|wrong| directive.error(wrong))?;
+        passes.push((pass, directive));
+    }
+    // Stable: within a pass and a layer the order of the file stays.
+    passes.sort_by_key(|(pass, directive)| (*pass, directive.layer));
+    let mut before_groups = true;
+    for (pass, directive) in &passes {
+        if *pass == Pass::Group && std::mem::take(&mut before_groups) {
+            reader.end_of_masters();
+        }
+        reader.apply(&directive.words[1..], directive.layer).map_err(|wrong| directive.error(wrong))?;
+        if *pass == Pass::Monitor {
+            check_host(&reader, directive)?;
+        }
+    }
+    if before_groups {
+        reader.end_of_masters();
+    }
+    Ok(reader)
+}
+
+fn check_host(reader: &Reader, directive: &Directive) -> Result<(), ConfigError> {
+    let named = directive.words.get(3).and_then(|host| Host::parse(host).ok());
+    match named {
+        Some(Host::Name(name)) if !reader.durable.config.resolve_hostnames => {
+            Err(directive.error(Wrong::new(format!("'{name}' is no IP address, and names are not looked up"))
+                .hint("Write the address, or add: sentinel resolve-hostnames yes")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What the included files say by themselves.
+fn included(directives: &[Directive]) -> Durable {
+    let included: Vec<Directive> =
+        directives.iter().filter(|directive| directive.layer == Layer::Include).cloned().collect();
+    read_with(Reader::lenient(), &included).map(|reader| reader.durable).unwrap_or_default()
+}
+
+impl Store {
+    /// Writes the state so that it survives a power cut. Blocks.
+    pub(crate) fn save(&self, state: &Durable) -> Result<(), SaveError> {
+        let (path, bytes) = match &self.state_file {
+            Some(file) => (file, render::as_state_file(&self.base, state)),
+            None => {
+                // Read again, so that what the operator wrote meanwhile stays.
+                let original = std::fs::read(&self.path).unwrap_or_else(|_| self.original.clone());
+                (&self.path, render::into_configuration(&original, &self.base, state))
+            }
+        };
+        file::replace(path, &bytes).map_err(|error| SaveError(format!("{}: {error}", path.display())))
+    }
+
+    /// The configuration file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn check_writable(&self) -> Result<(), ConfigError> {
+        let path = self.state_file.as_ref().unwrap_or(&self.path);
+        file::check_replaceable(path).map_err(|error| ConfigError {
+            at: Place::File(path.clone(), 0),
+            line: String::new(),
+            what: format!("cannot be written, nor replaced in its folder: {error}"),
+            hint: "A sentinel must not forget its votes. Make file and folder writable for it, or add to the \
+                   configuration: sentinel state-file <path>"
+                .into(),
+        })
+    }
+}
