@@ -64,6 +64,8 @@ pub(crate) struct Opinion {
     down: Option<Time>,
     /// Its last vote.
     vote: Option<(SentinelId, Epoch)>,
+    /// An election of ours for which it would not give its vote.
+    refused: Option<Epoch>,
     last_hello: Time,
     sdown: Option<Time>,
 }

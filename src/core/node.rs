@@ -292,7 +292,9 @@ impl Node {
 
     /// Publishes a hello through this server.
     pub(crate) fn publish(&mut self, hello: crate::Hello, cx: &mut Context) {
-        self.command.call(Command::Publish(hello), Purpose::Hello, cx);
+        if self.command.pending() < MOST_PENDING {
+            self.command.call(Command::Publish(hello), Purpose::Hello, cx);
+        }
     }
 }
 
@@ -301,4 +303,6 @@ pub(crate) fn ping_period(down_after: Duration, cx: &Context) -> Duration {
     cx.config.timing.ping_period.min((down_after / 10).max(SHORTEST_PING))
 }
 
+/// A server that takes commands but answers none is not sent more and more of them.
+const MOST_PENDING: usize = 100;
 const SHORTEST_PING: Duration = Duration::from_millis(10);

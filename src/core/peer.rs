@@ -102,11 +102,15 @@ impl Peer {
     }
 }
 
-const SUSPECT_AFTER: Duration = Duration::from_millis(200);
-
 impl Peer {
     /// Says hello to it directly.
     pub(crate) fn say(&mut self, hello: crate::Hello, cx: &mut Context) {
-        self.channel.call(Command::Publish(hello), Purpose::Hello, cx);
+        if self.channel.pending() < MOST_PENDING * self.groups.len() {
+            self.channel.call(Command::Publish(hello), Purpose::Hello, cx);
+        }
     }
 }
+
+/// A peer that takes commands but answers none is not sent more and more of them.
+const MOST_PENDING: usize = 100;
+const SUSPECT_AFTER: Duration = Duration::from_millis(200);

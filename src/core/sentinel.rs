@@ -173,7 +173,12 @@ impl Sentinel {
                 "the state is saved again: this sentinel votes and leads again".to_owned(),
             );
         }
-        self.each_group(|group, cx| group.on_saved(cx));
+        // Votes are asked for in the order of the epochs: a peer of the original refuses one that is below another.
+        let mut order: Vec<_> = self.groups.iter().map(|(id, group)| (group.election_epoch(), *id)).collect();
+        order.sort();
+        for (_, id) in order {
+            self.with_group(id, |group, cx| group.on_saved(cx));
+        }
     }
 
     fn on_resolved(&mut self, name: &std::sync::Arc<str>, ip: Option<IpAddr>) {
@@ -238,9 +243,9 @@ impl Sentinel {
                 self.cx.with_peer(slot, |peer, cx| peer.on_ping_reply(&reply, cx));
                 self.advance_peer(slot);
             }
-            (Some(Purpose::Ask { group, config_epoch, .. }), Reply::Down { down, leader, epoch }) => {
+            (Some(Purpose::Ask { group, config_epoch, election }), Reply::Down { down, leader, epoch }) => {
                 let answer = Answer { down, leader, epoch };
-                self.with_group(group, |group, cx| group.on_answer(slot, config_epoch, answer, cx));
+                self.with_group(group, |group, cx| group.on_answer(slot, config_epoch, election, answer, cx));
             }
             (Some(Purpose::Survey { group, config_epoch }), Reply::Down { epoch, .. }) => {
                 self.with_group(group, |group, cx| group.on_survey_answer(slot, config_epoch, epoch, cx));

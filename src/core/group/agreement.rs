@@ -98,13 +98,23 @@ impl Group {
     }
 
     /// A peer has answered.
-    pub(crate) fn on_answer(&mut self, slot: PeerId, asked: Epoch, answer: Answer, cx: &mut Context) {
+    pub(crate) fn on_answer(
+        &mut self,
+        slot: PeerId,
+        asked: Epoch,
+        election: Option<Epoch>,
+        answer: Answer,
+        cx: &mut Context,
+    ) {
         // The answer is about the master of that configuration; if there is a newer one it says nothing.
         if asked != self.config_epoch && !active(Mutation::OpinionsOutliveTheMaster) {
             return;
         }
         let Some(opinion) = self.peers.get_mut(&slot) else { return };
         opinion.down = answer.down.then_some(cx.now);
+        if answer.leader.is_none() || election > Some(answer.epoch) {
+            opinion.refused = election.or(opinion.refused);
+        }
         if let Some(leader) = answer.leader {
             opinion.vote = Some((leader, answer.epoch));
             cx.adopt_epoch(answer.epoch, &self.name, &self.config);

@@ -20,8 +20,7 @@ impl Group {
             return (None, Epoch(0));
         }
         cx.adopt_epoch(epoch, &self.name, &self.config);
-        let unspent = self.leader_epoch < epoch || active(Mutation::VoteGivenTwice);
-        if unspent && (cx.current_epoch <= epoch || active(Mutation::StaleEpochAccepted)) {
+        if self.may_vote(epoch) {
             self.vote_for(candidate.clone(), epoch, cx);
             if *candidate != cx.myid {
                 self.last_attempt = Some(cx.now);
@@ -33,6 +32,16 @@ impl Group {
             }
         }
         (self.leader.clone(), self.leader_epoch)
+    }
+
+    /// One vote an epoch, and none in an epoch that is over: below the last vote, or below the configuration that we
+    /// have. The epoch that others have reached meanwhile for other groups does not matter.
+    fn may_vote(&self, epoch: Epoch) -> bool {
+        let unspent = match active(Mutation::StaleEpochAccepted) {
+            true => epoch != self.leader_epoch && epoch > Epoch(0),
+            false => epoch > self.leader_epoch && epoch > self.config_epoch,
+        };
+        unspent || (active(Mutation::VoteGivenTwice) && epoch > Epoch(0))
     }
 
     fn vote_for(&mut self, candidate: SentinelId, epoch: Epoch, cx: &mut Context) {
@@ -117,6 +126,14 @@ impl Group {
         }
     }
 
+    /// The epoch of an election of ours.
+    pub(crate) fn election_epoch(&self) -> Option<Epoch> {
+        match self.failover {
+            Failover::Election { epoch, .. } => Some(epoch),
+            _ => None,
+        }
+    }
+
     /// Our own vote has just reached the disk, or could not be written.
     pub(crate) fn on_saved(&mut self, cx: &mut Context) {
         if let Failover::Election { epoch, .. } = self.failover {
@@ -155,8 +172,9 @@ impl Group {
             reachable += usize::from(connected);
             match &opinion.vote {
                 Some((leader, of)) if *of == epoch => *votes.entry(leader).or_default() += 1,
-                // A vote in a later epoch is none that this election can still get.
+                // A vote in a later epoch, or a refusal, is none that this election can still get.
                 Some((_, of)) if *of > epoch => {}
+                _ if opinion.refused == Some(epoch) => {}
                 _ => open += usize::from(connected),
             }
         }
@@ -173,9 +191,18 @@ impl Group {
 
     /// Nobody can win any more: another election, soon, but not at the same time as the others'.
     pub(super) fn retry_soon(&mut self, cx: &mut Context) {
+        self.retry_after(FIRST_RETRY, cx);
+    }
+
+    /// Too few could be asked: they may come back, and nobody else has been elected meanwhile.
+    pub(super) fn retry_later(&mut self, cx: &mut Context) {
+        self.retry_after(self.election_timeout(cx), cx);
+    }
+
+    fn retry_after(&mut self, first: Duration, cx: &mut Context) {
         let tries = self.retry.as_ref().map_or(0, |retry| retry.tries) + 1;
-        let longest = self.election_timeout(cx);
-        let wait = (FIRST_RETRY * 2_u32.saturating_pow(tries.min(10))).min(longest);
+        let longest = (self.config.failover_timeout * 2).max(first);
+        let wait = (first * 2_u32.pow(tries.min(10))).min(longest);
         self.retry = Some(Retry { at: cx.now + wait / 2 + cx.rng.span(wait / 2), tries });
     }
 }

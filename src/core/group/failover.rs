@@ -148,10 +148,15 @@ impl Group {
             // a majority has granted cannot be anybody else's.
             Tally::Undecided if forced && cx.now < since + FORCED_ELECTION => {}
             _ if forced => self.lead(epoch, forced, cx),
-            _ if self.master().sdown.is_none() || late => self.abort(Event::AbortNotElected, cx),
+            // We gave our vote to somebody with a higher epoch: it is his turn.
+            _ if self.leader_epoch > epoch => self.abort(Event::AbortNotElected, cx),
             Tally::Split => {
                 self.abort(Event::AbortNotElected, cx);
                 self.retry_soon(cx);
+            }
+            _ if self.master().sdown.is_none() || late => {
+                self.abort(Event::AbortNotElected, cx);
+                self.retry_later(cx);
             }
             Tally::Undecided => {}
         }
@@ -248,6 +253,11 @@ impl Group {
     fn turn_replicas(&mut self, since: Time, cx: &mut Context) {
         if cx.now >= since + self.config.failover_timeout {
             return self.end_by_force(cx);
+        }
+        if self.odown.is_some() {
+            // The new master is gone as well: what has to be done now is another failover.
+            self.event(Event::FailoverEndForTimeout, self.describe_master(cx), cx);
+            return self.enter(Failover::Idle, cx);
         }
         self.note_slow_replicas(cx);
         let busy = |node: &crate::node::Node| matches!(node.reconf, Reconf::Sent(_) | Reconf::InProgress(_));

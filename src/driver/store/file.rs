@@ -16,8 +16,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn write_and_rename(path: &Path, temporary: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(temporary)?;
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(temporary)?;
     match std::fs::metadata(path) {
         Ok(old) => {
             // Only a privileged process may give a file away; for others it is theirs already.

@@ -122,10 +122,10 @@ fn read_with(mut reader: Reader, directives: &[Directive]) -> Result<Reader, Con
 fn check_host(reader: &Reader, directive: &Directive) -> Result<(), ConfigError> {
     let named = directive.words.get(3).and_then(|host| Host::parse(host).ok());
     match named {
-        Some(Host::Name(name)) if !reader.durable.config.resolve_hostnames => {
-            Err(directive.error(Wrong::new(format!("'{name}' is no IP address, and names are not looked up"))
-                .hint("Write the address, or add: sentinel resolve-hostnames yes")))
-        }
+        Some(Host::Name(name)) if !reader.durable.config.resolve_hostnames => Err(directive.error(
+            Wrong::new(format!("'{name}' is no IP address, and names are not looked up"))
+                .hint("Write the address, or add: sentinel resolve-hostnames yes"),
+        )),
         _ => Ok(()),
     }
 }
@@ -162,9 +162,10 @@ impl Store {
             at: Place::File(path.clone(), 0),
             line: String::new(),
             what: format!("cannot be written, nor replaced in its folder: {error}"),
-            hint: "A sentinel must not forget its votes. Make file and folder writable for it, or add to the \
+            hint:
+                "A sentinel must not forget its votes. Make file and folder writable for it, or add to the \
                    configuration: sentinel state-file <path>"
-                .into(),
+                    .into(),
         })
     }
 }

@@ -46,8 +46,16 @@ fn key(words: &[String]) -> Vec<String> {
         "known-replica" => 4,
         "known-sentinel" => 5,
         "rename-command" => 3,
-        "myid" | "current-epoch" | "announce-ip" | "announce-port" | "deny-scripts-reconfig"
-        | "sentinel-user" | "sentinel-pass" | "resolve-hostnames" | "announce-hostnames" | "state-file" => 1,
+        "myid"
+        | "current-epoch"
+        | "announce-ip"
+        | "announce-port"
+        | "deny-scripts-reconfig"
+        | "sentinel-user"
+        | "sentinel-pass"
+        | "resolve-hostnames"
+        | "announce-hostnames"
+        | "state-file" => 1,
         _ => 2,
     };
     let mut key: Vec<String> = words.iter().take(length).cloned().collect();
@@ -104,11 +112,7 @@ fn group_settings(name: &GroupName, config: &GroupConfig) -> Vec<Line> {
         Line::setting(["client-reconfig-script", name, &text(&config.client_reconfig_script)]),
         Line::setting(["auth-pass", name, pass]),
         Line::setting(["auth-user", name, &text(&config.auth.user)]),
-        Line::setting([
-            "master-reboot-down-after-period",
-            name,
-            &millis(config.master_reboot_down_after),
-        ]),
+        Line::setting(["master-reboot-down-after-period", name, &millis(config.master_reboot_down_after)]),
     ];
     let renames = config.renamed_commands.iter();
     lines.extend(renames.map(|(from, to)| Line::setting(["rename-command", name, from, to])));
@@ -159,8 +163,7 @@ fn needed<'a>(state: &'a [Line], base: &Durable, names: &BTreeSet<GroupName>) ->
 pub(super) fn into_configuration(original: &[u8], base: &Durable, state: &Durable) -> Vec<u8> {
     let all = lines(state);
     let names = state.groups.keys().cloned().collect();
-    let mut open: BTreeMap<Vec<String>, &Line> =
-        all.iter().map(|line| (key(&line.words), line)).collect();
+    let mut open: BTreeMap<Vec<String>, &Line> = all.iter().map(|line| (key(&line.words), line)).collect();
     let mut written: BTreeMap<Vec<String>, &Line> = BTreeMap::new();
     let mut out = Vec::with_capacity(original.len() + 1024);
     let mut generated = false;
@@ -191,10 +194,8 @@ pub(super) fn into_configuration(original: &[u8], base: &Durable, state: &Durabl
             push_line(&mut out, &line.text(), line_end(raw));
         }
     }
-    let missing: Vec<&Line> = needed(&all, base, &names)
-        .into_iter()
-        .filter(|line| open.contains_key(&key(&line.words)))
-        .collect();
+    let missing: Vec<&Line> =
+        needed(&all, base, &names).into_iter().filter(|line| open.contains_key(&key(&line.words))).collect();
     if !missing.is_empty() {
         if !out.is_empty() && !out.ends_with(b"\n") {
             out.push(b'\n');
@@ -212,7 +213,8 @@ pub(super) fn into_configuration(original: &[u8], base: &Durable, state: &Durabl
 pub(super) fn as_state_file(base: &Durable, state: &Durable) -> Vec<u8> {
     let all = lines(state);
     let names = state.groups.keys().cloned().collect();
-    let mut out = b"# The memory of a sentinel. Written by consentinel: do not edit while it runs.\n".to_vec();
+    let mut out =
+        b"# The memory of a sentinel. Written by consentinel: do not edit while it runs.\n".to_vec();
     let mut put = |line: &Line| push_line(&mut out, &line.text(), b"\n");
     for name in base.groups.keys().filter(|name| !state.groups.contains_key(*name)) {
         put(&Line::memory(["removed-master", name.as_str()]));

@@ -181,7 +181,9 @@ fn apply_to_group(
         ("failover-timeout", [text]) => config.failover_timeout = millis(text, 1)?,
         ("master-reboot-down-after-period", [text]) => config.master_reboot_down_after = millis(text, 0)?,
         ("parallel-syncs", [text]) => config.parallel_syncs = number(text, 1..=i32::MAX as u32)?,
-        ("notification-script", [path]) => config.notification_script = optional(path).map(script).transpose()?,
+        ("notification-script", [path]) => {
+            config.notification_script = optional(path).map(script).transpose()?
+        }
         ("client-reconfig-script", [path]) => {
             config.client_reconfig_script = optional(path).map(script).transpose()?
         }
@@ -259,7 +261,8 @@ fn identity(text: &str) -> Result<SentinelId, Wrong> {
 
 /// A name that fits into a hello and into a line of text.
 pub(crate) fn group_name(text: &str) -> Result<GroupName, Wrong> {
-    let fits = !text.is_empty() && text.len() <= 256 && text.bytes().all(|c| c.is_ascii_graphic() && c != b',');
+    let fits =
+        !text.is_empty() && text.len() <= 256 && text.bytes().all(|c| c.is_ascii_graphic() && c != b',');
     if !fits {
         return Err(Wrong::new(format!("'{text}' cannot be the name of a master"))
             .hint("A name has letters, digits and . - _ but no spaces and no commas."));

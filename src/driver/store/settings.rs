@@ -99,10 +99,13 @@ impl Settings {
             "maxclients" => self.maxclients = number(one(name, args)?, 1..=1_000_000)?,
             "user" => self.user(args)?,
             "latency-tracking-info-percentiles" => {}
-            "acllog-max-len" | "tcp-backlog" | "hz" | "dynamic-hz" | "always-show-logo" | "set-proc-title"
-            | "crash-log-enabled" => self.without_effect.push(name.clone()),
+            "acllog-max-len" | "tcp-backlog" | "hz" | "dynamic-hz" | "always-show-logo"
+            | "set-proc-title" | "crash-log-enabled" => self.without_effect.push(name.clone()),
             _ if name.starts_with("tls-")
-                || matches!(name.as_str(), "aclfile" | "unixsocket" | "unixsocketperm" | "syslog-enabled") =>
+                || matches!(
+                    name.as_str(),
+                    "aclfile" | "unixsocket" | "unixsocketperm" | "syslog-enabled"
+                ) =>
             {
                 return Err(unsupported(name, "take the line out"));
             }
@@ -168,8 +171,10 @@ pub(crate) fn level(text: &str) -> Result<consentinel_core::Level, Wrong> {
         "verbose" => Ok(Level::Verbose),
         "notice" => Ok(Level::Notice),
         "warning" | "nothing" => Ok(Level::Warning),
-        _ => Err(Wrong::new(format!("'{text}' is no log level"))
-            .hint("One of: debug, verbose, notice, warning.")),
+        _ => {
+            Err(Wrong::new(format!("'{text}' is no log level"))
+                .hint("One of: debug, verbose, notice, warning."))
+        }
     }
 }
 

@@ -35,12 +35,7 @@ impl Directive {
     /// An error at this directive. Passwords in it are hidden.
     pub(crate) fn error(&self, wrong: Wrong) -> ConfigError {
         let words = without_secrets(self.words.clone());
-        ConfigError {
-            at: self.at.clone(),
-            line: lexer::join(&words),
-            what: wrong.what,
-            hint: wrong.hint,
-        }
+        ConfigError { at: self.at.clone(), line: lexer::join(&words), what: wrong.what, hint: wrong.hint }
     }
 }
 
@@ -89,10 +84,13 @@ fn collect(
         let at = Place::File(path.to_owned(), index + 1);
         let words = words_of(line).map_err(|wrong| ConfigError {
             at: at.clone(),
-            line: without_secrets(String::from_utf8_lossy(line).split_whitespace().map(str::to_owned).collect())
-                .join(" "),
+            line: without_secrets(
+                String::from_utf8_lossy(line).split_whitespace().map(str::to_owned).collect(),
+            )
+            .join(" "),
             what: wrong.to_string(),
-            hint: "Put a value with spaces or quotes between double quotes, with \\\" for a quote inside.".into(),
+            hint: "Put a value with spaces or quotes between double quotes, with \\\" for a quote inside."
+                .into(),
         })?;
         if words.is_empty() {
             continue;

@@ -11,7 +11,8 @@ struct Folder(PathBuf);
 impl Folder {
     fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("consentinel-store-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let name =
+            format!("consentinel-store-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
         fs::create_dir_all(&path).expect("a temporary folder");
         Folder(path)
@@ -177,7 +178,8 @@ fn a_master_from_an_included_file_can_move() {
 fn the_command_line_overrules_the_file_but_not_its_memory() {
     let folder = Folder::new();
     let path = folder.file("sentinel.conf", WRITTEN_BY_THE_ORIGINAL);
-    let words = "--port 7000 --sentinel down-after-milliseconds mymaster 9 --sentinel monitor mymaster 1.2.3.4 1 3";
+    let words =
+        "--port 7000 --sentinel down-after-milliseconds mymaster 9 --sentinel monitor mymaster 1.2.3.4 1 3";
     let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
     let Loaded { settings, durable, .. } = load(&path, &words).expect("it loads");
     let group = &durable.groups[&GroupName::new("mymaster")];
@@ -213,7 +215,8 @@ fn errors_keep_passwords_to_themselves() {
 fn a_script_that_cannot_run_stops_the_start() {
     let text = refused("sentinel monitor a 127.0.0.1 1 1\nsentinel notification-script a /etc/passwd");
     assert!(text.contains("not executable") && text.contains("chmod +x"), "{text}");
-    load_text("sentinel monitor a 127.0.0.1 1 1\nsentinel notification-script a /bin/sh").expect("it is executable");
+    load_text("sentinel monitor a 127.0.0.1 1 1\nsentinel notification-script a /bin/sh")
+        .expect("it is executable");
 }
 
 #[test]
