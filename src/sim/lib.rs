@@ -1,3 +1,41 @@
 //! A deterministic world around the core.
+//!
+//! Sentinels with the real core, models of Redis servers, clients and a network live in virtual time. Everything that
+//! happens follows from one seed, so that a run in which something is wrong can be lived again, and told as a story.
+//! After every step the world checks from outside what must always be true ([`Invariant`]).
+//!
+//! ```
+//! use consentinel_sim::{Options, run_seed};
+//! let report = run_seed(1, &Options { minutes: 1, ..Options::default() })?;
+//! assert_eq!(report.virtual_time.as_secs(), 60);
+//! # Ok::<(), consentinel_sim::Failure>(())
+//! ```
+
+mod addresses;
+mod blueprint;
+mod brain;
+mod chaos;
+mod clients;
+mod data;
+mod disk;
+mod event;
+mod generate;
+mod host;
+mod invariants;
+mod meddle;
+mod network;
 mod original;
+mod queue;
+mod redis;
+mod replication;
+mod report;
+mod run;
+mod step;
+mod story;
+mod world;
+
+pub use invariants::Invariant;
 pub use original::OriginalSentinel;
+pub use report::{Failure, Report, Stats};
+pub use run::{Options, run_and_record, run_seed};
+pub use story::Line;

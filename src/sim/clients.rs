@@ -1,0 +1,142 @@
+//! Clients: they ask a sentinel where the master is, write to it, and remember what was acknowledged.
+
+use crate::data::DataRef;
+use crate::event::{Event, Piece};
+use crate::network::{NodeId, Path};
+use crate::world::World;
+use consentinel_core::{Endpoint, Time};
+use std::time::Duration;
+
+/// A client of one group.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) node: NodeId,
+    pub(crate) group: u16,
+    /// Where it thinks that the master is.
+    master: Option<Endpoint>,
+    /// Counts what it does: an answer to an older question is ignored.
+    turn: u32,
+    /// Whether the last thing that it did has been answered.
+    answered: bool,
+    /// How often it wrote to this master without asking again.
+    writes: u32,
+    /// The data set of the last acknowledged write, and when that was.
+    pub(crate) acked: Option<(Time, DataRef)>,
+}
+
+impl Client {
+    pub(crate) fn new(node: NodeId, group: u16) -> Self {
+        Client { node, group, master: None, turn: 0, answered: true, writes: 0, acked: None }
+    }
+}
+
+/// How long a client waits for an answer, and between two writes.
+const PATIENCE: Duration = Duration::from_millis(1000);
+/// After so many writes it asks again.
+const TRUST: u32 = 10;
+
+impl World {
+    fn client(&mut self, client: u16) -> &mut Client {
+        &mut self.clients[usize::from(client)]
+    }
+
+    fn passes(&self, from: NodeId, to: NodeId) -> bool {
+        self.net.path(from, to) == Path::Open
+    }
+
+    /// A client does its next thing.
+    pub(crate) fn client_turn(&mut self, index: u16) {
+        let now = self.now;
+        let client = &mut self.clients[usize::from(index)];
+        if !client.answered || client.writes >= TRUST {
+            client.master = None;
+        }
+        client.turn += 1;
+        client.answered = false;
+        let (turn, node, master) = (client.turn, client.node, client.master.clone());
+        self.queue.push(now + PATIENCE, Event::ClientTurn { client: index });
+        match master {
+            None => {
+                let sentinel = self.rng.below(self.sentinels.len() as u64) as u16;
+                let target = self.sentinels[usize::from(sentinel)].node;
+                if self.passes(node, target) {
+                    let at = now + self.net.latency(node, target);
+                    self.queue.push(at, Event::ClientAsks { client: index, sentinel, turn });
+                }
+            }
+            Some(master) => {
+                self.client(index).writes += 1;
+                let ip = self.addresses.resolve(&master.host);
+                let target = ip.and_then(|ip| self.addresses.listener(ip, master.port));
+                let Some(target) = target.filter(|target| self.passes(node, *target)) else { return };
+                let process = &self.processes[target.index()];
+                let crate::world::Role::Redis(redis) = process.role else { return };
+                let life = process.number;
+                let at = now + self.net.latency(node, target);
+                self.queue.push(at, Event::ClientWrites { client: index, redis, life, turn });
+            }
+        }
+    }
+
+    /// A client's question reaches a sentinel.
+    pub(crate) fn client_asks(&mut self, client: u16, sentinel: u16, turn: u32) {
+        let (asker, group) = (self.client(client).node, self.client(client).group);
+        let name = self.groups[usize::from(group)].name.clone();
+        let master = self.sentinel(sentinel).brain.group(&name).map(|view| view.address);
+        let node = self.sentinel(sentinel).node;
+        if self.passes(node, asker) {
+            let at = self.now + self.net.latency(node, asker);
+            self.queue.push(at, Event::ClientLearns { client, turn, master });
+        }
+    }
+
+    /// The answer reaches the client, which goes on with a write at once.
+    pub(crate) fn client_learns(&mut self, index: u16, turn: u32, master: Option<Endpoint>) {
+        let client = self.client(index);
+        if client.turn == turn {
+            client.answered = true;
+            client.master = master;
+            client.writes = 0;
+        }
+    }
+
+    /// A write reaches a server.
+    pub(crate) fn client_writes(&mut self, client: u16, redis: u16, turn: u32) {
+        let server = &self.redises[usize::from(redis)];
+        let accepts = server.is_master() && !server.loading;
+        let node = server.node;
+        let data = accepts.then(|| self.write(redis));
+        let asker = self.client(client).node;
+        if self.passes(node, asker) {
+            let at = self.now + self.net.latency(node, asker);
+            self.queue.push(at, Event::ClientAcked { client, turn, data });
+        }
+    }
+
+    /// A master carries out a write.
+    pub(crate) fn write(&mut self, redis: u16) -> DataRef {
+        let before = self.redis(redis).data;
+        let data = self.writes.append(before);
+        self.redis(redis).data = data;
+        let bytes = 40 + self.rng.below(200);
+        self.append(redis, bytes, Piece::Write(data));
+        data
+    }
+
+    /// The server's answer reaches the client.
+    pub(crate) fn client_acked(&mut self, index: u16, turn: u32, data: Option<DataRef>) {
+        let now = self.now;
+        let client = self.client(index);
+        if client.turn != turn {
+            return;
+        }
+        match data {
+            Some(data) => {
+                client.answered = true;
+                client.acked = Some((now, data));
+                self.stats.acknowledged += 1;
+            }
+            None => client.master = None,
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! After the disasters: everybody agrees, one master, everybody follows it.
+
+use crate::network::NodeId;
+use crate::redis::Redis;
+use crate::world::{Role, World};
+use consentinel_core::FailoverPhase;
+
+impl World {
+    /// What is not yet as it should be, if anything.
+    pub(crate) fn disagreement(&self) -> Option<String> {
+        (0..self.groups.len()).find_map(|group| self.disagreement_about(group as u16))
+    }
+
+    fn disagreement_about(&self, index: u16) -> Option<String> {
+        let group = &self.groups[usize::from(index)];
+        let mut agreed = None;
+        for host in &self.sentinels {
+            let name = self.addresses.name(host.node);
+            let Some(view) = host.brain.group(&group.name) else {
+                return Some(format!("{name} does not watch {}", group.name));
+            };
+            let master = self.addresses.node(&view.address);
+            let opinion = (master, view.config_epoch);
+            if *agreed.get_or_insert(opinion) != opinion {
+                return Some(format!("{name} has another master of {} than others", group.name));
+            }
+            if view.failover != FailoverPhase::None {
+                return Some(format!("{name} is in the middle of a failover of {}", group.name));
+            }
+            if view.master.link.sdown.is_some() {
+                return Some(format!("{name} takes the master of {} for down", group.name));
+            }
+            if view.sentinels.len() + 1 != self.sentinels.len() {
+                let known = view.sentinels.len();
+                return Some(format!("{name} knows {known} other sentinels for {}", group.name));
+            }
+        }
+        let Some((Some(master), _)) = agreed else {
+            return Some(format!("the master of {} is nobody", group.name));
+        };
+        group.redises.iter().find_map(|redis| self.misplaced(*redis, master))
+    }
+
+    /// How a server fails to be, or to follow, that master.
+    fn misplaced(&self, redis: u16, master: NodeId) -> Option<String> {
+        let server = &self.redises[usize::from(redis)];
+        let name = self.addresses.name(server.node);
+        if server.loading {
+            return Some(format!("{name} is still loading"));
+        }
+        if server.node == master {
+            return (!server.is_master()).then(|| format!("{name} should be master and is a replica"));
+        }
+        let mut at: &Redis = server;
+        for _ in 0..self.redises.len() {
+            let Some(upstream) = &at.upstream else {
+                return Some(format!("{name} does not follow the master"));
+            };
+            if !at.is_linked() {
+                return Some(format!("{name} has no link to its master"));
+            }
+            let next = self.addresses.node(&upstream.master);
+            if next == Some(master) {
+                return None;
+            }
+            let Some(Role::Redis(next)) = next.map(|next| self.processes[next.index()].role) else { break };
+            at = &self.redises[usize::from(next)];
+        }
+        Some(format!("{name} does not follow the master, not even by way of others"))
+    }
+}

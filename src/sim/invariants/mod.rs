@@ -1,0 +1,236 @@
+//! What must be true after every step, checked from outside: from what sentinels say and do, and from what is on
+//! their disks; never from the core's own reasoning.
+
+mod convergence;
+mod demotion;
+mod election;
+mod hello;
+mod promotion;
+mod tilt;
+mod vote;
+
+use crate::network::NodeId;
+use crate::report::Failure;
+use crate::world::{Role, World};
+use consentinel_core::{
+    Action, CallId, ClientId, Command, Endpoint, Epoch, Event, GroupName, Input, LinkId, Notice, Reply, Request, Response,
+    SentinelId, Time,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+/// What a world demands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Invariant {
+    /// At most one leader per group and epoch.
+    OneLeader,
+    /// A sentinel never gives two votes in an epoch, not even across a crash.
+    OneVote,
+    /// A config epoch names one master, forever.
+    OneMasterPerEpoch,
+    /// Votes and epochs are on disk before they are said.
+    SavedBeforeSaid,
+    /// A replica with priority 0 is never promoted.
+    PriorityZero,
+    /// The promoted replica is not worse than another that could have been chosen.
+    BestReplica,
+    /// Nobody promotes without having won an election.
+    Elected,
+    /// No failover begins unless enough sentinels really take the master for down.
+    ReallyDown,
+    /// In TILT nothing is begun or promoted, and peers are told that nothing is down.
+    IdleInTilt,
+    /// A sentinel's epochs never go back, not even across a crash.
+    EpochsGrow,
+    /// The newest master is never demoted without a newer epoch.
+    NewestMasterStays,
+    /// After the disasters all agree within a bounded time.
+    Convergence,
+    /// A write that every server of a group held is still there.
+    WritesKept,
+    /// The core keeps its contract with the driver.
+    Contract,
+}
+
+impl fmt::Display for Invariant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// A sentinel and a group.
+type Seat = (u16, u16);
+
+/// What was seen so far.
+#[derive(Debug, Default)]
+pub(crate) struct Witness {
+    /// Who was given a vote: by whom, in which group and epoch.
+    votes: BTreeMap<(Seat, Epoch), SentinelId>,
+    /// Whose votes reached a candidate.
+    granted: BTreeMap<(Seat, Epoch), BTreeSet<NodeId>>,
+    /// Who led in which group and epoch.
+    leaders: BTreeMap<(u16, Epoch), u16>,
+    /// The last epoch in which a sentinel voted for itself.
+    candidacy: BTreeMap<Seat, Epoch>,
+    /// In which epoch a sentinel leads.
+    leading: BTreeMap<Seat, Epoch>,
+    /// Failovers that an operator ordered.
+    forced: BTreeSet<Seat>,
+    /// What peers last said of a master: when, and whether it is down.
+    opinions: BTreeMap<(Seat, NodeId), (Time, bool)>,
+    /// Questions to peers that wait for an answer.
+    asked: BTreeMap<(u16, CallId), u16>,
+    /// Questions of peers that wait for an answer.
+    asking: BTreeMap<(u16, ClientId), u16>,
+    /// The master of each config epoch.
+    masters: BTreeMap<(u16, Epoch), NodeId>,
+    /// The highest config epoch that was announced, and its master.
+    newest: BTreeMap<u16, (Epoch, NodeId)>,
+    /// The highest config epoch that each sentinel has announced.
+    announced: BTreeMap<Seat, Epoch>,
+    /// The highest epoch that each sentinel has announced.
+    epochs: BTreeMap<u16, Epoch>,
+    /// Until when, on its own clock, a sentinel must not act.
+    tilt_until: BTreeMap<u16, Time>,
+    /// What its clock last said.
+    clocks: BTreeMap<u16, Time>,
+    /// How often a sentinel thought at the same moment.
+    busy: BTreeMap<u16, (Time, u32)>,
+}
+
+impl Witness {
+    pub(crate) fn sentinel_started(&mut self, sentinel: u16, clock: Time) {
+        self.clocks.insert(sentinel, clock);
+    }
+
+    /// What a sentinel only had in mind is gone.
+    pub(crate) fn sentinel_died(&mut self, sentinel: u16) {
+        self.granted.retain(|(seat, _), _| seat.0 != sentinel);
+        self.leading.retain(|seat, _| seat.0 != sentinel);
+        self.candidacy.retain(|seat, _| seat.0 != sentinel);
+        self.forced.retain(|seat| seat.0 != sentinel);
+        self.opinions.retain(|(seat, _), _| seat.0 != sentinel);
+        self.asked.retain(|(asker, _), _| *asker != sentinel);
+        self.asking.retain(|(asked, _), _| *asked != sentinel);
+        self.tilt_until.remove(&sentinel);
+        self.clocks.remove(&sentinel);
+    }
+}
+
+impl World {
+    /// Something is wrong.
+    pub(crate) fn violated(&mut self, invariant: Invariant, what: String) {
+        if self.failure.is_none() {
+            self.story.tell(self.now, || format!("VIOLATED {invariant}: {what}"));
+            self.failure = Some(Failure::new(self.seed, self.now, invariant, what));
+        }
+    }
+
+    pub(crate) fn group_index(&self, name: &GroupName) -> Option<u16> {
+        self.groups.iter().position(|group| group.name == *name).map(|index| index as u16)
+    }
+
+    /// The group of a Redis server.
+    pub(crate) fn group_of(&self, master: &Endpoint) -> Option<(u16, NodeId)> {
+        let node = self.addresses.node(master)?;
+        match self.processes[node.index()].role {
+            Role::Redis(redis) => Some((self.redises[usize::from(redis)].group, node)),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn sentinel_name(&self, sentinel: u16) -> &str {
+        self.addresses.name(self.sentinels[usize::from(sentinel)].node)
+    }
+
+    /// Before a sentinel hears of something.
+    pub(crate) fn before_input(&mut self, sentinel: u16, clock: Time, input: &Input) {
+        self.watch_clock(sentinel, clock);
+        match input {
+            Input::Reply { link, call, reply: Reply::Down { down, leader, epoch } } => {
+                let Some(group) = self.witness.asked.remove(&(sentinel, *call)) else { return };
+                let Some(peer) = self.peer_behind(sentinel, *link) else { return };
+                self.note_answer((sentinel, group), peer, *down, leader.as_ref(), *epoch);
+            }
+            Input::Request { client, request: Request::IsMasterDown { master, .. } } => {
+                if let Some((group, _)) = self.group_of(master) {
+                    self.witness.asking.insert((sentinel, *client), group);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Before an action of a sentinel is carried out.
+    pub(crate) fn observe(&mut self, sentinel: u16, action: &Action) {
+        match action {
+            Action::Call { command: Command::Ping | Command::Info, .. } => {}
+            Action::Call { call, command: Command::IsMasterDown { master, epoch, candidate }, .. } => {
+                let Some((group, _)) = self.group_of(master) else { return };
+                self.witness.asked.insert((sentinel, *call), group);
+                self.check_question((sentinel, group), *epoch, candidate.as_ref());
+            }
+            Action::Call { command: Command::Publish(hello), .. } => self.check_hello(sentinel, hello),
+            Action::Call { link, command: Command::ReplicaOf(to) | Command::ReplicaOfPlain(to), .. } => {
+                if let Some(node) = self.peer_behind(sentinel, *link) {
+                    match to {
+                        None => self.check_promotion(sentinel, node),
+                        Some(_) => self.check_demotion(sentinel, node),
+                    }
+                }
+            }
+            Action::Respond { client, response: Response::Down { down, leader, epoch } } => {
+                let Some(group) = self.witness.asking.remove(&(sentinel, *client)) else { return };
+                self.check_answer((sentinel, group), *down, leader.as_ref(), *epoch);
+            }
+            Action::Notify(Notice::Event { event, payload, group: Some(group), .. }) => {
+                self.stats.count(*event);
+                if let Some(group) = self.group_index(group) {
+                    self.hear((sentinel, group), *event, payload);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A sentinel tells of an event.
+    fn hear(&mut self, seat: Seat, event: Event, payload: &str) {
+        match event {
+            Event::VoteForLeader => self.hear_vote(seat, payload),
+            Event::TryFailover => self.hear_attempt(seat),
+            Event::ElectedLeader => self.hear_election(seat),
+            Event::SelectedReplica => self.hear_choice(seat, payload),
+            Event::PromotedReplica => self.stats.promoted(seat.1, self.now),
+            Event::FailoverEnd
+            | Event::AbortNotElected
+            | Event::AbortNoGoodReplica
+            | Event::AbortReplicaTimeout => {
+                self.witness.leading.remove(&seat);
+                self.witness.forced.remove(&seat);
+            }
+            Event::Unmonitor => {
+                self.witness.announced.remove(&seat);
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn operator_asked(&mut self, sentinel: u16, request: &Request) {
+        if let Request::Failover { group } = request {
+            if let Some(group) = self.group_index(group) {
+                self.witness.forced.insert((sentinel, group));
+            }
+        }
+    }
+
+    /// Who is at the other end of a sentinel's link.
+    fn peer_behind(&self, sentinel: u16, link: LinkId) -> Option<NodeId> {
+        let conn = self.sentinels[usize::from(sentinel)].conn_of(link)?;
+        Some(self.net.conn(conn)?.server.node)
+    }
+
+    fn is_ours(&self, sentinel: u16) -> bool {
+        self.sentinels[usize::from(sentinel)].is_core()
+    }
+}

@@ -1,0 +1,78 @@
+//! Votes: one an epoch, and on disk before they are said.
+
+use super::{Invariant, Seat};
+use crate::network::NodeId;
+use crate::world::World;
+use consentinel_core::{Epoch, SentinelId};
+
+impl World {
+    /// A sentinel asks a peer, perhaps for its vote: then it has voted for itself.
+    pub(super) fn check_question(&mut self, seat: Seat, epoch: Epoch, candidate: Option<&SentinelId>) {
+        self.check_current_epoch(seat.0, epoch, "asks a peer");
+        if let Some(candidate) = candidate {
+            self.check_vote(seat, candidate, epoch);
+        }
+    }
+
+    /// A sentinel answers a peer.
+    pub(super) fn check_answer(&mut self, seat: Seat, down: bool, leader: Option<&SentinelId>, epoch: Epoch) {
+        if down && self.must_be_idle(seat.0) {
+            let what = format!("{} says that a master is down while it is in TILT", self.sentinel_name(seat.0));
+            self.violated(Invariant::IdleInTilt, what);
+        }
+        if let Some(leader) = leader {
+            self.stats.votes += 1;
+            let (addresses, story) = (&self.addresses, &mut self.story);
+            let name = addresses.name(self.sentinels[usize::from(seat.0)].node);
+            story.tell(self.now, || format!("{name} tells: my vote in epoch {epoch} is {}", addresses.call_id(leader)));
+            self.check_vote(seat, leader, epoch);
+        }
+    }
+
+    fn check_vote(&mut self, seat: Seat, candidate: &SentinelId, epoch: Epoch) {
+        if !self.is_ours(seat.0) {
+            return;
+        }
+        let before = self.witness.votes.entry((seat, epoch)).or_insert_with(|| candidate.clone()).clone();
+        let name = self.sentinel_name(seat.0).to_owned();
+        if before != *candidate {
+            let (a, b) = (self.addresses.call_id(&before), self.addresses.call_id(candidate));
+            self.violated(Invariant::OneVote, format!("{name} votes for {b} in epoch {epoch}, after {a}"));
+        }
+        let group = &self.groups[usize::from(seat.1)].name;
+        let disk = self.sentinels[usize::from(seat.0)].disk.stored();
+        let saved = disk.groups.get(group).map_or(Epoch(0), |group| group.leader_epoch);
+        if saved < epoch {
+            let what = format!("{name} tells its vote in epoch {epoch}; its disk knows of epoch {saved}");
+            self.violated(Invariant::SavedBeforeSaid, what);
+        }
+        self.check_current_epoch(seat.0, epoch, "votes");
+    }
+
+    pub(super) fn check_current_epoch(&mut self, sentinel: u16, epoch: Epoch, what: &str) {
+        if !self.is_ours(sentinel) {
+            return;
+        }
+        let saved = self.sentinels[usize::from(sentinel)].disk.stored().current_epoch;
+        if saved < epoch {
+            let name = self.sentinel_name(sentinel);
+            let what = format!("{name} {what} in epoch {epoch}; its disk knows of epoch {saved}");
+            self.violated(Invariant::SavedBeforeSaid, what);
+        }
+    }
+
+    /// A peer's answer reaches a sentinel.
+    pub(super) fn note_answer(
+        &mut self,
+        seat: Seat,
+        peer: NodeId,
+        down: bool,
+        leader: Option<&SentinelId>,
+        epoch: Epoch,
+    ) {
+        self.witness.opinions.insert((seat, peer), (self.now, down));
+        if leader == Some(&self.sentinels[usize::from(seat.0)].id) {
+            self.witness.granted.entry((seat, epoch)).or_default().insert(peer);
+        }
+    }
+}

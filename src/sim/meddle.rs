@@ -1,0 +1,285 @@
+//! Carrying out deeds: crashes, pauses, partitions, disks, clocks, operators.
+
+use crate::disk::DiskMode;
+use crate::event::Event;
+use crate::network::{NodeId, Path};
+use crate::step::{Crash, Finds, Step, Trigger};
+use crate::story::Story;
+use crate::world::{Life, Role, World};
+use consentinel_core::Request;
+use std::time::Duration;
+
+impl World {
+    fn tell(&mut self, node: NodeId, what: impl FnOnce() -> String) {
+        let (addresses, story): (_, &mut Story) = (&self.addresses, &mut self.story);
+        story.tell(self.now, || format!("{} {}", addresses.name(node), what()));
+    }
+
+    fn names(&self, nodes: &[NodeId]) -> String {
+        nodes.iter().map(|node| self.addresses.name(*node)).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Does one deed.
+    pub(crate) fn apply(&mut self, step: Step) {
+        match step {
+            Step::Crash { node, how } => self.crash(node, how),
+            Step::Restart { node, finds } => self.restart(node, finds),
+            Step::Bounce { node, after, finds } => {
+                self.crash(node, Crash::Kill);
+                self.plan(self.now + after, Step::Restart { node, finds });
+            }
+            Step::Pause { node } if self.processes[node.index()].running() => {
+                self.tell(node, || "is stopped (SIGSTOP)".into());
+                self.processes[node.index()].paused = true;
+            }
+            Step::Resume { node } if self.processes[node.index()].paused => {
+                self.tell(node, || "goes on".into());
+                self.resume(node);
+            }
+            Step::Pause { .. } | Step::Resume { .. } => {}
+            Step::SetPath { from, to, both_ways, path } => self.set_paths(&from, &to, both_ways, path),
+            Step::Reset { a, b } => self.reset_between(a, b),
+            Step::Repair => self.repair_network(),
+            Step::Disk { node, mode } => self.set_disk(node, mode),
+            Step::Jump { node, by } => self.jump(node, by),
+            Step::Slow { node, factor } => {
+                self.tell(node, || format!("has a network that is {factor} times slower"));
+                self.net.set_slow(node, factor);
+            }
+            Step::Move { node } => {
+                let to = self.addresses.move_away(node);
+                self.tell(node, || format!("has moved to {to:?}"));
+            }
+            Step::Request { node, request } => self.ask(node, request),
+            Step::ReplicaOf { node, master } => {
+                if let Role::Redis(redis) = self.processes[node.index()].role {
+                    self.tell(node, || "is reconfigured by an operator".into());
+                    self.redis_follows(redis, master.clone());
+                    self.redis(redis).config_master = master;
+                }
+            }
+            Step::Priority { node, priority } => {
+                if let Role::Redis(redis) = self.processes[node.index()].role {
+                    self.tell(node, || format!("has priority {priority} from now on"));
+                    self.redis(redis).settings.priority = priority;
+                }
+            }
+            Step::CrashAtAction { node, nth } => {
+                if let Role::Sentinel(sentinel) = self.processes[node.index()].role {
+                    self.sentinel(sentinel).actions_left = Some(nth);
+                }
+            }
+            Step::Torn { node, kept } => {
+                if let Role::Sentinel(sentinel) = self.processes[node.index()].role {
+                    self.sentinel(sentinel).disk.set_torn(kept);
+                }
+            }
+            Step::Ambush(ambush) => self.ambushes.push(ambush),
+            Step::Heal => self.heal(),
+        }
+    }
+
+    /// Springs the ambushes that waited for this moment; tells whether the sentinel is dead now.
+    pub(crate) fn spring(&mut self, sentinel: u16, on: Trigger) -> bool {
+        if self.ambushes.is_empty() {
+            return false;
+        }
+        let node = self.sentinel(sentinel).node;
+        let life = self.processes[node.index()].number;
+        while let Some(index) = self
+            .ambushes
+            .iter()
+            .position(|ambush| ambush.on == on && ambush.by.is_none_or(|by| by == node))
+        {
+            let ambush = self.ambushes.remove(index);
+            let step = ambush.then.to(node);
+            if ambush.after == Duration::ZERO {
+                self.apply(step);
+            } else {
+                self.plan(self.now + ambush.after, step);
+            }
+            if self.processes[node.index()].number != life {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn crash(&mut self, node: NodeId, how: Crash) {
+        if !self.processes[node.index()].running() {
+            return;
+        }
+        self.stats.faults += 1;
+        self.tell(node, || match how {
+            Crash::Kill => "crashes".into(),
+            Crash::Vanish => "vanishes from the network".into(),
+        });
+        let process = &mut self.processes[node.index()];
+        process.number += 1;
+        process.life = if how == Crash::Kill { Life::Dead } else { Life::Vanished };
+        self.drop_backlog(node);
+        let ends: Vec<_> = self
+            .net
+            .conns()
+            .flat_map(|(id, conn)| [(id, false, conn.client.node), (id, true, conn.server.node)])
+            .filter(|(_, _, at)| *at == node)
+            .collect();
+        for (id, server, _) in ends {
+            self.net.close(&mut self.queue, self.now, id, server, how == Crash::Vanish);
+        }
+        match self.processes[node.index()].role {
+            Role::Sentinel(sentinel) => {
+                let host = &mut self.sentinels[usize::from(sentinel)];
+                host.disk.crash(&mut self.rng);
+                host.end_life();
+                self.witness.sentinel_died(sentinel);
+            }
+            Role::Redis(redis) => {
+                self.note_death(redis);
+                let server = self.redis(redis);
+                server.downstream.clear();
+                server.subscribers.clear();
+            }
+            Role::Client => {}
+        }
+    }
+
+    /// The clock of a failover starts with the death of a master.
+    fn note_death(&mut self, redis: u16) {
+        let server = &self.redises[usize::from(redis)];
+        let down_after = self.groups[usize::from(server.group)].config.down_after;
+        if server.is_master() {
+            self.stats.master_died(server.group, self.now, down_after);
+        }
+    }
+
+    fn restart(&mut self, node: NodeId, finds: Finds) {
+        if self.processes[node.index()].running() {
+            return;
+        }
+        self.processes[node.index()].life = Life::Running;
+        match self.processes[node.index()].role {
+            Role::Sentinel(sentinel) => {
+                self.tell(node, || "starts again".into());
+                self.sentinel_starts(sentinel);
+            }
+            Role::Redis(redis) => {
+                self.redis_starts(redis, finds);
+                let master = self.redises[usize::from(redis)].is_master();
+                self.tell(node, || {
+                    let role = if master { "master" } else { "replica" };
+                    let holds = if finds == Finds::Nothing { "without its data" } else { "with its data" };
+                    format!("starts again as a {role}, {holds}")
+                });
+            }
+            Role::Client => {}
+        }
+    }
+
+    fn set_paths(&mut self, from: &[NodeId], to: &[NodeId], both_ways: bool, path: Path) {
+        let (a, b) = (self.names(from), self.names(to));
+        let way = if both_ways { "between" } else { "from" };
+        let and = if both_ways { "and" } else { "to" };
+        let what = match path {
+            Path::Open => "passes again",
+            Path::Cut => "is lost",
+            Path::Held => "is held back",
+            Path::Refused => "is refused",
+        };
+        self.stats.faults += u64::from(path != Path::Open);
+        self.story.tell(self.now, || format!("the network: what goes {way} {a} {and} {b} {what}"));
+        for a in from {
+            for b in to {
+                if a != b {
+                    self.net.set_path(&mut self.queue, self.now, *a, *b, path);
+                    if both_ways {
+                        self.net.set_path(&mut self.queue, self.now, *b, *a, path);
+                    }
+                }
+            }
+        }
+    }
+
+    fn repair_network(&mut self) {
+        self.story.tell(self.now, || "the network is repaired".into());
+        let nodes: Vec<NodeId> = (0..self.processes.len()).map(|index| NodeId(index as u16)).collect();
+        for a in &nodes {
+            self.net.set_slow(*a, 1);
+            for b in &nodes {
+                if self.net.path(*a, *b) != Path::Open {
+                    self.net.set_path(&mut self.queue, self.now, *a, *b, Path::Open);
+                }
+            }
+        }
+    }
+
+    fn reset_between(&mut self, a: NodeId, b: NodeId) {
+        let between = |x: NodeId, y: NodeId| (x, y) == (a, b) || (x, y) == (b, a);
+        let conns: Vec<_> = self
+            .net
+            .conns()
+            .filter(|(_, conn)| between(conn.client.node, conn.server.node))
+            .map(|(id, _)| id)
+            .collect();
+        self.tell(a, || "has its connections broken".into());
+        for conn in conns {
+            self.net.reset(&mut self.queue, self.now, conn);
+        }
+    }
+
+    fn set_disk(&mut self, node: NodeId, mode: DiskMode) {
+        let Role::Sentinel(sentinel) = self.processes[node.index()].role else { return };
+        self.stats.faults += u64::from(mode != DiskMode::Fine);
+        self.tell(node, || match mode {
+            DiskMode::Fine => "has a disk that works again".into(),
+            DiskMode::Failing => "has a full disk".into(),
+            DiskMode::Held => "has a disk that does not answer".into(),
+        });
+        if let Some(seq) = self.sentinel(sentinel).disk.set_mode(mode) {
+            let life = self.processes[node.index()].number;
+            let at = self.now + Duration::from_millis(2);
+            self.queue.push(at, Event::DiskDone { sentinel, life, seq });
+        }
+    }
+
+    fn jump(&mut self, node: NodeId, by: i64) {
+        let Role::Sentinel(sentinel) = self.processes[node.index()].role else { return };
+        self.stats.faults += 1;
+        self.tell(node, || format!("has a clock that jumps by {:.1} s", by as f64 / 1e6));
+        self.sentinel(sentinel).clock += by;
+        if self.processes[node.index()].running() {
+            self.sentinel(sentinel).forget_wake();
+            self.plan_wake(sentinel);
+        }
+    }
+
+    fn ask(&mut self, node: NodeId, request: Request) {
+        let process = &self.processes[node.index()];
+        let Role::Sentinel(sentinel) = process.role else { return };
+        if !process.running() || process.paused {
+            return;
+        }
+        let text = self.addresses.humanise(&crate::story::request(&request));
+        self.tell(node, || format!("is asked by an operator: {text}"));
+        self.operator_asked(sentinel, &request);
+        self.operator_asks(sentinel, request);
+    }
+
+    /// Ends all disasters.
+    fn heal(&mut self) {
+        self.story.tell(self.now, || "all is repaired".into());
+        self.ambushes.clear();
+        self.repair_network();
+        for index in 0..self.processes.len() {
+            let node = NodeId(index as u16);
+            self.apply(Step::Resume { node });
+            self.restart(node, Finds::History);
+        }
+        for index in 0..self.sentinels.len() {
+            let host = &mut self.sentinels[index];
+            host.actions_left = None;
+            let node = host.node;
+            self.set_disk(node, DiskMode::Fine);
+        }
+    }
+}

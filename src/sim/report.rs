@@ -1,0 +1,123 @@
+//! What a run found.
+
+use crate::invariants::Invariant;
+use crate::story::Line;
+use consentinel_core::{Event, Time};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+/// What was counted.
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    /// Events that happened in the world.
+    pub events: u64,
+    /// Disasters.
+    pub faults: u64,
+    /// Failovers that a sentinel began.
+    pub attempts: u64,
+    /// Elections that were won.
+    pub elections: u64,
+    /// Replicas that were told to be master.
+    pub promotions: u64,
+    /// Votes that were told to a candidate.
+    pub votes: u64,
+    /// Writes to sentinels' disks.
+    pub saves: u64,
+    /// Writes that clients saw acknowledged.
+    pub acknowledged: u64,
+    /// Servers that lost all their data to a master that had come back without its own.
+    pub wiped: u64,
+    /// How often a full synchronisation took writes from a replica.
+    pub rolled_back: u64,
+    /// How long the sentinels took from the death of a master to the promotion of another, less down-after.
+    pub failover_times: Vec<Duration>,
+    /// How long the world took to agree after the disasters.
+    pub convergence_times: Vec<Duration>,
+    /// How often sentinels told of each event.
+    pub told: BTreeMap<&'static str, u64>,
+    /// When the master of a group died.
+    deaths: BTreeMap<u16, (Time, Duration)>,
+}
+
+impl Stats {
+    pub(crate) fn count(&mut self, event: Event) {
+        *self.told.entry(event.as_str()).or_default() += 1;
+    }
+
+    /// The master of a group died.
+    pub(crate) fn master_died(&mut self, group: u16, at: Time, down_after: Duration) {
+        self.deaths.insert(group, (at, down_after));
+    }
+
+    /// A group has a new master.
+    pub(crate) fn promoted(&mut self, group: u16, at: Time) {
+        if let Some((died, down_after)) = self.deaths.remove(&group) {
+            self.failover_times.push((at - died).saturating_sub(down_after));
+        }
+    }
+
+    /// Adds the counts of another run.
+    pub fn add(&mut self, other: &Stats) {
+        self.events += other.events;
+        self.faults += other.faults;
+        self.attempts += other.attempts;
+        self.elections += other.elections;
+        self.promotions += other.promotions;
+        self.votes += other.votes;
+        self.saves += other.saves;
+        self.acknowledged += other.acknowledged;
+        self.wiped += other.wiped;
+        self.rolled_back += other.rolled_back;
+        self.failover_times.extend(&other.failover_times);
+        self.convergence_times.extend(&other.convergence_times);
+        for (event, count) in &other.told {
+            *self.told.entry(event).or_default() += count;
+        }
+    }
+}
+
+/// A run in which nothing was wrong.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The seed.
+    pub seed: u64,
+    /// How much time passed in the world.
+    pub virtual_time: Duration,
+    /// What was counted.
+    pub stats: Stats,
+    /// The story, if it was asked for.
+    pub story: Vec<Line>,
+    /// A checksum over everything that happened: equal seeds have equal ones.
+    pub fingerprint: u64,
+}
+
+/// A run in which something was wrong.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The seed.
+    pub seed: u64,
+    /// When.
+    pub at: Time,
+    /// What was violated.
+    pub invariant: Invariant,
+    /// How.
+    pub what: String,
+    /// The story so far, if it was asked for.
+    pub story: Vec<Line>,
+}
+
+impl Failure {
+    pub(crate) fn new(seed: u64, at: Time, invariant: Invariant, what: String) -> Self {
+        Failure { seed, at, invariant, what, story: Vec::new() }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Failure { seed, at, invariant, what, .. } = self;
+        write!(f, "seed {seed}, {at:?}: {invariant}: {what}")
+    }
+}
+
+impl std::error::Error for Failure {}

@@ -1,0 +1,162 @@
+//! One seed, from its first moment to its verdict.
+
+use crate::chaos::Chaos;
+use crate::data::DataRef;
+use crate::generate::{generate, pick};
+use crate::invariants::Invariant;
+use crate::report::{Failure, Report};
+use crate::step::Step;
+use crate::world::World;
+use consentinel_core::{GroupChange, Recorded, Request, Rng, Time, mix};
+use std::time::Duration;
+
+/// How to run seeds.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How many minutes pass in the world.
+    pub minutes: u64,
+    /// Whether the report tells the story.
+    pub story: bool,
+    /// The sentinel whose life is recorded.
+    pub record: Option<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { minutes: 10, story: false, record: None }
+    }
+}
+
+/// Lives one seed.
+pub fn run_seed(seed: u64, options: &Options) -> Result<Report, Failure> {
+    run_and_record(seed, options).0
+}
+
+/// Lives one seed, and gives what the chosen sentinel lived through.
+pub fn run_and_record(seed: u64, options: &Options) -> (Result<Report, Failure>, Vec<Recorded>) {
+    let mut rng = Rng::new(mix(seed));
+    let blueprint = generate(&mut rng);
+    let world = blueprint.build(seed, options.story, options.record.as_deref());
+    let mut run = Run { world, rng, end: Time::from_millis(options.minutes * 60_000), host_names: blueprint.host_names };
+    let verdict = run.live();
+    let Run { mut world, .. } = run;
+    let recording = world.sentinels.iter_mut().find_map(|host| host.record.take()).unwrap_or_default();
+    let story = world.story.lines().to_vec();
+    let result = match verdict {
+        Ok(()) => {
+            world.stats.events = world.queue.planned();
+            let fingerprint = mix(world.queue.planned() ^ world.rng.bits());
+            Ok(Report { seed, virtual_time: world.now - Time::ZERO, stats: world.stats, story, fingerprint })
+        }
+        Err(failure) => Err(Failure { story, ..failure }),
+    };
+    (result, recording)
+}
+
+struct Run {
+    world: World,
+    rng: Rng,
+    end: Time,
+    host_names: bool,
+}
+
+/// How often the world is asked whether all agree, and how often in a row it must say so.
+const LOOK: Duration = Duration::from_secs(1);
+const STEADY: u32 = 3;
+
+impl Run {
+    fn live(&mut self) -> Result<(), Failure> {
+        self.world.run_until(Time::from_millis(8_000))?;
+        self.settle()?;
+        loop {
+            let length = self.round_length();
+            if self.world.now + length + Duration::from_secs(20) > self.end {
+                break;
+            }
+            if self.rng.per_mille(200) {
+                self.operate()?;
+            }
+            self.round(length)?;
+        }
+        self.world.run_until(self.end.max(self.world.now))
+    }
+
+    fn round_length(&mut self) -> Duration {
+        let down_after = self.world.groups[0].config.down_after;
+        down_after * 2 + Duration::from_secs(15) + self.rng.span(down_after * 2 + Duration::from_secs(30))
+    }
+
+    /// Disasters, repair, agreement.
+    fn round(&mut self, length: Duration) -> Result<(), Failure> {
+        let safe = self.held_by_all();
+        let end = self.world.now + length;
+        let losses = Chaos::new(&mut self.world, &mut self.rng, length, self.host_names).plan();
+        self.world.run_until(end)?;
+        self.world.apply(Step::Heal);
+        let healed = self.world.now;
+        self.settle()?;
+        let took = self.world.now - healed;
+        self.world.stats.convergence_times.push(took);
+        if losses { Ok(()) } else { self.check_writes(&safe) }
+    }
+
+    /// Waits until all agree, but not for ever.
+    fn settle(&mut self) -> Result<(), Failure> {
+        let config = &self.world.groups[0].config;
+        let patience = config.failover_timeout * 3 + config.down_after * 4 + Duration::from_secs(90);
+        let deadline = self.world.now + patience;
+        let mut steady = 0;
+        while steady < STEADY {
+            let next = self.world.now + LOOK;
+            self.world.run_until(next)?;
+            match self.world.disagreement() {
+                None => steady += 1,
+                Some(why) if next > deadline => {
+                    let what = format!("{patience:?} after the repair: {why}");
+                    self.world.violated(Invariant::Convergence, what);
+                    return Err(self.world.failure.take().expect("it was just noted"));
+                }
+                Some(_) => steady = 0,
+            }
+        }
+        Ok(())
+    }
+
+    /// For each group, the writes that all its servers hold.
+    fn held_by_all(&self) -> Vec<DataRef> {
+        let held = |group: &crate::world::Group| {
+            let data = group.redises.iter().map(|redis| self.world.redises[usize::from(*redis)].data);
+            data.reduce(|a, b| self.world.writes.common(a, b)).unwrap_or(DataRef::EMPTY)
+        };
+        self.world.groups.iter().map(held).collect()
+    }
+
+    /// What every server of a group held before the disasters is still held by all, acknowledged or not.
+    fn check_writes(&mut self, safe: &[DataRef]) -> Result<(), Failure> {
+        for (index, held) in self.held_by_all().into_iter().enumerate() {
+            if !self.world.writes.contains(held, safe[index]) {
+                let common = self.world.writes.common(held, safe[index]);
+                let lost = self.world.writes.count(safe[index]) - self.world.writes.count(common);
+                let what = format!("{} lost {lost} writes that all its servers held", self.world.groups[index].name);
+                self.world.violated(Invariant::WritesKept, what);
+                return Err(self.world.failure.take().expect("it was just noted"));
+            }
+        }
+        Ok(())
+    }
+
+    /// An operator does something, while all is well.
+    fn operate(&mut self) -> Result<(), Failure> {
+        let sentinel = self.rng.below(self.world.sentinels.len() as u64) as usize;
+        let group = self.rng.below(self.world.groups.len() as u64) as usize;
+        let node = self.world.sentinels[sentinel].node;
+        let name = self.world.groups[group].name.clone();
+        let request = match pick(&mut self.rng, &[(5, 0), (2, 1), (1, 2), (1, 3)]) {
+            0 => Request::Failover { group: name },
+            1 => Request::Reset { pattern: "*".into() },
+            2 => Request::FlushConfig,
+            _ => Request::Set { group: name, changes: vec![GroupChange::ParallelSyncs(2)] },
+        };
+        self.world.apply(Step::Request { node, request });
+        self.settle()
+    }}
