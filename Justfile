@@ -54,7 +54,6 @@ e2e *args:
 
 # Beside the real redis-sentinel in one run: how long a failover takes. `just bench --rounds 5`.
 bench *args:
-    cargo build --release --bin consentinel
     cargo bench --bench failover -- {{args}}
 
 # Licences, sources and advisories of the dependencies; needs cargo-deny.

@@ -1,5 +1,36 @@
 //! Real daemons and real Redis servers, on this machine, in real disasters.
 
+use consentinel_lab::{Cluster, Program, Setup};
+use std::time::Duration;
+
 mod e2e {
+    mod configuration;
     mod failover;
+    mod leader;
+    mod manual;
+    mod mixed;
+    mod restart;
+    mod returning;
+    mod storage;
+}
+
+/// Longer than anything takes that goes well, on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The daemon that was built for this test.
+fn ours() -> Program {
+    Program::Ours(env!("CARGO_BIN_EXE_consentinel").into())
+}
+
+/// Three daemons, a master and two replicas.
+fn three_daemons() -> Setup {
+    Setup::new(vec![ours(); 3])
+}
+
+/// Writes a key to the master and waits until both replicas have it.
+fn write_everywhere(cluster: &Cluster, key: &str) {
+    assert!(cluster.redis[0].set(key, "kept"), "the master takes writes");
+    consentinel_lab::eventually("every replica has the key", PATIENCE, || {
+        cluster.redis.iter().all(|redis| redis.get(key).as_deref() == Some("kept")).then_some(())
+    });
 }

@@ -26,10 +26,12 @@ pub struct Setup {
     pub down_after: Duration,
     /// `failover-timeout`
     pub failover_timeout: Duration,
+    /// `repl-diskless-sync-delay`: seconds that a master waits before it sends a replica its data.
+    pub sync_delay: u32,
 }
 
 impl Setup {
-    /// Two replicas, quorum 2, down-after one second, failover-timeout ten.
+    /// Two replicas, quorum 2, down-after one second, failover-timeout ten, and no delay before data are sent.
     pub fn new(sentinels: Vec<Program>) -> Setup {
         Setup {
             sentinels,
@@ -37,6 +39,7 @@ impl Setup {
             quorum: 2,
             down_after: Duration::from_secs(1),
             failover_timeout: Duration::from_secs(10),
+            sync_delay: 0,
         }
     }
 
@@ -67,8 +70,10 @@ impl Cluster {
     /// Starts everything, and returns when every sentinel knows everybody and takes nobody for down.
     pub fn start(setup: &Setup) -> Cluster {
         let folder = Folder::new();
-        let master = Redis::master(&folder);
-        let replicas: Vec<_> = (0..setup.replicas).map(|_| Redis::replica_of(&folder, master.port)).collect();
+        let delay = setup.sync_delay;
+        let master = Redis::master(&folder, delay);
+        let replicas: Vec<_> =
+            (0..setup.replicas).map(|_| Redis::replica_of(&folder, delay, master.port)).collect();
         let config = setup.sentinel_config(master.port);
         let start = |program: &Program| Sentinel::start_new(&folder, program.clone(), &config);
         let sentinels = setup.sentinels.iter().map(start).collect();

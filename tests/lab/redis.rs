@@ -4,7 +4,7 @@ use crate::process::Process;
 use crate::resp::{Client, Value};
 use crate::wait::eventually;
 use crate::{Folder, free_port};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// For what a healthy server does.
@@ -20,21 +20,22 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Starts a master that keeps nothing on disk but its configuration.
-    pub fn master(folder: &Folder) -> Redis {
-        Redis::start_new(folder, "")
+    /// Starts a master that keeps nothing on disk but its configuration, and that waits for so many seconds before it
+    /// sends its data to a replica.
+    pub fn master(folder: &Folder, sync_delay: u32) -> Redis {
+        Redis::start_new(folder, sync_delay, "")
     }
 
     /// Starts a replica.
-    pub fn replica_of(folder: &Folder, master: u16) -> Redis {
-        Redis::start_new(folder, &format!("replicaof 127.0.0.1 {master}\n"))
+    pub fn replica_of(folder: &Folder, sync_delay: u32, master: u16) -> Redis {
+        Redis::start_new(folder, sync_delay, &format!("replicaof 127.0.0.1 {master}\n"))
     }
 
-    fn start_new(folder: &Folder, more: &str) -> Redis {
+    fn start_new(folder: &Folder, sync_delay: u32, more: &str) -> Redis {
         let port = free_port();
         let folder = folder.sub(&format!("redis-{port}"));
         let config = format!(
-            "port {port}\nbind 127.0.0.1\ndir {}\nsave \"\"\nappendonly no\nrepl-diskless-sync-delay 0\n{more}",
+            "port {port}\nbind 127.0.0.1\ndir {}\nsave \"\"\nappendonly no\nrepl-diskless-sync-delay {sync_delay}\n{more}",
             folder.display()
         );
         std::fs::write(folder.join("redis.conf"), config).expect("the folder is ours");
@@ -115,11 +116,4 @@ pub(crate) fn on_path(names: &[&str]) -> PathBuf {
     let folders: Vec<_> = std::env::split_paths(&path).collect();
     let found = names.iter().find_map(|name| folders.iter().map(|dir| dir.join(name)).find(|p| p.is_file()));
     found.unwrap_or_else(|| panic!("none of {names:?} is on PATH: run `just deps`"))
-}
-
-/// Where a file of the server is.
-impl AsRef<Path> for Redis {
-    fn as_ref(&self) -> &Path {
-        &self.folder
-    }
 }
