@@ -83,8 +83,10 @@ struct Retry {
 
 /// What is on disk, and may therefore be told to clients and peers.
 pub(crate) struct Announced {
+    /// What clients are told.
     master: Endpoint,
-    config_epoch: Epoch,
+    /// What hellos say: a master, and the epoch that made it one.
+    config: (Endpoint, Epoch),
     /// The save after which something newer may be told.
     pending: Option<Seq>,
     /// Whether it was our own failover that changed it.
@@ -118,7 +120,7 @@ impl Group {
             retry: None,
             announced: Announced {
                 master: saved.master.clone(),
-                config_epoch: saved.config_epoch,
+                config: (saved.master.clone(), saved.config_epoch),
                 pending: None,
                 led: false,
             },

@@ -91,11 +91,13 @@ impl Blueprint {
             let master = group.redises.iter().position(|redis| redis.follows.is_none()).unwrap_or(0);
             let mut entry = DurableGroup::new(self.endpoint_of(index, master), group.config.clone());
             if self.acquainted {
-                let direct = group.redises.iter().enumerate().filter(|(_, redis)| redis.follows == Some(master));
+                let direct =
+                    group.redises.iter().enumerate().filter(|(_, redis)| redis.follows == Some(master));
                 entry.replicas = direct.map(|(redis, _)| self.endpoint_of(index, redis)).collect();
                 let peers = ids.iter().enumerate().filter(|(peer, _)| *peer != own);
-                entry.sentinels =
-                    peers.map(|(peer, id)| (id.clone(), endpoint(sentinel_ip(peer), SENTINEL_PORT))).collect();
+                entry.sentinels = peers
+                    .map(|(peer, id)| (id.clone(), endpoint(sentinel_ip(peer), SENTINEL_PORT)))
+                    .collect();
             }
             durable.groups.insert(group.name.clone(), entry);
         }

@@ -129,7 +129,10 @@ impl<'a> Chaos<'a> {
     }
 
     fn others(&self, node: NodeId) -> Vec<NodeId> {
-        (0..self.world.processes.len()).map(|index| NodeId(index as u16)).filter(|other| *other != node).collect()
+        (0..self.world.processes.len())
+            .map(|index| NodeId(index as u16))
+            .filter(|other| *other != node)
+            .collect()
     }
 
     fn step(&mut self, at: Time, step: Step) {

@@ -89,7 +89,11 @@ impl Args {
         match result {
             Ok(report) => {
                 println!("seed {seed}: all is well; fingerprint {:016x}", report.fingerprint);
-                print!("{}", Summary { stats: report.stats, time: report.virtual_time, seeds: 1 }.text(started.elapsed(), 1));
+                print!(
+                    "{}",
+                    Summary { stats: report.stats, time: report.virtual_time, seeds: 1 }
+                        .text(started.elapsed(), 1)
+                );
                 Ok(true)
             }
             Err(failure) => {
@@ -127,7 +131,10 @@ impl Args {
                     }
                     Err(failure) => {
                         println!("{failure}");
-                        println!("  replay: consentinel-sim --seed {seed} --minutes {} --trace", self.minutes);
+                        println!(
+                            "  replay: consentinel-sim --seed {seed} --minutes {} --trace",
+                            self.minutes
+                        );
                         let mut failures = failures.lock().expect("no thread panics while it holds the lock");
                         failures.insert(seed, failure);
                         stop.store(failures.len() >= self.failures, Ordering::Relaxed);
@@ -242,7 +249,9 @@ fn replay(path: &str) -> Result<bool, String> {
 
 fn live(core: &mut Option<Sentinel>, step: &Recorded) -> Vec<String> {
     match step {
-        Recorded::Start { seed, now, state } => *core = Some(Sentinel::new(state.as_ref().clone(), *seed, *now)),
+        Recorded::Start { seed, now, state } => {
+            *core = Some(Sentinel::new(state.as_ref().clone(), *seed, *now))
+        }
         Recorded::Input(now, input) => {
             if let Some(core) = core {
                 core.handle(*now, input.clone());

@@ -88,7 +88,11 @@ fn group(rng: &mut Rng, index: u64, of: u64, config: &GroupConfig) -> GroupPlan 
         .map(|place| {
             let priority = if odd_priorities { pick(rng, &[(4, 100), (2, 90), (1, 0)]) } else { 100 };
             RedisPlan {
-                name: if of == 1 { format!("r{}", place + 1) } else { format!("g{}r{}", index + 1, place + 1) },
+                name: if of == 1 {
+                    format!("r{}", place + 1)
+                } else {
+                    format!("g{}r{}", index + 1, place + 1)
+                },
                 follows: match place {
                     0 => None,
                     place if cascade && place == servers - 1 => Some(1),

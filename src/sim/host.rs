@@ -7,8 +7,8 @@ use crate::network::{ConnId, NodeId, Purpose};
 use crate::step::Trigger;
 use crate::world::World;
 use consentinel_core::{
-    Action, CallId, ClientId, Command, Hello, Input, JobId, LinkError, LinkId, LinkKind, LinkUp, Notice, Recorded, Reply,
-    Request, Response, ScriptEnd, SentinelId, Seq, Time,
+    Action, CallId, ClientId, Command, Hello, Input, JobId, LinkError, LinkId, LinkKind, LinkUp, Notice,
+    Recorded, Reply, Request, Response, ScriptEnd, SentinelId, Seq, Time,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -58,7 +58,10 @@ pub(crate) struct SentinelHost {
 
 impl fmt::Debug for SentinelHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SentinelHost").field("node", &self.node).field("kind", &self.kind).finish_non_exhaustive()
+        f.debug_struct("SentinelHost")
+            .field("node", &self.node)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
     }
 }
 

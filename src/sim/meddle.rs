@@ -86,10 +86,8 @@ impl World {
         }
         let node = self.sentinel(sentinel).node;
         let life = self.processes[node.index()].number;
-        while let Some(index) = self
-            .ambushes
-            .iter()
-            .position(|ambush| ambush.on == on && ambush.by.is_none_or(|by| by == node))
+        while let Some(index) =
+            self.ambushes.iter().position(|ambush| ambush.on == on && ambush.by.is_none_or(|by| by == node))
         {
             let ambush = self.ambushes.remove(index);
             let step = ambush.then.to(node);

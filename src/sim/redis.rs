@@ -60,7 +60,9 @@ impl UpstreamLink {
     pub(crate) fn conn(self) -> Option<ConnId> {
         match self {
             UpstreamLink::None => None,
-            UpstreamLink::Opening(conn) | UpstreamLink::Syncing(conn) | UpstreamLink::Online(conn) => Some(conn),
+            UpstreamLink::Opening(conn) | UpstreamLink::Syncing(conn) | UpstreamLink::Online(conn) => {
+                Some(conn)
+            }
         }
     }
 }
@@ -322,7 +324,8 @@ impl World {
         self.stats.rolled_back += 1;
         self.stats.wiped += u64::from(self.writes.common(before, after) == DataRef::EMPTY);
         let name = self.addresses.name(self.redises[usize::from(redis)].node);
-        self.story.tell(self.now, || format!("{name} copies its master's data and loses {lost} writes of its own"));
+        self.story
+            .tell(self.now, || format!("{name} copies its master's data and loses {lost} writes of its own"));
     }
 
     /// A server's own address, as it announces it to whom it follows.

@@ -102,13 +102,8 @@ impl World {
                     let replid = self.redis(redis).replid.clone();
                     self.admit(redis, conn, from);
                     self.to_replica(conn, Message::Continue { replid }, Duration::ZERO);
-                    let missed: Vec<Entry> = self
-                        .redis(redis)
-                        .stream
-                        .iter()
-                        .filter(|entry| entry.end > after)
-                        .cloned()
-                        .collect();
+                    let missed: Vec<Entry> =
+                        self.redis(redis).stream.iter().filter(|entry| entry.end > after).cloned().collect();
                     for entry in missed {
                         self.to_replica(conn, Message::Stream(entry), Duration::ZERO);
                     }

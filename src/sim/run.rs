@@ -37,7 +37,12 @@ pub fn run_and_record(seed: u64, options: &Options) -> (Result<Report, Failure>,
     let mut rng = Rng::new(mix(seed));
     let blueprint = generate(&mut rng);
     let world = blueprint.build(seed, options.story, options.record.as_deref());
-    let mut run = Run { world, rng, end: Time::from_millis(options.minutes * 60_000), host_names: blueprint.host_names };
+    let mut run = Run {
+        world,
+        rng,
+        end: Time::from_millis(options.minutes * 60_000),
+        host_names: blueprint.host_names,
+    };
     let verdict = run.live();
     let Run { mut world, .. } = run;
     let recording = world.sentinels.iter_mut().find_map(|host| host.record.take()).unwrap_or_default();
@@ -137,7 +142,8 @@ impl Run {
             if !self.world.writes.contains(held, safe[index]) {
                 let common = self.world.writes.common(held, safe[index]);
                 let lost = self.world.writes.count(safe[index]) - self.world.writes.count(common);
-                let what = format!("{} lost {lost} writes that all its servers held", self.world.groups[index].name);
+                let what =
+                    format!("{} lost {lost} writes that all its servers held", self.world.groups[index].name);
                 self.world.violated(Invariant::WritesKept, what);
                 return Err(self.world.failure.take().expect("it was just noted"));
             }
@@ -159,4 +165,5 @@ impl Run {
         };
         self.world.apply(Step::Request { node, request });
         self.settle()
-    }}
+    }
+}

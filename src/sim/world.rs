@@ -190,7 +190,9 @@ impl World {
         self.net.free_if_closed(id);
         match self.processes[node.index()].role {
             Role::Sentinel(sentinel) => self.link_answered(sentinel, tag, result),
-            Role::Redis(redis) if purpose == Purpose::Replication => self.upstream_answered(redis, id, result),
+            Role::Redis(redis) if purpose == Purpose::Replication => {
+                self.upstream_answered(redis, id, result)
+            }
             _ => {}
         }
     }
@@ -202,7 +204,14 @@ impl World {
             // The machine knows no such connection, and says so.
             if running && !matches!(message, Message::Close) && conn.end(!to_server).open {
                 let other = &mut self.net;
-                other.send(&mut self.queue, self.now, id, !to_server, Message::Close, std::time::Duration::ZERO);
+                other.send(
+                    &mut self.queue,
+                    self.now,
+                    id,
+                    !to_server,
+                    Message::Close,
+                    std::time::Duration::ZERO,
+                );
             }
             return;
         }

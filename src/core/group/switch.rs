@@ -1,6 +1,6 @@
 //! The master changes: first in memory, then on disk, then for everybody.
 
-use super::{Announced, Group};
+use super::Group;
 use crate::context::Context;
 use crate::ids::NodeId;
 use crate::mutation::{Mutation, active};
@@ -60,24 +60,24 @@ impl Group {
         self.enter(super::Failover::Idle, cx);
     }
 
-    /// Tells everybody who the master is, once it is on disk. When the disk has failed it is told all the same: the
-    /// epoch was on disk before anybody could be elected in it, so no other master can ever come to carry it, and
-    /// clients that go on asking for a dead master are worse off.
+    /// Tells everybody who the master is, once it is on disk.
+    ///
+    /// When the disk has failed, clients are told all the same: going on to send them to a dead master helps nobody.
+    /// Peers are told of a promotion of ours, too: its epoch was on disk before anybody could be elected in it, so no
+    /// other master can ever come to carry it.
     pub(super) fn announce(&mut self, cx: &mut Context) {
         let Some(seq) = self.announced.pending else { return };
-        if !cx.storage.is_saved(seq) && cx.storage.failure().is_none() {
+        let saved = cx.storage.is_saved(seq);
+        if !saved && cx.storage.failure().is_none() {
             return;
         }
-        let led = self.announced.led;
-        let now = Announced {
-            master: self.master().addr.clone(),
-            config_epoch: self.config_epoch,
-            pending: None,
-            led,
-        };
-        let before = std::mem::replace(&mut self.announced, now);
-        if !cx.names.same_place(&before.master, &self.announced.master) {
-            self.tell_switch(&before.master, led, cx);
+        let before = std::mem::replace(&mut self.announced.master, self.master().addr.clone());
+        if saved || self.announced.led {
+            self.announced.config = (self.announced.master.clone(), self.config_epoch);
+            self.announced.pending = None;
+        }
+        if !cx.names.same_place(&before, &self.announced.master) {
+            self.tell_switch(&before, self.announced.led, cx);
         }
         self.say_hello(cx);
     }

@@ -37,7 +37,8 @@ impl World {
         let agree = usize::from(view.master.link.sdown.is_some()) + peers.count();
         if agree < view.config.quorum.0 as usize {
             let quorum = view.config.quorum;
-            let what = format!("{name} begins a failover that {agree} sentinels agree to; the quorum is {quorum}");
+            let what =
+                format!("{name} begins a failover that {agree} sentinels agree to; the quorum is {quorum}");
             self.violated(Invariant::ReallyDown, what);
         }
     }
@@ -47,7 +48,8 @@ impl World {
         self.stats.elections += 1;
         let name = self.sentinel_name(seat.0).to_owned();
         let Some(epoch) = self.witness.candidacy.get(&seat).copied() else {
-            return self.violated(Invariant::Elected, format!("{name} leads without having stood for election"));
+            return self
+                .violated(Invariant::Elected, format!("{name} leads without having stood for election"));
         };
         self.witness.leading.insert(seat, epoch);
         if self.witness.forced.contains(&seat) {
@@ -67,7 +69,8 @@ impl World {
         let known = view.sentinels.len() + 1;
         let needed = (known / 2 + 1).max(view.config.quorum.0 as usize);
         if votes < needed {
-            let what = format!("{name} leads in epoch {epoch} with {votes} votes; {needed} of {known} are needed");
+            let what =
+                format!("{name} leads in epoch {epoch} with {votes} votes; {needed} of {known} are needed");
             self.violated(Invariant::Elected, what);
         }
     }

@@ -13,8 +13,8 @@ use crate::network::NodeId;
 use crate::report::Failure;
 use crate::world::{Role, World};
 use consentinel_core::{
-    Action, CallId, ClientId, Command, Endpoint, Epoch, Event, GroupName, Input, LinkId, Notice, Reply, Request, Response,
-    SentinelId, Time,
+    Action, CallId, ClientId, Command, Endpoint, Epoch, Event, GroupName, Input, LinkId, Notice, Reply,
+    Request, Response, SentinelId, Time,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -85,5 +85,6 @@ fn is_better(node: &NodeView, than: &NodeView) -> bool {
     if b.role != Some(RedisRole::Replica) {
         return false;
     }
-    a.priority < b.priority || (a.priority == b.priority && a.replid == b.replid && a.repl_offset > b.repl_offset)
+    a.priority < b.priority
+        || (a.priority == b.priority && a.replid == b.replid && a.repl_offset > b.repl_offset)
 }

@@ -17,14 +17,17 @@ impl World {
     /// A sentinel answers a peer.
     pub(super) fn check_answer(&mut self, seat: Seat, down: bool, leader: Option<&SentinelId>, epoch: Epoch) {
         if down && self.must_be_idle(seat.0) {
-            let what = format!("{} says that a master is down while it is in TILT", self.sentinel_name(seat.0));
+            let what =
+                format!("{} says that a master is down while it is in TILT", self.sentinel_name(seat.0));
             self.violated(Invariant::IdleInTilt, what);
         }
         if let Some(leader) = leader {
             self.stats.votes += 1;
             let (addresses, story) = (&self.addresses, &mut self.story);
             let name = addresses.name(self.sentinels[usize::from(seat.0)].node);
-            story.tell(self.now, || format!("{name} tells: my vote in epoch {epoch} is {}", addresses.call_id(leader)));
+            story.tell(self.now, || {
+                format!("{name} tells: my vote in epoch {epoch} is {}", addresses.call_id(leader))
+            });
             self.check_vote(seat, leader, epoch);
         }
     }
