@@ -14,20 +14,17 @@ impl Group {
         if !cx.storage.has_identity() {
             return;
         }
-        let told =
-            if active(Mutation::HelloBeforeSave) { &self.master().addr } else { &self.announced.master };
-        let master = cx.shown(told);
+        let in_memory = (self.master().addr.clone(), self.config_epoch);
+        let hasty = active(Mutation::HelloBeforeSave);
+        let (master, config_epoch) = if hasty { &in_memory } else { &self.announced.config };
+        let (master, config_epoch) = (cx.shown(master), *config_epoch);
         let hello = |local, cx: &Context| Hello {
             addr: cx.own_endpoint(local),
             id: cx.myid.clone(),
-            current_epoch: if active(Mutation::HelloBeforeSave) {
-                cx.current_epoch
-            } else {
-                cx.storage.saved_epoch
-            },
+            current_epoch: if hasty { cx.current_epoch } else { cx.storage.saved_epoch },
             group: self.name.clone(),
             master: master.clone(),
-            config_epoch: self.announced.config_epoch,
+            config_epoch,
         };
         for node in self.nodes.values_mut() {
             if let Some(local) = node.command.local() {

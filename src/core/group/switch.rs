@@ -71,22 +71,23 @@ impl Group {
         if !saved && cx.storage.failure().is_none() {
             return;
         }
-        let before = std::mem::replace(&mut self.announced.master, self.master().addr.clone());
+        let now = self.master().addr.clone();
+        let before = std::mem::replace(&mut self.announced.master, now);
         if saved || self.announced.led {
             self.announced.config = (self.announced.master.clone(), self.config_epoch);
             self.announced.pending = None;
         }
         if !cx.names.same_place(&before, &self.announced.master) {
-            self.tell_switch(&before, self.announced.led, cx);
+            self.tell_switch(&before, cx);
         }
         self.say_hello(cx);
     }
 
-    fn tell_switch(&mut self, from: &Endpoint, led: bool, cx: &mut Context) {
+    fn tell_switch(&mut self, from: &Endpoint, cx: &mut Context) {
         let (from, to) = (cx.shown(from), cx.shown(&self.announced.master));
         self.event(Event::SwitchMaster, format!("{} {from} {to}", self.name), cx);
         if let Some(script) = &self.config.client_reconfig_script {
-            let role = if led { "leader" } else { "observer" };
+            let role = if self.announced.led { "leader" } else { "observer" };
             let words = [self.name.as_str(), role, "start"].map(str::to_owned);
             let places = [&from, &to].into_iter().flat_map(|at| [at.host.to_string(), at.port.to_string()]);
             cx.scripts.queue(script, words.into_iter().chain(places).collect(), cx.now);
