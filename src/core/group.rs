@@ -1,7 +1,8 @@
 //! A watched master with its replicas and the sentinels that watch it too.
 //!
 //! Each file of this room adds one concern: `observe` takes in what servers say, `agreement` finds out whether the
-//! master is objectively down, `election` and `failover` act on it, `select` chooses, `switch` changes and announces
+//! master is objectively down, `election` and `failover` act on it, `select` chooses, `reconfigure` turns the other
+//! replicas, `switch` changes and announces
 //! the master, `gossip` speaks and hears hellos, `repair` puts strayed servers right, `reboot` guards the replicas
 //! against a master that came back empty, `admin` carries out what operators ask for, `show` lets others look.
 
@@ -12,6 +13,7 @@ mod failover;
 mod gossip;
 mod observe;
 mod reboot;
+mod reconfigure;
 mod repair;
 mod select;
 mod show;

@@ -1,5 +1,6 @@
 //! Who may lead a failover: one vote an epoch, and a majority of all sentinels.
 
+use super::failover::Goal;
 use super::{Failover, Group, Retry};
 use crate::context::Context;
 use crate::ids::PeerId;
@@ -93,7 +94,7 @@ impl Group {
     }
 
     /// Begins an election: a new epoch, and the own vote.
-    pub(super) fn stand(&mut self, forced: bool, cx: &mut Context) {
+    pub(super) fn stand(&mut self, goal: Goal, cx: &mut Context) {
         let reused = active(Mutation::EpochReused) && cx.current_epoch > Epoch(0);
         let epoch = if reused { cx.current_epoch } else { cx.current_epoch.next() };
         if epoch == cx.current_epoch && !reused {
@@ -109,11 +110,13 @@ impl Group {
             retry.at = Time::NEVER;
         }
         self.event(Event::NewEpoch, epoch.to_string(), cx);
-        self.event(Event::TryFailover, self.describe_master(cx), cx);
+        if goal != Goal::Reaffirm {
+            self.event(Event::TryFailover, self.describe_master(cx), cx);
+        }
         self.vote_for(cx.myid.clone(), epoch, cx);
         cx.storage.urgently();
         let saved = cx.storage.covering().expect("the epoch has just been marked to be written");
-        self.enter(Failover::Election { epoch, saved, since: cx.now, forced }, cx);
+        self.enter(Failover::Election { epoch, saved, since: cx.now, goal }, cx);
     }
 
     /// Whether our own vote is on disk, so that it may count and others may be asked for theirs.
@@ -182,6 +185,8 @@ impl Group {
         let best = votes.values().copied().max().unwrap_or_default();
         if ours >= needed {
             Tally::Won
+        } else if best >= needed {
+            Tally::Lost
         } else if reachable >= needed && best + open < needed {
             Tally::Split
         } else {
@@ -211,6 +216,8 @@ impl Group {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Tally {
     Won,
+    /// Somebody else has enough votes.
+    Lost,
     /// All who can be reached have voted, and nobody can get enough.
     Split,
     Undecided,

@@ -5,9 +5,20 @@ use super::{Group, Retry};
 use crate::context::Context;
 use crate::ids::NodeId;
 use crate::mutation::{Mutation, active};
-use crate::node::Reconf;
-use crate::{Action, Epoch, Event, FailoverPhase, Level, Role, Seq, Time};
+use crate::{Action, Epoch, Event, FailoverPhase, Seq, Time};
 use std::time::Duration;
+
+/// What an election is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Goal {
+    /// The master is objectively down.
+    Replace,
+    /// An operator ordered a failover.
+    Obey,
+    /// The master is well, but a server that says it is master may have been promoted behind our back: a new epoch
+    /// is to settle who is.
+    Reaffirm,
+}
 
 /// Where a failover stands. What a state needs, it carries.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -16,19 +27,19 @@ pub(crate) enum Failover {
     /// The master is objectively down; at that moment this sentinel will stand for election.
     Standing {
         at: Time,
+        goal: Goal,
     },
     /// It asks for votes. `saved` is the save that has its own vote.
     Election {
         epoch: Epoch,
         saved: Seq,
         since: Time,
-        forced: bool,
+        goal: Goal,
     },
     /// It leads, and waits for fresh INFO to choose by.
     Selecting {
         epoch: Epoch,
         since: Time,
-        forced: bool,
     },
     /// It has chosen, but cannot reach the chosen one yet.
     Promoting {
@@ -91,9 +102,9 @@ impl Group {
             let before = self.failover.clone();
             match before {
                 Failover::Idle => self.consider(cx),
-                Failover::Standing { at } => self.hold_back(at, cx),
-                Failover::Election { epoch, since, forced, .. } => self.count_votes(epoch, since, forced, cx),
-                Failover::Selecting { epoch, since, forced } => self.choose(epoch, since, forced, cx),
+                Failover::Standing { at, goal } => self.hold_back(at, goal, cx),
+                Failover::Election { epoch, since, goal, .. } => self.count_votes(epoch, since, goal, cx),
+                Failover::Selecting { epoch, since } => self.choose(epoch, since, cx),
                 Failover::Promoting { epoch, promoted, since } => self.promote(epoch, promoted, since, cx),
                 Failover::WaitPromotion { promoted, since, .. } => self.await_promotion(promoted, since, cx),
                 Failover::Reconfiguring { since } => self.turn_replicas(since, cx),
@@ -109,10 +120,10 @@ impl Group {
         match self.failover {
             Failover::Idle if self.odown.is_some() && cx.storage.failure().is_none() => self.next_attempt(cx),
             Failover::Idle => Time::NEVER,
-            Failover::Standing { at } => at,
+            Failover::Standing { at, .. } => at,
             // Until the own vote is on disk, it is the disk that is waited for.
             Failover::Election { .. } if !self.own_vote_is_safe(cx) => Time::NEVER,
-            Failover::Election { since, forced: true, .. } => since + FORCED_ELECTION,
+            Failover::Election { since, goal: Goal::Obey, .. } => since + FORCED_ELECTION,
             Failover::Election { since, .. } => since + self.election_timeout(cx),
             Failover::Selecting { since, .. } => since + FRESH_INFO_WAIT,
             Failover::Promoting { since, .. } | Failover::WaitPromotion { since, .. } => since + timeout,
@@ -122,53 +133,76 @@ impl Group {
 
     fn consider(&mut self, cx: &mut Context) {
         if self.may_stand(cx) {
-            let at = cx.now + self.stand_delay(cx);
-            self.enter(Failover::Standing { at }, cx);
+            self.hold(Goal::Replace, cx);
         }
     }
 
-    fn hold_back(&mut self, at: Time, cx: &mut Context) {
-        if !self.may_stand(cx) {
+    /// Waits for this sentinel's turn to stand.
+    pub(super) fn hold(&mut self, goal: Goal, cx: &mut Context) {
+        let at = cx.now + self.stand_delay(cx);
+        self.enter(Failover::Standing { at, goal }, cx);
+    }
+
+    fn hold_back(&mut self, at: Time, goal: Goal, cx: &mut Context) {
+        let still = match goal {
+            Goal::Reaffirm => self.may_reaffirm(cx),
+            Goal::Replace | Goal::Obey => self.may_stand(cx),
+        };
+        if !still {
             self.enter(Failover::Idle, cx);
         } else if cx.now >= at {
-            self.stand(false, cx);
+            self.stand(goal, cx);
             self.asking.next = cx.now;
         }
     }
 
-    fn count_votes(&mut self, epoch: Epoch, since: Time, forced: bool, cx: &mut Context) {
+    fn count_votes(&mut self, epoch: Epoch, since: Time, goal: Goal, cx: &mut Context) {
         if !self.own_vote_is_safe(cx) {
             return;
         }
+        let needless = match goal {
+            Goal::Replace => self.master().sdown.is_none(),
+            Goal::Reaffirm => !self.master_looks_sane(cx),
+            Goal::Obey => false,
+        };
         let late = cx.now >= since + self.election_timeout(cx);
         match self.tally(epoch, cx) {
-            _ if active(Mutation::PromotionBeforeElection) => self.lead(epoch, forced, cx),
-            Tally::Won => self.lead(epoch, forced, cx),
+            _ if active(Mutation::PromotionBeforeElection) => self.lead(epoch, cx),
+            Tally::Won if goal != Goal::Reaffirm => self.lead(epoch, cx),
+            Tally::Won if !needless => self.reaffirmed(epoch, cx),
+            // We, or enough others, gave the vote to somebody else: it is his turn.
+            Tally::Lost => self.lose(goal, cx),
+            _ if self.leader_epoch > epoch => self.lose(goal, cx),
             // An operator's order needs no agreement, but a moment is given to those who would agree: an epoch that
             // a majority has granted cannot be anybody else's.
-            Tally::Undecided if forced && cx.now < since + FORCED_ELECTION => {}
-            _ if forced => self.lead(epoch, forced, cx),
-            // We gave our vote to somebody with a higher epoch: it is his turn.
-            _ if self.leader_epoch > epoch => self.abort(Event::AbortNotElected, cx),
+            Tally::Undecided if goal == Goal::Obey && cx.now < since + FORCED_ELECTION => {}
+            _ if goal == Goal::Obey => self.lead(epoch, cx),
             Tally::Split => {
-                self.abort(Event::AbortNotElected, cx);
+                self.lose(goal, cx);
                 self.retry_soon(cx);
             }
-            _ if self.master().sdown.is_none() || late => {
-                self.abort(Event::AbortNotElected, cx);
+            _ if needless || late => {
+                self.lose(goal, cx);
                 self.retry_later(cx);
             }
-            Tally::Undecided => {}
+            Tally::Undecided | Tally::Won => {}
         }
     }
 
-    fn lead(&mut self, epoch: Epoch, forced: bool, cx: &mut Context) {
+    fn lose(&mut self, goal: Goal, cx: &mut Context) {
+        match goal {
+            Goal::Reaffirm => self.enter(Failover::Idle, cx),
+            Goal::Replace | Goal::Obey => self.abort(Event::AbortNotElected, cx),
+        }
+    }
+
+    fn lead(&mut self, epoch: Epoch, cx: &mut Context) {
         self.retry = None;
         self.event(Event::ElectedLeader, self.describe_master(cx), cx);
         if cx.crash_after_election {
             cx.out.push_back(Action::Exit);
         }
-        self.enter(Failover::Selecting { epoch, since: cx.now, forced }, cx);
+        self.enter(Failover::Selecting { epoch, since: cx.now }, cx);
         self.event(Event::SelectReplica, self.describe_master(cx), cx);
         let asked_since = self.master().sdown.unwrap_or(cx.now);
         for id in self.replica_ids() {
@@ -179,16 +213,13 @@ impl Group {
         }
     }
 
-    fn choose(&mut self, epoch: Epoch, since: Time, forced: bool, cx: &mut Context) {
+    fn choose(&mut self, epoch: Epoch, since: Time, cx: &mut Context) {
         // The master may be well, when an operator ordered this: then what counts is what was said since the order.
         let fresh_since = self.master().sdown.unwrap_or(since);
         if cx.now < since + FRESH_INFO_WAIT && !self.all_told_since(fresh_since) {
             return;
         }
         let Some(chosen) = self.select_replica(cx) else {
-            if !forced {
-                cx.log(Level::Warning, format!("no replica of {} can be promoted", self.name));
-            }
             return self.abort(Event::AbortNoGoodReplica, cx);
         };
         self.event(Event::SelectedReplica, self.describe(chosen, cx), cx);
@@ -250,113 +281,9 @@ impl Group {
         self.switch_to(promoted, true, cx);
     }
 
-    fn turn_replicas(&mut self, since: Time, cx: &mut Context) {
-        if cx.now >= since + self.config.failover_timeout {
-            return self.end_by_force(cx);
-        }
-        if self.odown.is_some() {
-            // The new master is gone as well: what has to be done now is another failover.
-            self.event(Event::FailoverEndForTimeout, self.describe_master(cx), cx);
-            return self.enter(Failover::Idle, cx);
-        }
-        self.note_slow_replicas(cx);
-        let busy = |node: &crate::node::Node| matches!(node.reconf, Reconf::Sent(_) | Reconf::InProgress(_));
-        let mut syncing = self.nodes.values().filter(|node| busy(node)).count();
-        for id in self.replica_ids() {
-            let Some(node) = self.nodes.get(&id) else { continue };
-            if active(Mutation::ReplicasNotTurned) {
-                continue;
-            }
-            if node.reconf == Reconf::None
-                && !node.ousted
-                && syncing < self.config.parallel_syncs as usize
-                && node.is_usable()
-            {
-                syncing += usize::from(self.turn_replica(id, Event::ReconfSent, cx));
-            }
-        }
-        let waiting = |(id, node): (&NodeId, &crate::node::Node)| {
-            *id != self.master && !node.ousted && node.sdown.is_none() && node.reconf != Reconf::Done
-        };
-        if !self.nodes.iter().any(waiting) {
-            self.event(Event::FailoverEnd, self.describe_master(cx), cx);
-            self.enter(Failover::Idle, cx);
-        }
-    }
-
-    fn turn_replica(&mut self, id: NodeId, event: Event, cx: &mut Context) -> bool {
-        let target = self.master().addr.clone();
-        let target = cx.shown(&target);
-        let Some(node) = self.nodes.get_mut(&id) else { return false };
-        if !node.turn(Some(target), false, cx) {
-            return false;
-        }
-        node.reconf = Reconf::Sent(cx.now);
-        self.event(event, self.describe(id, cx), cx);
-        self.advance_node_only(id, cx);
-        true
-    }
-
-    fn note_slow_replicas(&mut self, cx: &mut Context) {
-        let limit = cx.config.timing.replica_reconf_timeout;
-        for id in self.replica_ids() {
-            let Some(node) = self.nodes.get_mut(&id) else { continue };
-            if matches!(node.reconf, Reconf::Sent(at) if cx.now >= at + limit) {
-                node.reconf = Reconf::Done;
-                self.event(Event::ReconfSentTimeout, self.describe(id, cx), cx);
-            }
-        }
-    }
-
-    fn reconf_deadline(&self, cx: &Context) -> Time {
-        let limit = cx.config.timing.replica_reconf_timeout;
-        let sent = self.nodes.values().filter_map(|node| match node.reconf {
-            Reconf::Sent(at) => Some(at + limit),
-            _ => None,
-        });
-        sent.min().unwrap_or(Time::NEVER)
-    }
-
-    /// The time is over: whoever was not turned is told, without waiting for the answer.
-    fn end_by_force(&mut self, cx: &mut Context) {
-        self.event(Event::FailoverEndForTimeout, self.describe_master(cx), cx);
-        self.event(Event::FailoverEnd, self.describe_master(cx), cx);
-        for id in self.replica_ids() {
-            let untold =
-                self.nodes.get(&id).is_some_and(|node| node.reconf == Reconf::None && node.command.is_open());
-            if untold {
-                self.turn_replica(id, Event::ReconfSentBestEffort, cx);
-            }
-        }
-        self.enter(Failover::Idle, cx);
-    }
-
-    /// A replica that we turned says whom it follows now.
-    pub(super) fn on_reconf_info(&mut self, id: NodeId, cx: &mut Context) {
-        if !self.failover.turns_replicas() || id == self.master {
-            return;
-        }
-        let Some(node) = self.nodes.get(&id) else { return };
-        let Some(info) = node.info().filter(|info| info.role == Some(Role::Replica)) else { return };
-        let follows =
-            info.master.as_ref().is_some_and(|master| cx.names.same_place(master, &self.master().addr));
-        let (synced, mut reconf) = (info.master_link_up, node.reconf);
-        if follows && matches!(reconf, Reconf::Sent(_)) {
-            reconf = Reconf::InProgress(cx.now);
-            self.event(Event::ReconfInProgress, self.describe(id, cx), cx);
-        }
-        if follows && synced && matches!(reconf, Reconf::InProgress(_)) {
-            reconf = Reconf::Done;
-            self.event(Event::ReconfDone, self.describe(id, cx), cx);
-        }
-        if let Some(node) = self.nodes.get_mut(&id) {
-            node.reconf = reconf;
-        }
-    }
-
     /// An operator orders a failover.
     pub(crate) fn force_failover(&mut self, cx: &mut Context) {
-        self.stand(true, cx);
+        self.stand(Goal::Obey, cx);
         self.asking = super::Asking { next: cx.now, gap: super::FIRST_ASK_GAP };
         self.advance(cx);
     }

@@ -1,17 +1,18 @@
 //! Servers that strayed: a master that returns after it was replaced, a replica that follows somebody else.
 //!
-//! The original waits for eight seconds before it makes a replica of a server that says it is master, so that the
-//! news of a failover in which that server was promoted can reach it. A master that we know to be replaced need not
-//! stay writable for that long, if it is certain that it was not promoted again behind our back. That is what the
-//! survey finds out: whoever is promoted after an election got votes from a majority in an epoch above ours; when a
-//! majority, this sentinel included, has not voted in such an epoch and still has our master, nobody was.
+//! A server is turned only when it is certain that no failover behind our back made it what it is. Whoever is promoted
+//! after an election got votes from a majority in an epoch above that of our configuration. When a majority, this
+//! sentinel included, still has our master and has not voted in such an epoch, there was none: a *survey* asks for
+//! that. When it cannot be shown (somebody was elected, and then vanished), an election that makes no new master but
+//! gives the present one a new epoch settles it.
 
+use super::failover::Goal;
 use super::{Failover, Group};
 use crate::channel::Purpose;
 use crate::context::Context;
 use crate::ids::{NodeId, PeerId};
 use crate::mutation::{Mutation, active};
-use crate::{Command, Epoch, Event, Role, Time};
+use crate::{Command, Epoch, Event, Level, Role, Time};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -19,57 +20,64 @@ use std::time::Duration;
 pub(crate) struct Survey {
     begun: Time,
     confirmed: BTreeSet<PeerId>,
+    /// A majority has confirmed that our configuration is the newest.
+    conclusive: bool,
+}
+
+/// What a node that strayed needs.
+struct Need {
+    event: Event,
+    /// It has been astray for as long as the original waits.
+    long: bool,
 }
 
 impl Group {
     /// Looks whether a node that has just told about itself is where it should be.
     pub(super) fn repair(&mut self, id: NodeId, cx: &mut Context) {
-        if id == self.master || !self.master_looks_sane(cx) {
-            return;
-        }
-        let Some(node) = self.nodes.get(&id) else { return };
-        if node.turned.is_some_and(|at| cx.now < at + TURN_AGAIN) || self.failover.promotes(id) {
-            return;
-        }
-        match node.role {
-            Role::Master => self.repair_master(id, cx),
-            Role::Replica => self.repair_replica(id, cx),
-        }
-    }
-
-    fn repair_master(&mut self, id: NodeId, cx: &mut Context) {
-        if active(Mutation::StrayMasterTolerated) {
-            return;
-        }
-        let Some(node) = self.nodes.get(&id) else { return };
-        let patience = cx.config.timing.publish_period * 4;
-        let long = cx.now - node.role_since > patience && self.well_for(id, patience, cx);
+        let Some(need) = self.need_of(id, cx) else { return };
+        let ousted = self.nodes.get(&id).is_some_and(|node| node.ousted);
         // The leader of the failover that replaced it needs to ask nobody: this epoch is his.
-        let ours = node.ousted && self.failover.turns_replicas();
-        if ours || long || active(Mutation::DemotionWithoutSurvey) {
-            self.demote(id, cx);
-        } else if node.ousted && self.survey.is_none() && !self.failover.is_active() {
+        let ours = ousted && self.failover.turns_replicas();
+        let certain = self.survey.as_ref().is_some_and(|survey| survey.conclusive);
+        if ours || certain || active(Mutation::DemotionWithoutSurvey) {
+            self.turn_to_master(id, need.event, cx);
+        } else if self.survey.is_none() && self.failover == Failover::Idle {
             self.begin_survey(cx);
         }
     }
 
-    fn demote(&mut self, id: NodeId, cx: &mut Context) {
-        self.turn_to_master(id, Event::ConvertToReplica, cx);
+    fn need_of(&self, id: NodeId, cx: &Context) -> Option<Need> {
+        let node = self.nodes.get(&id)?;
+        let turned_lately = node.turned.is_some_and(|at| cx.now < at + TURN_AGAIN);
+        if id == self.master
+            || !node.is_usable()
+            || turned_lately
+            || self.failover.promotes(id)
+            || !self.master_looks_sane(cx)
+        {
+            return None;
+        }
+        match node.role {
+            Role::Master => self.need_of_master(id, cx),
+            Role::Replica => self.need_of_replica(id, cx),
+        }
     }
 
-    fn repair_replica(&mut self, id: NodeId, cx: &mut Context) {
-        let Some(node) = self.nodes.get(&id) else { return };
-        let Some(follows) = node.info().and_then(|info| info.master.as_ref()) else { return };
+    fn need_of_master(&self, id: NodeId, cx: &Context) -> Option<Need> {
+        let node = self.nodes.get(&id)?;
+        let patience = cx.config.timing.publish_period * 4;
+        let long = cx.now - node.role_since > patience && self.well_for(id, patience, cx);
+        let needs = (node.ousted || long) && !active(Mutation::StrayMasterTolerated);
+        needs.then_some(Need { event: Event::ConvertToReplica, long })
+    }
+
+    fn need_of_replica(&self, id: NodeId, cx: &Context) -> Option<Need> {
+        let node = self.nodes.get(&id)?;
+        let follows = node.info()?.master.as_ref()?;
         let patience = self.config.failover_timeout;
-        let astray = !cx.names.same_place(follows, &self.master().addr);
-        let being_turned = self.failover.turns_replicas();
-        if astray
-            && !being_turned
-            && cx.now - node.follows_since > patience
-            && self.well_for(id, patience, cx)
-        {
-            self.turn_to_master(id, Event::FixReplicaConfig, cx);
-        }
+        let astray = !cx.names.same_place(follows, &self.master().addr) && !self.failover.turns_replicas();
+        let long = cx.now - node.follows_since > patience && self.well_for(id, patience, cx);
+        (astray && long).then_some(Need { event: Event::FixReplicaConfig, long })
     }
 
     fn turn_to_master(&mut self, id: NodeId, event: Event, cx: &mut Context) {
@@ -82,7 +90,7 @@ impl Group {
     }
 
     /// The master answers, says that it is master, and has said so lately.
-    fn master_looks_sane(&self, cx: &Context) -> bool {
+    pub(super) fn master_looks_sane(&self, cx: &Context) -> bool {
         let master = self.master();
         let lately = cx.now.earlier(cx.config.timing.info_period * 2);
         master.role == Role::Master
@@ -93,20 +101,17 @@ impl Group {
 
     /// Neither it nor our link to it was down lately.
     fn well_for(&self, id: NodeId, long: Duration, cx: &Context) -> bool {
-        let Some(node) = self.nodes.get(&id) else { return false };
-        node.sdown.is_none() && node.command.open_since().is_some_and(|since| cx.now - since > long)
+        let open_since = self.nodes.get(&id).and_then(|node| node.command.open_since());
+        open_since.is_some_and(|since| cx.now - since > long)
     }
 
     fn begin_survey(&mut self, cx: &mut Context) {
-        self.survey = Some(Survey { begun: cx.now, confirmed: BTreeSet::new() });
+        self.survey = Some(Survey { begun: cx.now, confirmed: BTreeSet::new(), conclusive: false });
         let master = cx.shown_ip(&self.master().addr);
         for slot in self.peers.keys().copied().collect::<Vec<_>>() {
             // Epoch zero can win no vote: whoever is asked only says whom he voted for last.
-            let command = Command::IsMasterDown {
-                master: master.clone(),
-                epoch: Epoch(0),
-                candidate: Some(cx.myid.clone()),
-            };
+            let candidate = Some(cx.myid.clone());
+            let command = Command::IsMasterDown { master: master.clone(), epoch: Epoch(0), candidate };
             let purpose = Purpose::Survey { group: self.id, config_epoch: self.config_epoch };
             cx.with_peer(slot, |peer, cx| peer.channel.call(command, purpose, cx));
         }
@@ -126,30 +131,53 @@ impl Group {
     }
 
     fn conclude_survey(&mut self, cx: &mut Context) {
-        let Some(survey) = &self.survey else { return };
-        let own = self.leader_epoch <= self.config_epoch && matches!(self.failover, Failover::Idle);
-        if !own || survey.confirmed.len() + 1 < self.majority() || !self.master_looks_sane(cx) {
-            return;
-        }
-        self.survey = None;
-        for id in self.replica_ids() {
-            let returned =
-                |node: &crate::node::Node| node.ousted && node.role == Role::Master && node.is_usable();
-            if self.nodes.get(&id).is_some_and(returned) {
-                self.demote(id, cx);
-            }
+        let majority = self.majority();
+        let own = self.leader_epoch <= self.config_epoch && self.failover == Failover::Idle;
+        let Some(survey) = &mut self.survey else { return };
+        if own && !survey.conclusive && survey.confirmed.len() + 1 >= majority {
+            survey.conclusive = true;
+            self.repair_all(cx);
         }
     }
 
-    /// An inconclusive survey is forgotten after a while, so that another one can begin.
+    fn repair_all(&mut self, cx: &mut Context) {
+        for id in self.replica_ids() {
+            self.repair(id, cx);
+        }
+    }
+
+    /// What a survey found is good for a moment. Where it found nothing, and somebody has been astray for long, only
+    /// an election can tell.
     pub(super) fn drive_survey(&mut self, cx: &mut Context) {
-        if cx.now >= self.survey_deadline() {
-            self.survey = None;
+        if cx.now < self.survey_deadline() {
+            return;
+        }
+        let Some(survey) = self.survey.take() else { return };
+        let astray = |id: &NodeId| self.need_of(*id, cx).is_some_and(|need| need.long);
+        if !survey.conclusive && self.may_reaffirm(cx) && self.replica_ids().iter().any(astray) {
+            self.hold(Goal::Reaffirm, cx);
         }
     }
 
     pub(super) fn survey_deadline(&self) -> Time {
         self.survey.as_ref().map_or(Time::NEVER, |survey| survey.begun + SURVEY_LASTS)
+    }
+
+    pub(super) fn may_reaffirm(&self, cx: &Context) -> bool {
+        cx.storage.failure().is_none() && cx.now >= self.next_attempt(cx) && self.master_looks_sane(cx)
+    }
+
+    /// A majority has granted the present master a new epoch: nobody else can be master by an older one.
+    pub(super) fn reaffirmed(&mut self, epoch: Epoch, cx: &mut Context) {
+        let text = format!("{} stays the master of {}, now by epoch {epoch}", self.master().addr, self.name);
+        cx.log(Level::Notice, text);
+        self.config_epoch = epoch;
+        self.last_attempt = None;
+        self.retry = None;
+        self.enter(Failover::Idle, cx);
+        self.mark_changed(true, cx);
+        self.survey = Some(Survey { begun: cx.now, confirmed: BTreeSet::new(), conclusive: true });
+        self.repair_all(cx);
     }
 }
 

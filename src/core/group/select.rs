@@ -37,7 +37,6 @@ impl Group {
             && (info.priority != 0 || active(Mutation::PriorityZeroPromoted))
             && info.master_link_down <= self.config.down_after * 10 + unlinked
             && !self.was_wiped(node)
-            && !(node.ousted && node.role == Role::Master)
     }
 
     /// It has already copied the emptiness of a master that came back without its data.
@@ -54,6 +53,7 @@ impl Group {
         let history = self.master().info().and_then(|master| master.replid.clone());
         let is_master = info.role == Some(Role::Master);
         Merit {
+            ousted: is_master && node.ousted,
             priority: info.priority,
             foreign: history.is_some() && info.replid.is_some() && history != info.replid,
             offset: if is_master { info.master_repl_offset } else { info.repl_offset },
@@ -66,12 +66,15 @@ impl Group {
     /// preferred, as long as no other one has more.
     fn orphaned_promotion(&self, candidates: &[(NodeId, Merit)]) -> Option<NodeId> {
         let most = candidates.iter().map(|(_, merit)| merit.offset).max()?;
-        candidates.iter().find(|(_, merit)| merit.is_master && merit.offset >= most).map(|(id, _)| *id)
+        let orphan = |merit: &Merit| merit.is_master && !merit.ousted && merit.offset >= most;
+        candidates.iter().find(|(_, merit)| orphan(merit)).map(|(id, _)| *id)
     }
 }
 
 /// What a replica has to offer.
 struct Merit {
+    /// It was replaced, and says that it is master all the same: better than nobody.
+    ousted: bool,
     priority: u32,
     /// Its data come from another history than the master's: it followed somebody else.
     foreign: bool,
@@ -94,7 +97,7 @@ impl Merit {
             } else {
                 merit.offset.0
             };
-            (priority, merit.is_master, merit.foreign, Reverse(offset))
+            (merit.ousted, priority, merit.is_master, merit.foreign, Reverse(offset))
         };
         key(self).cmp(&key(other)).then_with(|| match (&self.run_id, &other.run_id) {
             (Some(a), Some(b)) => a.cmp(b),

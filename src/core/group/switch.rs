@@ -32,7 +32,7 @@ impl Group {
         }
     }
 
-    fn mark_changed(&mut self, led: bool, cx: &mut Context) {
+    pub(super) fn mark_changed(&mut self, led: bool, cx: &mut Context) {
         cx.storage.urgently();
         self.announced.pending = cx.storage.covering();
         self.announced.led = led;
@@ -43,6 +43,8 @@ impl Group {
         self.config_epoch = epoch;
         self.abandon_failover(cx);
         if cx.names.same_place(&self.master().addr, master) {
+            self.last_attempt = None;
+            self.retry = None;
             return self.mark_changed(false, cx);
         }
         let new = match self.find(master, cx) {
