@@ -73,6 +73,22 @@ impl Blueprint {
         sentinels + groups.iter().map(|group| group.redises.len() + group.clients).sum::<usize>()
     }
 
+    /// In a sentence.
+    pub(crate) fn describe(&self) -> String {
+        let config = &self.groups[0].config;
+        let servers: Vec<String> = self.groups.iter().map(|group| group.redises.len().to_string()).collect();
+        format!(
+            "{} sentinels, quorum {}, groups of {} servers, down-after {:?}, failover-timeout {:?}, {} zones{}",
+            self.sentinels.len(),
+            config.quorum,
+            servers.join(", "),
+            config.down_after,
+            config.failover_timeout,
+            self.weather.base.len(),
+            if self.host_names { ", host names" } else { "" }
+        )
+    }
+
     fn endpoint_of(&self, group: usize, redis: usize) -> Endpoint {
         let before: usize = self.groups[..group].iter().map(|group| group.redises.len()).sum();
         if self.host_names {

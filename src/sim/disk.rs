@@ -20,6 +20,8 @@ pub(crate) struct Disk {
     stored: Durable,
     writing: Option<(Seq, Durable)>,
     mode: DiskMode,
+    /// Whether the last write failed.
+    failed: bool,
     /// What becomes of a write that a crash interrupts, if that is decided.
     torn: Option<bool>,
     /// Microseconds that a write takes at least, and what may come on top.
@@ -28,7 +30,7 @@ pub(crate) struct Disk {
 
 impl Disk {
     pub(crate) fn new(stored: Durable, pace: (u64, u64)) -> Self {
-        Disk { stored, writing: None, mode: DiskMode::Fine, torn: None, pace }
+        Disk { stored, writing: None, mode: DiskMode::Fine, failed: false, torn: None, pace }
     }
 
     /// What a restart would find.
@@ -47,7 +49,8 @@ impl Disk {
     /// from the very last step.
     pub(crate) fn finish(&mut self, seq: Seq, rng: &mut Rng) -> Option<Result<(), SaveError>> {
         let (_, state) = self.writing.take_if(|(writing, _)| *writing == seq)?;
-        if self.mode == DiskMode::Failing {
+        self.failed = self.mode == DiskMode::Failing;
+        if self.failed {
             if rng.per_mille(200) {
                 self.stored = state;
             }
@@ -77,8 +80,8 @@ impl Disk {
         self.writing.as_ref().filter(|_| held).map(|(seq, _)| *seq)
     }
 
-    /// Whether a write is under way.
-    pub(crate) fn is_writing(&self) -> bool {
-        self.writing.is_some()
+    /// Whether the last write failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed
     }
 }

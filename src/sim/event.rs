@@ -17,8 +17,8 @@ pub(crate) enum Event {
     Established { conn: ConnId, result: Result<(), LinkError> },
     /// A message reaches one end of a connection.
     Arrive { conn: ConnId, to_server: bool, message: Message },
-    /// A sentinel's deadline.
-    Wake { sentinel: u16, life: u32 },
+    /// A sentinel's deadline; only the one that was planned last counts.
+    Wake { sentinel: u16, life: u32, number: u64 },
     /// A sentinel's disk is done.
     DiskDone { sentinel: u16, life: u32, seq: Seq },
     /// A sentinel's question for a host name comes back.

@@ -43,8 +43,9 @@ pub(crate) struct SentinelHost {
     links: BTreeMap<LinkId, ConnId>,
     inbound: BTreeMap<ClientId, Inbound>,
     clients: u64,
-    /// When the world will wake it.
+    /// When the world will wake it, and which wake-up that is.
     wake_at: Option<Time>,
+    wake_number: u64,
     /// The deadline that it asked for, on its own clock.
     pub(crate) deadline: Option<Time>,
     /// How many actions it may still carry out.
@@ -80,6 +81,7 @@ impl SentinelHost {
             inbound: BTreeMap::new(),
             clients: 0,
             wake_at: None,
+            wake_number: 0,
             deadline: None,
             actions_left: None,
             operators: 0,
@@ -192,15 +194,20 @@ impl World {
             return;
         }
         host.wake_at = Some(at);
+        host.wake_number += 1;
+        let number = host.wake_number;
         let life = self.life_of(sentinel);
         // A timer rings a little late, never early.
         let at = at + Duration::from_micros(1 + self.rng.below(500));
-        self.queue.push(at, Event::Wake { sentinel, life });
+        self.queue.push(at, Event::Wake { sentinel, life, number });
     }
 
-    pub(crate) fn sentinel_wakes(&mut self, sentinel: u16) {
+    pub(crate) fn sentinel_wakes(&mut self, sentinel: u16, number: u64) {
         let now = self.now;
         let host = self.sentinel(sentinel);
+        if number != host.wake_number {
+            return;
+        }
         host.wake_at = None;
         let clock = host.clock_at(now);
         match host.deadline {

@@ -130,7 +130,15 @@ impl World {
                 let host = &mut self.sentinels[usize::from(sentinel)];
                 host.disk.crash(&mut self.rng);
                 host.end_life();
-                self.witness.sentinel_died(sentinel);
+                let stored = host.disk.stored();
+                let groups = &self.groups;
+                self.witness.sentinel_died(sentinel, |group| {
+                    stored
+                        .groups
+                        .get(&groups[usize::from(group)].name)
+                        .map(|group| group.config_epoch)
+                        .unwrap_or_default()
+                });
             }
             Role::Redis(redis) => {
                 self.note_death(redis);

@@ -36,7 +36,8 @@ pub fn run_seed(seed: u64, options: &Options) -> Result<Report, Failure> {
 pub fn run_and_record(seed: u64, options: &Options) -> (Result<Report, Failure>, Vec<Recorded>) {
     let mut rng = Rng::new(mix(seed));
     let blueprint = generate(&mut rng);
-    let world = blueprint.build(seed, options.story, options.record.as_deref());
+    let mut world = blueprint.build(seed, options.story, options.record.as_deref());
+    world.story.tell(Time::ZERO, || blueprint.describe());
     let mut run = Run {
         world,
         rng,

@@ -143,7 +143,7 @@ impl World {
             Event::ClientWrites { client, redis, life: of, turn } if running && of == life => {
                 self.client_writes(client, redis, turn);
             }
-            Event::Wake { sentinel, life: of } if of == life => self.sentinel_wakes(sentinel),
+            Event::Wake { sentinel, life: of, number } if of == life => self.sentinel_wakes(sentinel, number),
             Event::DiskDone { sentinel, life: of, seq } if of == life => self.disk_done(sentinel, seq),
             Event::Resolved { sentinel, life: of, name } if of == life => self.resolved(sentinel, name),
             Event::ScriptEnded { sentinel, life: of, job } if of == life => self.script_ended(sentinel, job),

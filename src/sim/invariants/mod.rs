@@ -105,7 +105,10 @@ impl Witness {
     }
 
     /// What a sentinel only had in mind is gone.
-    pub(crate) fn sentinel_died(&mut self, sentinel: u16) {
+    pub(crate) fn sentinel_died(&mut self, sentinel: u16, remembers: impl Fn(u16) -> Epoch) {
+        for (seat, epoch) in self.announced.iter_mut().filter(|(seat, _)| seat.0 == sentinel) {
+            *epoch = remembers(seat.1).min(*epoch);
+        }
         self.granted.retain(|(seat, _), _| seat.0 != sentinel);
         self.leading.retain(|seat, _| seat.0 != sentinel);
         self.candidacy.retain(|seat, _| seat.0 != sentinel);
