@@ -141,7 +141,7 @@ impl<'a> Chaos<'a> {
 
     /// Does something, and its opposite after a while.
     fn for_a_while(&mut self, at: Time, step: Step, undo: Step) {
-        let until = at + self.duration();
+        let until = (at + self.duration()).min(self.from + self.length);
         self.step(at, step);
         self.step(until, undo);
     }
@@ -252,7 +252,7 @@ impl<'a> Chaos<'a> {
                 self.step(at, Step::Crash { node, how: Crash::Vanish });
                 self.step(at, Step::Move { node });
                 let finds = self.finds();
-                let back = at + self.duration();
+                let back = (at + self.duration()).min(self.from + self.length);
                 self.step(back, Step::Restart { node, finds });
             }
             Kind::Move => {}

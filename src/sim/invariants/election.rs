@@ -30,9 +30,10 @@ impl World {
         }
         let host = &self.sentinels[usize::from(seat.0)];
         let Some(view) = host.brain.group(&self.groups[usize::from(seat.1)].name) else { return };
+        let clock = host.clock_at(self.now);
         let peers = self.sentinels.iter().filter(|peer| {
             let opinion = self.witness.opinions.get(&(seat, peer.node));
-            opinion.is_some_and(|(at, down)| *down && self.now - *at <= OPINION_LASTS)
+            opinion.is_some_and(|(at, down)| *down && clock - *at <= OPINION_LASTS)
         });
         let agree = usize::from(view.master.link.sdown.is_some()) + peers.count();
         if agree < view.config.quorum.0 as usize {

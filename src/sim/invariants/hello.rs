@@ -19,12 +19,26 @@ impl World {
                 self.violated(Invariant::OneMasterPerEpoch, what);
             }
         }
-        let newest = self.witness.newest.entry(group).or_insert((epoch, master));
-        if epoch > newest.0 {
-            *newest = (epoch, master);
-        }
+        self.note_heard(sentinel, hello);
         if self.is_ours(sentinel) {
             self.check_own_hello(sentinel, group, hello);
+        }
+    }
+
+    /// A sentinel knows, by its own or another's hello, of the master of a config epoch.
+    pub(super) fn note_heard(&mut self, sentinel: u16, hello: &Hello) {
+        let (Some(group), Some(master)) = (self.group_index(&hello.group), self.addresses.node(&hello.master))
+        else {
+            return;
+        };
+        let epoch = hello.config_epoch;
+        if self.witness.newest.get(&group).is_some_and(|(newest, _)| *newest >= epoch) {
+            return;
+        }
+        let heard = self.witness.heard.entry((group, epoch)).or_default();
+        heard.insert(sentinel);
+        if heard.len() > self.sentinels.len() / 2 {
+            self.witness.newest.insert(group, (epoch, master));
         }
     }
 

@@ -85,7 +85,9 @@ pub(crate) struct Witness {
     asking: BTreeMap<(u16, ClientId), u16>,
     /// The master of each config epoch.
     masters: BTreeMap<(u16, Epoch), NodeId>,
-    /// The highest config epoch that was announced, and its master.
+    /// Who has heard of the master of a config epoch.
+    heard: BTreeMap<(u16, Epoch), BTreeSet<u16>>,
+    /// The highest config epoch that a majority has heard of, and its master.
     newest: BTreeMap<u16, (Epoch, NodeId)>,
     /// The highest config epoch that each sentinel has announced.
     announced: BTreeMap<Seat, Epoch>,
@@ -161,6 +163,7 @@ impl World {
                     self.witness.asking.insert((sentinel, *client), group);
                 }
             }
+            Input::Hello { hello, .. } if hello.config_epoch > Epoch(0) => self.note_heard(sentinel, hello),
             _ => {}
         }
     }

@@ -17,6 +17,9 @@ impl World {
         let deadline = self.sentinels[usize::from(sentinel)].deadline;
         let before = self.witness.clocks.insert(sentinel, clock).unwrap_or(clock);
         let late = deadline.is_some_and(|deadline| clock > deadline + TRIGGER);
+        if self.witness.tilt_until.get(&sentinel).is_some_and(|until| clock >= *until) {
+            self.witness.tilt_until.remove(&sentinel);
+        }
         if late || before > clock + TRIGGER {
             self.witness.tilt_until.insert(sentinel, clock + PERIOD);
         }
@@ -30,8 +33,6 @@ impl World {
 
     /// Whether a sentinel must be in TILT.
     pub(super) fn must_be_idle(&self, sentinel: u16) -> bool {
-        let host = &self.sentinels[usize::from(sentinel)];
-        let clock = host.clock_at(self.now);
-        self.witness.tilt_until.get(&sentinel).is_some_and(|until| clock < *until)
+        self.witness.tilt_until.contains_key(&sentinel)
     }
 }

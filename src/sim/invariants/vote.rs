@@ -73,7 +73,8 @@ impl World {
         leader: Option<&SentinelId>,
         epoch: Epoch,
     ) {
-        self.witness.opinions.insert((seat, peer), (self.now, down));
+        let clock = self.sentinels[usize::from(seat.0)].clock_at(self.now);
+        self.witness.opinions.insert((seat, peer), (clock, down));
         if leader == Some(&self.sentinels[usize::from(seat.0)].id) {
             self.witness.granted.entry((seat, epoch)).or_default().insert(peer);
         }
