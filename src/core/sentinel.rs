@@ -163,8 +163,8 @@ impl Sentinel {
             let text = format!("cannot save the state, so this sentinel neither votes nor leads: {error}");
             self.cx.log(Level::Warning, text);
         }
-        let Context { storage, out, now, .. } = &mut self.cx;
-        if !storage.on_saved(seq, error, *now, out) {
+        let Context { storage, out, now, tilt, .. } = &mut self.cx;
+        if !storage.on_saved(seq, error, *now, tilt.is_some(), out) {
             return;
         }
         if failed_before && self.cx.storage.failure().is_none() {
@@ -331,7 +331,7 @@ impl Sentinel {
         response: crate::Response,
         otherwise: Otherwise,
     ) {
-        let Context { storage, out, .. } = &mut self.cx;
-        storage.respond(client, response, otherwise, out);
+        let Context { storage, out, now, .. } = &mut self.cx;
+        storage.respond(client, response, otherwise, *now, out);
     }
 }

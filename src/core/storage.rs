@@ -35,6 +35,7 @@ struct Failure {
 
 struct Held {
     after: Seq,
+    since: Time,
     client: ClientId,
     response: Response,
     /// What is answered when the disk fails.
@@ -105,13 +106,14 @@ impl Storage {
         client: ClientId,
         response: Response,
         otherwise: Otherwise,
+        since: Time,
         out: &mut VecDeque<Action>,
     ) {
         match self.covering() {
             Some(_) if active(Mutation::VoteSaidBeforeSaved) => {
                 out.push_back(Action::Respond { client, response })
             }
-            Some(after) => self.held.push_back(Held { after, client, response, otherwise }),
+            Some(after) => self.held.push_back(Held { after, since, client, response, otherwise }),
             None => out.push_back(Action::Respond { client, response }),
         }
     }
@@ -149,6 +151,7 @@ impl Storage {
         seq: Seq,
         error: Option<String>,
         now: Time,
+        tilt: bool,
         out: &mut VecDeque<Action>,
     ) -> bool {
         let Some(save) = self.in_flight.take_if(|save| save.seq == seq) else { return false };
@@ -166,7 +169,9 @@ impl Storage {
         }
         while self.held.front().is_some_and(|held| held.after <= seq) {
             let held = self.held.pop_front().expect("its front was looked at");
+            let stale = tilt || now > held.since + OPINION_LASTS;
             let response = match (&error, held.otherwise) {
+                (None, _) if stale => without_opinion(held.response),
                 (None, _) => held.response,
                 (Some(_), Otherwise::Refuse) => Response::Refused(Refusal::NotSaved),
                 (Some(_), Otherwise::Withhold) => withheld(held.response),
@@ -177,6 +182,14 @@ impl Storage {
     }
 }
 
+/// The vote stands forever; what was seen when it was asked for does not.
+fn without_opinion(response: Response) -> Response {
+    match response {
+        Response::Down { leader, epoch, .. } => Response::Down { down: false, leader, epoch },
+        other => other,
+    }
+}
+
 fn withheld(response: Response) -> Response {
     match response {
         Response::Down { down, .. } => Response::Down { down, leader: None, epoch: Epoch(0) },
@@ -184,6 +197,7 @@ fn withheld(response: Response) -> Response {
     }
 }
 
+const OPINION_LASTS: Duration = Duration::from_secs(1);
 const SOON: Duration = Duration::from_millis(100);
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -202,10 +216,10 @@ mod tests {
         let mut storage = Storage::new(Epoch(0), true);
         let mut out = VecDeque::new();
         storage.urgently();
-        storage.respond(ClientId(1), vote(), Otherwise::Withhold, &mut out);
+        storage.respond(ClientId(1), vote(), Otherwise::Withhold, NOW, &mut out);
         let seq = storage.begin(NOW, Epoch(1)).expect("urgent");
         assert!(out.is_empty() && storage.saved_epoch == Epoch(0));
-        storage.on_saved(seq, None, NOW, &mut out);
+        storage.on_saved(seq, None, NOW, false, &mut out);
         assert_eq!((out.len(), storage.saved_epoch), (1, Epoch(1)));
     }
 
@@ -216,12 +230,12 @@ mod tests {
         storage.urgently();
         let first = storage.begin(NOW, Epoch(1)).expect("urgent");
         storage.urgently();
-        storage.respond(ClientId(1), vote(), Otherwise::Withhold, &mut out);
+        storage.respond(ClientId(1), vote(), Otherwise::Withhold, NOW, &mut out);
         assert_eq!(storage.begin(NOW, Epoch(2)), None);
-        storage.on_saved(first, None, NOW, &mut out);
+        storage.on_saved(first, None, NOW, false, &mut out);
         assert!(out.is_empty());
         let second = storage.begin(NOW, Epoch(2)).expect("urgent");
-        storage.on_saved(second, None, NOW, &mut out);
+        storage.on_saved(second, None, NOW, false, &mut out);
         assert_eq!(out.len(), 1);
     }
 
@@ -230,9 +244,9 @@ mod tests {
         let mut storage = Storage::new(Epoch(0), true);
         let mut out = VecDeque::new();
         storage.urgently();
-        storage.respond(ClientId(1), vote(), Otherwise::Withhold, &mut out);
+        storage.respond(ClientId(1), vote(), Otherwise::Withhold, NOW, &mut out);
         let seq = storage.begin(NOW, Epoch(1)).expect("urgent");
-        storage.on_saved(seq, Some("disk full".into()), NOW, &mut out);
+        storage.on_saved(seq, Some("disk full".into()), NOW, false, &mut out);
         let Some(Action::Respond { response, .. }) = out.pop_front() else { panic!("an answer is owed") };
         assert_eq!(response, Response::Down { down: true, leader: None, epoch: Epoch(0) });
         assert_eq!(storage.failure(), Some("disk full"));

@@ -91,12 +91,10 @@ impl Group {
 
     /// The master answers, says that it is master, and has said so lately.
     pub(super) fn master_looks_sane(&self, cx: &Context) -> bool {
-        let master = self.master();
-        let lately = cx.now.earlier(cx.config.timing.info_period * 2);
-        master.role == Role::Master
-            && master.sdown.is_none()
-            && self.odown.is_none()
-            && master.told_since(lately)
+        let (master, timing) = (self.master(), &cx.config.timing);
+        let answers = cx.now - master.alive.last_ok <= timing.ping_period * 2;
+        let told = master.told_since(cx.now.earlier(timing.info_period * 2));
+        master.role == Role::Master && master.is_usable() && answers && told && self.odown.is_none()
     }
 
     /// Neither it nor our link to it was down lately.

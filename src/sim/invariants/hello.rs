@@ -27,7 +27,8 @@ impl World {
 
     /// A sentinel knows, by its own or another's hello, of the master of a config epoch.
     pub(super) fn note_heard(&mut self, sentinel: u16, hello: &Hello) {
-        let (Some(group), Some(master)) = (self.group_index(&hello.group), self.addresses.node(&hello.master))
+        let (Some(group), Some(master)) =
+            (self.group_index(&hello.group), self.addresses.node(&hello.master))
         else {
             return;
         };
