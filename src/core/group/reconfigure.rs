@@ -1,0 +1,114 @@
+//! After the promotion: the other replicas are led to the new master, a few at a time.
+
+use super::{Failover, Group};
+use crate::context::Context;
+use crate::ids::NodeId;
+use crate::mutation::{Mutation, active};
+use crate::node::{Node, Reconf};
+use crate::{Event, Role, Time};
+
+impl Group {
+    pub(super) fn turn_replicas(&mut self, since: Time, cx: &mut Context) {
+        if cx.now >= since + self.config.failover_timeout {
+            return self.end_by_force(cx);
+        }
+        if self.odown.is_some() {
+            // The new master is gone as well: what has to be done now is another failover.
+            self.event(Event::FailoverEndForTimeout, self.describe_master(cx), cx);
+            return self.enter(Failover::Idle, cx);
+        }
+        self.note_slow_replicas(cx);
+        let busy = |node: &Node| matches!(node.reconf, Reconf::Sent(_) | Reconf::InProgress(_));
+        let mut syncing = self.nodes.values().filter(|node| busy(node)).count();
+        for id in self.replica_ids() {
+            let Some(node) = self.nodes.get(&id) else { continue };
+            if active(Mutation::ReplicasNotTurned) {
+                continue;
+            }
+            if node.reconf == Reconf::None
+                && !node.ousted
+                && syncing < self.config.parallel_syncs as usize
+                && node.is_usable()
+            {
+                syncing += usize::from(self.turn_replica(id, Event::ReconfSent, cx));
+            }
+        }
+        let waiting = |(id, node): (&NodeId, &Node)| {
+            *id != self.master && !node.ousted && node.sdown.is_none() && node.reconf != Reconf::Done
+        };
+        if !self.nodes.iter().any(waiting) {
+            self.event(Event::FailoverEnd, self.describe_master(cx), cx);
+            self.enter(Failover::Idle, cx);
+        }
+    }
+
+    fn turn_replica(&mut self, id: NodeId, event: Event, cx: &mut Context) -> bool {
+        let target = self.master().addr.clone();
+        let target = cx.shown(&target);
+        let Some(node) = self.nodes.get_mut(&id) else { return false };
+        if !node.turn(Some(target), false, cx) {
+            return false;
+        }
+        node.reconf = Reconf::Sent(cx.now);
+        self.event(event, self.describe(id, cx), cx);
+        self.advance_node_only(id, cx);
+        true
+    }
+
+    fn note_slow_replicas(&mut self, cx: &mut Context) {
+        let limit = cx.config.timing.replica_reconf_timeout;
+        for id in self.replica_ids() {
+            let Some(node) = self.nodes.get_mut(&id) else { continue };
+            if matches!(node.reconf, Reconf::Sent(at) if cx.now >= at + limit) {
+                node.reconf = Reconf::Done;
+                self.event(Event::ReconfSentTimeout, self.describe(id, cx), cx);
+            }
+        }
+    }
+
+    pub(super) fn reconf_deadline(&self, cx: &Context) -> Time {
+        let limit = cx.config.timing.replica_reconf_timeout;
+        let sent = self.nodes.values().filter_map(|node| match node.reconf {
+            Reconf::Sent(at) => Some(at + limit),
+            _ => None,
+        });
+        sent.min().unwrap_or(Time::NEVER)
+    }
+
+    /// The time is over: whoever was not turned is told, without waiting for the answer.
+    fn end_by_force(&mut self, cx: &mut Context) {
+        self.event(Event::FailoverEndForTimeout, self.describe_master(cx), cx);
+        self.event(Event::FailoverEnd, self.describe_master(cx), cx);
+        for id in self.replica_ids() {
+            let untold =
+                self.nodes.get(&id).is_some_and(|node| node.reconf == Reconf::None && node.command.is_open());
+            if untold {
+                self.turn_replica(id, Event::ReconfSentBestEffort, cx);
+            }
+        }
+        self.enter(Failover::Idle, cx);
+    }
+
+    /// A replica that we turned says whom it follows now.
+    pub(super) fn on_reconf_info(&mut self, id: NodeId, cx: &mut Context) {
+        if !self.failover.turns_replicas() || id == self.master {
+            return;
+        }
+        let Some(node) = self.nodes.get(&id) else { return };
+        let Some(info) = node.info().filter(|info| info.role == Some(Role::Replica)) else { return };
+        let follows =
+            info.master.as_ref().is_some_and(|master| cx.names.same_place(master, &self.master().addr));
+        let (synced, mut reconf) = (info.master_link_up, node.reconf);
+        if follows && matches!(reconf, Reconf::Sent(_)) {
+            reconf = Reconf::InProgress(cx.now);
+            self.event(Event::ReconfInProgress, self.describe(id, cx), cx);
+        }
+        if follows && synced && matches!(reconf, Reconf::InProgress(_)) {
+            reconf = Reconf::Done;
+            self.event(Event::ReconfDone, self.describe(id, cx), cx);
+        }
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.reconf = reconf;
+        }
+    }
+}
