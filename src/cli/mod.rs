@@ -44,7 +44,8 @@ fn options(file: PathBuf, directives: Vec<String>) -> Result<Options, String> {
     let mut directives = directives.into_iter();
     while let Some(word) = directives.next() {
         if word == "--record" {
-            let path = directives.next().ok_or("--record is followed by nothing: name the file to write\n")?;
+            let path =
+                directives.next().ok_or("--record is followed by nothing: name the file to write\n")?;
             options.record = Some(path.into());
         } else {
             options.overrides.push(word);

@@ -75,19 +75,16 @@ async fn serve(loaded: Loaded, mut recorder: Recorder) -> Result<ExitCode, Start
     let (client_sender, mut clients) = mpsc::channel(QUEUE);
     inbound::listen(&settings, &client_sender)
         .map_err(|error| StartError::System("the server cannot be started", error))?;
-    if let Some(path) = &settings.pidfile {
-        if let Err(error) = std::fs::write(path, format!("{}\n", std::process::id())) {
-            warn!("the pidfile {} cannot be written: {error}", path.display());
-        }
+    if let Some(path) = &settings.pidfile
+        && let Err(error) = std::fs::write(path, format!("{}\n", std::process::id()))
+    {
+        warn!("the pidfile {} cannot be written: {error}", path.display());
     }
     let (inputs, mut receiver) = mpsc::channel(QUEUE);
     let (seed, now) = (clock::seed(), clock::now());
     recorder.start(seed, now, &durable);
-    let identity = Identity {
-        run_id: Rng::new(mix(seed)).hex40(),
-        started: now,
-        config_file: store.path().to_owned(),
-    };
+    let identity =
+        Identity { run_id: Rng::new(mix(seed)).hex40(), started: now, config_file: store.path().to_owned() };
     let mut driver = Driver {
         sentinel: Sentinel::new(durable, seed, now),
         server: Server::new(settings, identity, log_level),

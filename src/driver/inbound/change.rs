@@ -106,9 +106,13 @@ fn group_change(option: &str, values: &[Cow<'_, str>], scripts_denied: bool) -> 
         "auth-user" => Parsed::Good(GroupChange::AuthUser(text)),
         "master-reboot-down-after-period" => {
             let period = value.parse().ok().filter(|millis| *millis <= i64::MAX as u64);
-            Parsed::from(period.map(|millis| GroupChange::MasterRebootDownAfter(Duration::from_millis(millis))))
+            Parsed::from(
+                period.map(|millis| GroupChange::MasterRebootDownAfter(Duration::from_millis(millis))),
+            )
         }
-        "notification-script" => script(text, scripts_denied, NO_NOTIFICATION, GroupChange::NotificationScript),
+        "notification-script" => {
+            script(text, scripts_denied, NO_NOTIFICATION, GroupChange::NotificationScript)
+        }
         "client-reconfig-script" => {
             script(text, scripts_denied, NO_RECONFIG, GroupChange::ClientReconfigScript)
         }
@@ -146,8 +150,7 @@ fn positive(text: &str) -> Option<u32> {
     text.parse().ok().filter(|number| (1..=i32::MAX as u32).contains(number))
 }
 
-const CONFIG_USAGE: &str =
-    "ERR Only SENTINEL CONFIG GET <option> / SET <option> <value> are supported.";
+const CONFIG_USAGE: &str = "ERR Only SENTINEL CONFIG GET <option> / SET <option> <value> are supported.";
 
 pub(super) fn config(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
     if words[2].eq_ignore_ascii_case("get") {
@@ -178,7 +181,8 @@ fn config_get(cx: &mut Context<'_>, patterns: &[Cow<'_, str>]) -> Outcome {
         ("sentinel-pass", auth.pass.as_ref().map(|pass| pass.reveal().to_owned()).unwrap_or_default()),
         ("loglevel", level.to_owned()),
     ];
-    let wanted = |name: &str| patterns.iter().any(|pattern| glob_matches(&pattern.to_ascii_lowercase(), name));
+    let wanted =
+        |name: &str| patterns.iter().any(|pattern| glob_matches(&pattern.to_ascii_lowercase(), name));
     let found: Vec<_> = options.iter().filter(|(name, _)| wanted(name)).collect();
     cx.out.map(found.len());
     for (name, value) in found {

@@ -88,10 +88,10 @@ pub(super) fn hello(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
             return cx.fail(&format!("ERR Syntax error in HELLO option '{option}'"));
         }
     }
-    if let Some((user, password)) = login {
-        if !log_in(cx, user, password) {
-            return cx.fail(WRONGPASS);
-        }
+    if let Some((user, password)) = login
+        && !log_in(cx, user, password)
+    {
+        return cx.fail(WRONGPASS);
     }
     if !cx.client().authenticated {
         return cx.fail(

@@ -106,11 +106,12 @@ pub(super) fn sentinel(peer: &PeerView, group: &GroupView, shown: Shown) -> Fiel
     fields.put("ip", &peer.addr.host);
     fields.put("port", peer.addr.port);
     fields.put("runid", &peer.id);
-    let flags =
-        [(peer.link.sdown.is_some(), "s_down"), (true, "sentinel"), (!peer.link.up, "disconnected"), (
-            peer.says_down,
-            "master_down",
-        )];
+    let flags = [
+        (peer.link.sdown.is_some(), "s_down"),
+        (true, "sentinel"),
+        (!peer.link.up, "disconnected"),
+        (peer.says_down, "master_down"),
+    ];
     fields.put("flags", joined_flags(&flags));
     link(&mut fields, &peer.link, peer.link_shared_by, shown.now, |_| {});
     fields.put("down-after-milliseconds", group.config.down_after.as_millis());
@@ -203,4 +204,3 @@ pub(super) fn info_line(index: usize, group: &GroupView) -> String {
         group.sentinels.len() + 1,
     )
 }
-
