@@ -153,7 +153,7 @@ fn positive(text: &str) -> Option<u32> {
 const CONFIG_USAGE: &str = "ERR Only SENTINEL CONFIG GET <option> / SET <option> <value> are supported.";
 
 pub(super) fn config(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    if words[2].eq_ignore_ascii_case("get") {
+    if words[2].eq_ignore_ascii_case("get") && words.len() >= 4 {
         return config_get(cx, &words[3..]);
     }
     if words[2].eq_ignore_ascii_case("set") && words.len() >= 5 && words.len() % 2 == 1 {

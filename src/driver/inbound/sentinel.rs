@@ -28,7 +28,7 @@ const SENTINEL: &[Row] = &[
     row("monitor", 6, change::monitor),
     row("remove", 3, change::remove),
     row("set", -5, change::set),
-    row("config", -4, change::config),
+    row("config", -3, change::config),
     row("debug", -2, change::debug),
     row("flushconfig", 2, change::flush_config),
     row("forget", -4, change::forget),
@@ -59,9 +59,11 @@ fn get_master_addr(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
 }
 
 fn is_master_down(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    let (Ok(port), Ok(epoch)) = (words[3].parse::<i64>(), words[4].parse::<u64>()) else {
+    let (Ok(port), Ok(epoch)) = (words[3].parse::<i64>(), words[4].parse::<i64>()) else {
         return cx.fail(NO_NUMBER);
     };
+    // The core gives no vote in an epoch that no honest history has reached, and a negative one becomes such.
+    let epoch = u64::try_from(epoch).unwrap_or(u64::MAX);
     let candidate = (words[5] != "*").then(|| SentinelId::new(&words[5]));
     match Endpoint::parse(&words[2], &port.to_string()) {
         Ok(master) => Outcome::Ask(Request::IsMasterDown { master, epoch: Epoch(epoch), candidate }),
