@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
@@ -167,17 +168,13 @@ impl Connection {
     /// Reads something; passes events on meanwhile.
     async fn read(&mut self, input: &mut BytesMut) -> io::Result<()> {
         loop {
+            input.reserve(IDLE_BUFFER);
             tokio::select! {
-                ready = self.stream.readable() => {
-                    ready?;
-                    input.reserve(IDLE_BUFFER);
-                    match self.stream.try_read_buf(input) {
-                        Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                        Ok(_) => return Ok(()),
-                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                        Err(error) => return Err(error),
-                    }
-                }
+                // Unlike `try_read`, this does not ask the system again when it has just given all that it had.
+                length = self.stream.read_buf(input) => match length? {
+                    0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                    _ => return Ok(()),
+                },
                 message = self.from_loop.recv() => match message {
                     Some(ToClient::Event(event)) => write(&self.stream, &event).await?,
                     // The loop speaks first to those that it refuses.
