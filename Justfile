@@ -29,12 +29,11 @@ unit:
     cargo test --workspace --doc --quiet
 
 # The simulator: 10,000 seeds of 10 virtual minutes. `just sim --seed N --trace` tells one of them as a story.
-sim *args:
+sim *args='--seeds 10000':
     cargo run --release --quiet -p consentinel-sim -- {{args}}
 
 # The share of the simulator's seeds that CI has time for.
-sim-share:
-    just sim --seeds 1000
+sim-share: (sim "--seeds" "1000")
 
 # Deliberate defects of the core, each of which the simulator must notice.
 mutations:

@@ -1,2 +1,5 @@
-//! The daemon.
-fn main() {}
+//! The daemon: `consentinel sentinel.conf`.
+
+fn main() -> std::process::ExitCode {
+    consentinel::main()
+}

@@ -8,7 +8,7 @@ use crate::mutation::{Mutation, active};
 use crate::storage::{Otherwise, Storage};
 use crate::timers::Key;
 use crate::{
-    Action, CallId, Durable, DurableGroup, Epoch, Event, GroupName, GroupView, Hello, Input, Level,
+    Action, CallId, Config, Durable, DurableGroup, Epoch, Event, GroupName, GroupView, Hello, Input, Level,
     LinkError, LinkId, LinkUp, Reply, Rng, SentinelId, Seq, Time, View,
 };
 use std::collections::BTreeMap;
@@ -310,6 +310,21 @@ impl Sentinel {
                 .map(|group| group.view(&self.cx))
                 .collect(),
         }
+    }
+
+    /// Who this sentinel is.
+    pub fn myid(&self) -> &SentinelId {
+        &self.cx.myid
+    }
+
+    /// The settings that concern all groups.
+    pub fn config(&self) -> &Config {
+        &self.cx.config
+    }
+
+    /// The names of the watched masters, in order.
+    pub fn group_names(&self) -> impl ExactSizeIterator<Item = &GroupName> {
+        self.names.keys()
     }
 
     /// All that can be seen of one group.

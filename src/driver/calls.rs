@@ -87,7 +87,9 @@ impl Awaited {
             (_, Frame::Error(text)) => Reply::Error(text_of(text)),
             (Awaited::Pong, Frame::Simple(b"PONG")) => Reply::Pong,
             // A subscribed connection wraps it.
-            (Awaited::Pong, Frame::Array(items)) if items.first() == Some(&Frame::Bulk(b"pong")) => Reply::Pong,
+            (Awaited::Pong, Frame::Array(items)) if items.first() == Some(&Frame::Bulk(b"pong")) => {
+                Reply::Pong
+            }
             (Awaited::Info, Frame::Bulk(text)) => {
                 Reply::Info(Arc::new(Info::parse(&String::from_utf8_lossy(text))))
             }
@@ -177,7 +179,9 @@ mod tests {
         let done = format!("{queued}*4\r\n+OK\r\n-ERR no config\r\n:0\r\n:0\r\n");
         assert!(matches!(replies(awaited, done.as_bytes()), Reply::Ok));
         let refused = format!("{queued}-EXECABORT Transaction discarded\r\n");
-        assert!(matches!(replies(awaited, refused.as_bytes()), Reply::Error(text) if text.starts_with("EXECABORT")));
+        assert!(
+            matches!(replies(awaited, refused.as_bytes()), Reply::Error(text) if text.starts_with("EXECABORT"))
+        );
     }
 
     #[test]

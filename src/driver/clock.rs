@@ -34,3 +34,27 @@ pub(crate) fn seed() -> u64 {
     let id = u64::from(std::process::id());
     u64::from_ne_bytes(bytes) ^ consentinel_core::mix(since_epoch().as_nanos() as u64 ^ (id << 48))
 }
+
+/// Seconds of processor time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cpu {
+    /// In this program.
+    pub user: f64,
+    /// In the system on its behalf.
+    pub system: f64,
+    /// In scripts that have ended.
+    pub children_user: f64,
+    /// In the system on their behalf.
+    pub children_system: f64,
+}
+
+/// What this process has used so far; zero where the system does not tell.
+pub(crate) fn cpu() -> Cpu {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The second field, the name in parentheses, may contain spaces; the times are fields 14 to 17.
+    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let mut fields = after_name.split_whitespace().skip(11);
+    let ticks = rustix::param::clock_ticks_per_second() as f64;
+    let mut next = || fields.next().and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0) / ticks;
+    Cpu { user: next(), system: next(), children_user: next(), children_system: next() }
+}

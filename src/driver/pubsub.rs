@@ -1,7 +1,6 @@
 //! Who listens to which events.
 
-use super::glob;
-use consentinel_core::ClientId;
+use consentinel_core::{ClientId, glob_matches};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The subscriptions of all clients.
@@ -84,7 +83,7 @@ impl Subscriptions {
             if wanted.channels.contains(channel) {
                 deliver(*client, None);
             }
-            for pattern in wanted.patterns.iter().filter(|pattern| glob::matches(pattern, channel)) {
+            for pattern in wanted.patterns.iter().filter(|pattern| glob_matches(pattern, channel)) {
                 deliver(*client, Some(pattern));
             }
         }

@@ -44,9 +44,8 @@ impl Recorder {
 
     fn write(&mut self, line: &Recorded) {
         let Some(to) = &mut self.to else { return };
-        let result = serde_json::to_writer(&mut *to, line)
-            .map_err(io::Error::from)
-            .and_then(|()| to.write_all(b"\n"));
+        let result =
+            serde_json::to_writer(&mut *to, line).map_err(io::Error::from).and_then(|()| to.write_all(b"\n"));
         self.stop_if_failed(result);
     }
 

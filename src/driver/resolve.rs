@@ -50,7 +50,8 @@ mod tests {
 
     #[test]
     fn four_comes_before_six() {
-        let addresses = ["[::1]:0", "127.0.0.2:0", "127.0.0.1:0"].map(|text| text.parse().expect("an address"));
+        let addresses =
+            ["[::1]:0", "127.0.0.2:0", "127.0.0.1:0"].map(|text| text.parse().expect("an address"));
         assert_eq!(preferred(addresses.to_vec()), Some("127.0.0.1".parse().expect("an address")));
         assert_eq!(preferred(Vec::new()), None);
     }

@@ -1,33 +1,22 @@
 //! One quorum of both programs.
 
 use crate::{PATIENCE, ours};
-use consentinel_lab::{Cluster, GROUP, Program, Sentinel, Setup};
-
-fn set(sentinel: &Sentinel, option: &str, value: &str) {
-    let reply = sentinel.call(&["SENTINEL", "SET", GROUP, option, value]);
-    assert_eq!(reply.as_ref().and_then(|reply| reply.text()), Some("OK"), "{reply:?}");
-}
+use consentinel_lab::{Cluster, Program, Setup};
 
 #[test]
 fn the_original_follows_where_ours_leads() {
-    let mut cluster = Cluster::start(&Setup::new(vec![Program::Original, Program::Original, ours()]));
-    for original in &cluster.sentinels[..2] {
-        // It says that the master is down, and votes, but never finds enough who agree to lead itself.
-        set(original, "quorum", "5");
-    }
-    one_leads_and_all_follow(&mut cluster, 2);
+    one_leads_and_all_follow(vec![Program::Original, Program::Original, ours()], 2);
 }
 
 #[test]
 fn ours_follow_where_the_original_leads() {
-    let mut cluster = Cluster::start(&Setup::new(vec![Program::Original, ours(), ours()]));
-    // It finds the master down before anybody else does, and needs nobody to agree.
-    set(&cluster.sentinels[0], "quorum", "1");
-    set(&cluster.sentinels[0], "down-after-milliseconds", "300");
-    one_leads_and_all_follow(&mut cluster, 0);
+    one_leads_and_all_follow(vec![Program::Original, ours(), ours()], 0);
 }
 
-fn one_leads_and_all_follow(cluster: &mut Cluster, leader: usize) {
+fn one_leads_and_all_follow(programs: Vec<Program>, leader: usize) {
+    let mut setup = Setup::new(programs);
+    setup.leader = Some(leader);
+    let mut cluster = Cluster::start(&setup);
     let events = cluster.events();
     cluster.redis[0].kill();
     let new = cluster.wait_for_new_master(0, PATIENCE);

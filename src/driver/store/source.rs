@@ -127,10 +127,10 @@ pub(crate) fn words_of(line: &[u8]) -> Result<Vec<String>, lexer::LexError> {
 fn normalised(mut words: Vec<String>) -> Vec<String> {
     if let Some(first) = words.first_mut() {
         first.make_ascii_lowercase();
-        if first == "sentinel" {
-            if let Some(second) = words.get_mut(1) {
-                second.make_ascii_lowercase();
-            }
+        if first == "sentinel"
+            && let Some(second) = words.get_mut(1)
+        {
+            second.make_ascii_lowercase();
         }
     }
     words

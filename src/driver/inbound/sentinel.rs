@@ -1,0 +1,178 @@
+//! SENTINEL ...: the queries. What changes something is in `change.rs`.
+
+use super::change;
+use super::describe::{self, Shown};
+use super::server::{Context, Outcome};
+use super::table::{Row, When, run_sub};
+use crate::driver::clock;
+use crate::driver::wire::Words;
+use consentinel_core::{Endpoint, Epoch, GroupName, GroupView, Request, SentinelId};
+
+const SENTINEL: &[Row] = &[
+    row("get-master-addr-by-name", 3, get_master_addr),
+    row("get-primary-addr-by-name", 3, get_master_addr),
+    row("is-master-down-by-addr", 6, is_master_down),
+    row("is-primary-down-by-addr", 6, is_master_down),
+    row("masters", 2, masters),
+    row("primaries", 2, masters),
+    row("master", 3, master),
+    row("primary", 3, master),
+    row("replicas", 3, replicas),
+    row("slaves", 3, replicas),
+    row("sentinels", 3, sentinels),
+    row("myid", 2, myid),
+    row("ckquorum", 3, check_quorum),
+    row("pending-scripts", 2, pending_scripts),
+    row("failover", 3, change::failover),
+    row("reset", 3, change::reset),
+    row("monitor", 6, change::monitor),
+    row("remove", 3, change::remove),
+    row("set", -5, change::set),
+    row("config", -3, change::config),
+    row("debug", -2, change::debug),
+    row("flushconfig", 2, change::flush_config),
+    row("forget", -4, change::forget),
+    row("simulate-failure", -3, change::simulate_failure),
+];
+
+const fn row(name: &'static str, arity: i32, run: fn(&mut Context<'_>, &Words<'_>) -> Outcome) -> Row {
+    Row { name, arity, when: When::LoggedIn, run }
+}
+
+pub(super) fn sentinel(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
+    run_sub(cx, "sentinel", SENTINEL, words)
+}
+
+pub(super) const NO_SUCH_MASTER: &str = "ERR No such master with that name";
+pub(super) const NO_NUMBER: &str = "ERR value is not an integer or out of range";
+
+fn get_master_addr(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
+    match cx.sentinel.master_of(&GroupName::new(&words[2])) {
+        Some(Endpoint { host, port }) => {
+            cx.out.array(2);
+            cx.out.bulk(&host.to_string());
+            cx.out.bulk_number(port);
+        }
+        None => cx.out.null_array(),
+    }
+    Outcome::Answered
+}
+
+fn is_master_down(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
+    let (Ok(port), Ok(epoch)) = (words[3].parse::<i64>(), words[4].parse::<i64>()) else {
+        return cx.fail(NO_NUMBER);
+    };
+    // The core gives no vote in an epoch that no honest history has reached, and a negative one becomes such.
+    let epoch = u64::try_from(epoch).unwrap_or(u64::MAX);
+    let candidate = (words[5] != "*").then(|| SentinelId::new(&words[5]));
+    match Endpoint::parse(&words[2], &port.to_string()) {
+        Ok(master) => Outcome::Ask(Request::IsMasterDown { master, epoch: Epoch(epoch), candidate }),
+        Err(_) => {
+            // Nobody watches what cannot exist.
+            cx.out.array(3);
+            cx.out.integer(0);
+            cx.out.bulk("*");
+            cx.out.integer(0);
+            Outcome::Answered
+        }
+    }
+}
+
+fn shown(cx: &Context<'_>) -> Shown {
+    Shown { now: clock::now(), names: cx.sentinel.config().announce_hostnames }
+}
+
+fn masters(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
+    let (groups, shown) = (cx.sentinel.view().groups, shown(cx));
+    cx.out.array(groups.len());
+    groups.iter().for_each(|group| describe::master(group, shown).write(&mut cx.out));
+    Outcome::Answered
+}
+
+fn with_group(cx: &mut Context<'_>, name: &str, show: impl FnOnce(&mut Context<'_>, GroupView)) -> Outcome {
+    match cx.sentinel.group(&GroupName::new(name)) {
+        Some(group) => {
+            show(cx, group);
+            Outcome::Answered
+        }
+        None => cx.fail(NO_SUCH_MASTER),
+    }
+}
+
+fn master(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
+    with_group(cx, &words[2], |cx, group| describe::master(&group, shown(cx)).write(&mut cx.out))
+}
+
+fn replicas(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
+    with_group(cx, &words[2], |cx, group| {
+        let shown = shown(cx);
+        cx.out.array(group.replicas.len());
+        group.replicas.iter().for_each(|node| describe::replica(node, &group, shown).write(&mut cx.out));
+    })
+}
+
+fn sentinels(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
+    with_group(cx, &words[2], |cx, group| {
+        let shown = shown(cx);
+        cx.out.array(group.sentinels.len());
+        group.sentinels.iter().for_each(|peer| describe::sentinel(peer, &group, shown).write(&mut cx.out));
+    })
+}
+
+fn myid(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
+    cx.out.bulk(cx.sentinel.myid().as_str());
+    Outcome::Answered
+}
+
+fn check_quorum(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
+    let Some(group) = cx.sentinel.group(&GroupName::new(&words[2])) else { return cx.fail(NO_SUCH_MASTER) };
+    let check = group.check_quorum();
+    let mut lacking = Vec::new();
+    if !check.quorum_reachable {
+        lacking.push("Not enough available Sentinels to reach the specified quorum for this master");
+    }
+    if !check.majority_reachable {
+        lacking.push("Not enough available Sentinels to reach the majority and authorize a failover");
+    }
+    let usable = check.usable;
+    if lacking.is_empty() {
+        cx.out.simple(&format!(
+            "OK {usable} usable Sentinels. Quorum and failover authorization can be reached"
+        ));
+        return Outcome::Answered;
+    }
+    cx.fail(&format!("NOQUORUM {usable} usable Sentinels. {}", lacking.join(". ")))
+}
+
+fn pending_scripts(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
+    let (scripts, now) = (cx.sentinel.view().scripts, clock::now());
+    cx.out.array(scripts.len());
+    for script in scripts {
+        cx.out.map(5);
+        cx.out.bulk("argv");
+        cx.out.array(script.argv.len());
+        script.argv.iter().for_each(|word| cx.out.bulk(word));
+        let (flags, field, span) = match script.running_since {
+            Some(since) => ("running", "run-time", now - since),
+            None => ("scheduled", "run-delay", script.due - now),
+        };
+        cx.out.bulk("flags");
+        cx.out.bulk(flags);
+        cx.out.bulk("pid");
+        cx.out.bulk("0");
+        cx.out.bulk(field);
+        cx.out.bulk_number(span.as_millis());
+        cx.out.bulk("retry-num");
+        cx.out.bulk_number(script.retries);
+    }
+    Outcome::Answered
+}
+
+pub(super) fn role(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
+    let names = cx.sentinel.group_names();
+    cx.out.array(2);
+    cx.out.bulk("sentinel");
+    cx.out.array(names.len());
+    names.for_each(|name| cx.out.bulk(name.as_str()));
+    Outcome::Answered
+}

@@ -1,0 +1,299 @@
+//! What the loop knows of its clients, and the turn of one of them.
+
+use super::{Opened, Then, ToClient, Turn, table};
+use crate::driver::log::LogLevel;
+use crate::driver::pubsub::Subscriptions;
+use crate::driver::store::Settings;
+use crate::driver::wire::{self, Writer};
+use crate::driver::{clock, wire::Words};
+use bytes::{Buf, BytesMut};
+use consentinel_core::{ClientId, Hello, Request, Response, Sentinel, Time};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use tokio::sync::{mpsc, oneshot};
+
+/// Answers longer than this are written before more is computed.
+const LONG_OUTPUT: usize = 1 << 20;
+
+/// All that inbound connections share.
+pub(in crate::driver) struct Server {
+    /// The configuration of the driver.
+    pub(super) settings: Settings,
+    /// Who we are.
+    pub(super) identity: Identity,
+    /// The log's level.
+    pub(super) log_level: LogLevel,
+    /// The clients.
+    pub(super) clients: HashMap<ClientId, Client>,
+    /// What they have subscribed to.
+    pub(super) subscriptions: Subscriptions,
+    /// What INFO counts.
+    pub(super) stats: Stats,
+}
+
+/// What INFO says about the process.
+pub(in crate::driver) struct Identity {
+    /// Forty digits, others at every start.
+    pub(in crate::driver) run_id: String,
+    /// When it started.
+    pub(in crate::driver) started: Time,
+    /// The configuration file.
+    pub(in crate::driver) config_file: PathBuf,
+}
+
+/// Counters since the start.
+#[derive(Default)]
+pub(super) struct Stats {
+    pub(super) connections: u64,
+    pub(super) refused: u64,
+    pub(super) commands: u64,
+    pub(super) errors: u64,
+    pub(super) input: u64,
+    pub(super) output: u64,
+}
+
+/// One client.
+pub(super) struct Client {
+    pub(super) peer: SocketAddr,
+    pub(super) local: SocketAddr,
+    pub(super) name: String,
+    pub(super) resp3: bool,
+    pub(super) authenticated: bool,
+    pub(super) since: Time,
+    pub(super) last: Time,
+    pub(super) last_command: &'static str,
+    out: mpsc::Sender<ToClient>,
+    /// Its turn, while an answer of the core is awaited.
+    waiting: Option<Turn>,
+    /// Dropped with the client: ends the connection.
+    _lifeline: oneshot::Sender<()>,
+}
+
+/// What a command works with.
+pub(super) struct Context<'a> {
+    pub(super) sentinel: &'a Sentinel,
+    pub(super) server: &'a mut Server,
+    pub(super) id: ClientId,
+    pub(super) out: Writer<'a>,
+}
+
+/// What follows from a command.
+pub(super) enum Outcome {
+    /// It is answered.
+    Answered,
+    /// It was an error, and is answered.
+    Failed,
+    /// The core must answer.
+    Ask(Request),
+    /// It is answered; the core must hear of this.
+    Tell(Hello),
+    /// It is answered, and the connection ends.
+    Close,
+    /// The process ends.
+    Shutdown,
+}
+
+/// Where a turn has come to.
+pub(in crate::driver) enum Step {
+    /// Nothing more can be understood.
+    Over(Then),
+    /// The core must answer before it goes on.
+    Ask(Request),
+    /// The core must hear of this before it goes on.
+    Tell(Hello),
+    /// The process ends.
+    Shutdown,
+}
+
+impl Server {
+    /// A server without clients.
+    pub(in crate::driver) fn new(settings: Settings, identity: Identity, log_level: LogLevel) -> Self {
+        Server {
+            settings,
+            identity,
+            log_level,
+            clients: HashMap::new(),
+            subscriptions: Subscriptions::default(),
+            stats: Stats::default(),
+        }
+    }
+
+    /// Takes a connection in, or refuses it.
+    pub(in crate::driver) fn handle_opened(&mut self, opened: Opened) {
+        self.stats.connections += 1;
+        let refusal = self.refusal(&opened);
+        let now = clock::now();
+        let Opened { id, peer, local, out, lifeline } = opened;
+        if let Some(text) = refusal {
+            self.stats.refused += 1;
+            let mut output = BytesMut::new();
+            Writer::new(&mut output, false).error(text);
+            let turn = Turn { id, input: BytesMut::new(), output };
+            let _ = out.try_send(ToClient::Answered { turn, then: Then::Close });
+            // The connection ends by itself once that is written, or by its own timeout; nobody waits for it.
+            tokio::spawn(async move {
+                let _lifeline = lifeline;
+                out.closed().await;
+            });
+            return;
+        }
+        let client = Client {
+            peer,
+            local,
+            name: String::new(),
+            resp3: false,
+            authenticated: self.settings.requirepass.is_none(),
+            since: now,
+            last: now,
+            last_command: "NULL",
+            out,
+            waiting: None,
+            _lifeline: lifeline,
+        };
+        self.clients.insert(id, client);
+    }
+
+    fn refusal(&self, opened: &Opened) -> Option<&'static str> {
+        if self.clients.len() >= self.settings.maxclients {
+            return Some("ERR max number of clients reached");
+        }
+        let stranger = !opened.peer.ip().to_canonical().is_loopback();
+        let open = self.settings.protected_mode && self.settings.requirepass.is_none();
+        (open && stranger).then_some(PROTECTED)
+    }
+
+    /// Drops a connection.
+    pub(in crate::driver) fn handle_closed(&mut self, id: ClientId) {
+        self.clients.remove(&id);
+        self.subscriptions.forget(id);
+    }
+
+    /// Understands and answers commands until none is left, or the core is needed.
+    pub(in crate::driver) fn serve(&mut self, sentinel: &Sentinel, turn: &mut Turn) -> Step {
+        loop {
+            if turn.output.len() > LONG_OUTPUT {
+                return Step::Over(Then::Again);
+            }
+            let Some(client) = self.clients.get(&turn.id) else { return Step::Over(Then::Close) };
+            let resp3 = client.resp3;
+            let out = Writer::new(&mut turn.output, resp3);
+            let mut cx = Context { sentinel, server: self, id: turn.id, out };
+            let (outcome, length) = match wire::command(&turn.input) {
+                Ok(None) => {
+                    let listens = self.subscriptions.count(turn.id) > 0;
+                    return Step::Over(if listens { Then::Listen } else { Then::Read });
+                }
+                Ok(Some((words, length))) => (cx.run(&words), length),
+                Err(broken) => {
+                    cx.out.error(&format!("ERR Protocol error: {broken}"));
+                    return Step::Over(Then::Close);
+                }
+            };
+            turn.input.advance(length);
+            self.stats.input += length as u64;
+            match outcome {
+                Outcome::Answered => {}
+                Outcome::Failed => self.stats.errors += 1,
+                Outcome::Ask(request) => return Step::Ask(request),
+                Outcome::Tell(hello) => return Step::Tell(hello),
+                Outcome::Close => return Step::Over(Then::Close),
+                Outcome::Shutdown => return Step::Shutdown,
+            }
+        }
+    }
+
+    /// Writes what the core answered.
+    pub(in crate::driver) fn answer(&mut self, turn: &mut Turn, response: &Response) {
+        let resp3 = self.clients.get(&turn.id).is_some_and(|client| client.resp3);
+        let mut out = Writer::new(&mut turn.output, resp3);
+        match response {
+            Response::Ok => out.ok(),
+            Response::Count(count) => out.integer(i64::try_from(*count).unwrap_or(i64::MAX)),
+            Response::Down { down, leader, epoch } => {
+                out.array(3);
+                out.integer(i64::from(*down));
+                out.bulk(leader.as_ref().map_or("*", |id| id.as_str()));
+                out.integer(i64::try_from(epoch.0).unwrap_or(i64::MAX));
+            }
+            Response::Refused(refusal) => {
+                self.stats.errors += 1;
+                out.error(&refusal.to_string());
+            }
+        }
+    }
+
+    /// Keeps a turn until the core has answered.
+    pub(in crate::driver) fn park(&mut self, turn: Turn) {
+        if let Some(client) = self.clients.get_mut(&turn.id) {
+            client.waiting = Some(turn);
+        }
+    }
+
+    /// The turn that waits for an answer of the core, if its client is still there.
+    pub(in crate::driver) fn unpark(&mut self, id: ClientId) -> Option<Turn> {
+        self.clients.get_mut(&id)?.waiting.take()
+    }
+
+    /// Gives the turn back to the connection.
+    pub(in crate::driver) fn end_turn(&mut self, turn: Turn, then: Then) {
+        self.stats.output += turn.output.len() as u64;
+        let id = turn.id;
+        self.send(id, ToClient::Answered { turn, then });
+    }
+
+    /// Tells everybody who has subscribed.
+    pub(in crate::driver) fn publish(&mut self, channel: &str, payload: &str) {
+        let mut messages = Vec::new();
+        self.subscriptions.each(channel, |client, pattern| {
+            let resp3 = self.clients.get(&client).is_some_and(|client| client.resp3);
+            let mut event = BytesMut::new();
+            let mut out = Writer::new(&mut event, resp3);
+            out.push(if pattern.is_some() { 4 } else { 3 });
+            match pattern {
+                Some(pattern) => {
+                    out.bulk("pmessage");
+                    out.bulk(pattern);
+                }
+                None => out.bulk("message"),
+            }
+            out.bulk(channel);
+            out.bulk(payload);
+            messages.push((client, event.freeze()));
+        });
+        for (client, event) in messages {
+            self.stats.output += event.len() as u64;
+            self.send(client, ToClient::Event(event));
+        }
+    }
+
+    /// A client that is too slow to take what it asked for is closed.
+    fn send(&mut self, id: ClientId, message: ToClient) {
+        if self.clients.get(&id).is_some_and(|client| client.out.try_send(message).is_err()) {
+            tracing::warn!("client {} is closed: it does not read fast enough", id);
+            self.handle_closed(id);
+        }
+    }
+}
+
+impl Context<'_> {
+    fn run(&mut self, words: &Words<'_>) -> Outcome {
+        if words.is_empty() { Outcome::Answered } else { table::run(self, words) }
+    }
+
+    /// The client whose turn it is.
+    pub(super) fn client(&mut self) -> &mut Client {
+        self.server.clients.get_mut(&self.id).expect("a client stays while its turn lasts")
+    }
+
+    /// Answers with an error.
+    pub(super) fn fail(&mut self, text: &str) -> Outcome {
+        self.out.error(text);
+        Outcome::Failed
+    }
+}
+
+const PROTECTED: &str = "DENIED Redis is running in protected mode because protected mode is enabled and no password \
+is set for the default user. In this mode connections are only accepted from the loopback interface. If you want to \
+connect from external computers, you may adopt one of the following solutions: 1) set 'protected-mode no' in the \
+configuration file and restart; 2) set a password with 'requirepass' and restart.";

@@ -1,0 +1,143 @@
+//! From a configuration file to a running driver.
+
+use super::inbound::{self, Identity, Server};
+use super::links::Links;
+use super::record::Recorder;
+use super::resolve::Resolver;
+use super::scripts::Scripts;
+use super::store::{self, ConfigError, Loaded, Settings};
+use super::{Driver, clock, log};
+use consentinel_core::{Rng, Sentinel, mix};
+use std::collections::VecDeque;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+/// What the command line says.
+#[derive(Debug)]
+pub(crate) struct Options {
+    /// The configuration file.
+    pub file: PathBuf,
+    /// Directives that overrule it: `--port`, `26380`, ...
+    pub overrides: Vec<String>,
+    /// Where to record the run.
+    pub record: Option<PathBuf>,
+}
+
+/// Why the daemon does not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    /// The configuration.
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    /// Something of the system.
+    #[error("{0}: {1}\n")]
+    System(&'static str, io::Error),
+}
+
+/// Messages that may wait for the loop.
+const QUEUE: usize = 1024;
+
+/// Threads for saves and lookups.
+const BLOCKING_THREADS: usize = 16;
+
+/// Starts the daemon and runs it to its end.
+pub(crate) fn start(options: &Options) -> Result<ExitCode, StartError> {
+    // The recording's path is relative to where we were started, not to 'dir'.
+    let recorder = Recorder::new(options.record.as_deref())
+        .map_err(|error| StartError::System("the recording cannot be written", error))?;
+    let loaded = store::load(&options.file, &options.overrides)?;
+    raise_file_limit();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .build()
+        .map_err(|error| StartError::System("the runtime cannot be started", error))?;
+    let pidfile = loaded.settings.pidfile.clone();
+    let result = runtime.block_on(serve(loaded, recorder));
+    // A lookup that hangs must not keep the process.
+    runtime.shutdown_background();
+    if let Some(path) = pidfile {
+        let _ = std::fs::remove_file(path);
+    }
+    result
+}
+
+async fn serve(loaded: Loaded, mut recorder: Recorder) -> Result<ExitCode, StartError> {
+    let Loaded { settings, durable, store } = loaded;
+    let log_level = log::start(settings.logfile.clone(), settings.loglevel);
+    greet(&settings);
+    let stop = StopSignals::new().map_err(|error| StartError::System("signals cannot be awaited", error))?;
+    let (client_sender, mut clients) = mpsc::channel(QUEUE);
+    inbound::listen(&settings, &client_sender)
+        .map_err(|error| StartError::System("the server cannot be started", error))?;
+    if let Some(path) = &settings.pidfile
+        && let Err(error) = std::fs::write(path, format!("{}\n", std::process::id()))
+    {
+        warn!("the pidfile {} cannot be written: {error}", path.display());
+    }
+    let (inputs, mut receiver) = mpsc::channel(QUEUE);
+    let (seed, now) = (clock::seed(), clock::now());
+    recorder.start(seed, now, &durable);
+    let identity =
+        Identity { run_id: Rng::new(mix(seed)).hex40(), started: now, config_file: store.path().to_owned() };
+    let mut driver = Driver {
+        sentinel: Sentinel::new(durable, seed, now),
+        server: Server::new(settings, identity, log_level),
+        links: Links::new(inputs.clone()),
+        scripts: Scripts::new(inputs.clone()),
+        resolver: Resolver::new(inputs.clone()),
+        recorder,
+        store: Arc::new(store),
+        inputs,
+        responses: VecDeque::new(),
+        overrun: Vec::new(),
+        shutdown: false,
+    };
+    Ok(driver.run(&mut receiver, &mut clients, stop).await)
+}
+
+fn greet(settings: &Settings) {
+    let (version, pid) = (env!("CARGO_PKG_VERSION"), std::process::id());
+    warn!("Consentinel version={version}, bits={}, pid={pid}, just started", usize::BITS);
+    info!("Running mode=sentinel, port={}.", settings.port);
+    for name in &settings.without_effect {
+        info!("the directive '{name}' has no effect here");
+    }
+}
+
+/// Every server takes two connections: the system's default of 1024 files is soon not enough.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Not allowed: then what is allowed must do.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
+/// The signals that end the process in good order.
+pub(super) struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn new() -> io::Result<Self> {
+        Ok(StopSignals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// The name of the signal that came.
+    pub(super) async fn recv(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
