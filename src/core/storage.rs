@@ -18,6 +18,8 @@ pub(crate) struct Storage {
     identity: bool,
     failure: Option<Failure>,
     held: VecDeque<Held>,
+    /// How long the disk takes: the last save, or what remains of a slower one before it.
+    pub(crate) latency: Duration,
     /// The epoch as it is on disk: the only one that may be told to others.
     pub(crate) saved_epoch: Epoch,
 }
@@ -26,6 +28,7 @@ struct InFlight {
     seq: Seq,
     epoch: Epoch,
     urgent: bool,
+    since: Time,
 }
 
 struct Failure {
@@ -62,6 +65,7 @@ impl Storage {
             identity,
             failure: None,
             held: VecDeque::new(),
+            latency: Duration::ZERO,
             saved_epoch,
         }
     }
@@ -139,7 +143,7 @@ impl Storage {
             return None;
         }
         self.last.0 += 1;
-        self.in_flight = Some(InFlight { seq: self.last, epoch, urgent: self.urgent });
+        self.in_flight = Some(InFlight { seq: self.last, epoch, urgent: self.urgent, since: now });
         self.urgent = false;
         self.later = None;
         Some(self.last)
@@ -155,6 +159,7 @@ impl Storage {
         out: &mut VecDeque<Action>,
     ) -> bool {
         let Some(save) = self.in_flight.take_if(|save| save.seq == seq) else { return false };
+        self.latency = (now - save.since).max(self.latency / 2);
         match &error {
             None => {
                 self.failure = None;

@@ -90,7 +90,9 @@ impl Group {
         let up = self.peers.iter().filter(|(_, opinion)| opinion.sdown.is_none());
         let before =
             up.filter_map(|(slot, _)| cx.peers.get(slot)).filter(|peer| place(&peer.id) < own).count();
-        STAND_STEP * before as u32 + cx.rng.span(STAND_JITTER)
+        // Asking for a vote takes two saves, the candidate's and the voter's.
+        let step = (cx.storage.latency * 3).clamp(STAND_STEP, LONGEST_STEP);
+        step * before as u32 + cx.rng.span(STAND_JITTER)
     }
 
     /// Begins an election: a new epoch, and the own vote.
@@ -229,5 +231,6 @@ fn hash(text: &str) -> u64 {
 }
 
 const STAND_STEP: Duration = Duration::from_millis(15);
+const LONGEST_STEP: Duration = Duration::from_millis(150);
 const STAND_JITTER: Duration = Duration::from_millis(5);
-const FIRST_RETRY: Duration = Duration::from_millis(50);
+const FIRST_RETRY: Duration = Duration::from_millis(15);
