@@ -94,6 +94,10 @@ impl Group {
     pub(super) fn enter(&mut self, state: Failover, cx: &mut Context) {
         self.failover = state;
         self.failover_since = cx.now;
+        if self.failover == Failover::Idle {
+            // How far each replica was turned is part of a failover, and over with it.
+            self.nodes.values_mut().for_each(|node| node.reconf = crate::node::Reconf::None);
+        }
     }
 
     /// Takes every step that is due. A step may make the next one due.
