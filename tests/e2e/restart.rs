@@ -1,7 +1,7 @@
 //! Sentinels that are stopped and started again.
 
 use crate::{PATIENCE, three_daemons};
-use consentinel_lab::{Cluster, Sentinel};
+use consentinel_lab::{Cluster, Fields, Sentinel};
 use std::collections::BTreeSet;
 
 /// What must survive.
@@ -15,9 +15,8 @@ struct Memory {
 }
 
 fn memory_of(sentinel: &Sentinel) -> Memory {
-    let all = |list: Vec<std::collections::BTreeMap<String, String>>, field: &str| {
-        list.into_iter().map(|mut entry| entry.remove(field)).collect()
-    };
+    let all =
+        |list: Vec<Fields>, field: &str| list.into_iter().map(|mut entry| entry.remove(field)).collect();
     Memory {
         id: sentinel.id(),
         master: sentinel.master_port(),

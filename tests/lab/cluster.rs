@@ -3,8 +3,10 @@
 use crate::events::Events;
 use crate::folder::Folder;
 use crate::redis::Redis;
+use crate::resp::Fields;
 use crate::sentinel::{Program, Sentinel};
-use crate::wait::eventually;
+use crate::wait::{eventually, poll_until};
+use std::fmt::Debug;
 use std::time::Duration;
 
 /// What the watched master is called.
@@ -101,25 +103,38 @@ impl Cluster {
             self.redis.iter().all(following).then_some(())
         });
         for sentinel in &self.sentinels {
-            eventually(&format!("the sentinel on {} sees everybody well", sentinel.port), DISCOVERY, || {
-                self.is_content(sentinel, port).then_some(())
-            });
+            let content = || self.complaint(sentinel, port).is_none().then_some(());
+            if poll_until(DISCOVERY, content).is_none() {
+                let complaint = self.complaint(sentinel, port);
+                panic!(
+                    "waited {DISCOVERY:?} in vain: the sentinel on {} is content; {complaint:?}",
+                    sentinel.port
+                );
+            }
         }
     }
 
-    /// Whether a sentinel knows all of the servers and sentinels, and takes none for down.
-    fn is_content(&self, sentinel: &Sentinel, master: u16) -> bool {
+    /// What a sentinel still does not know, or takes for down.
+    fn complaint(&self, sentinel: &Sentinel, master: u16) -> Option<String> {
+        let expect =
+            |holds: bool, what: &str, seen: &dyn Debug| (!holds).then(|| format!("{what}: {seen:?}"));
+        let field = |entry: &Fields, name: &str, value: &str| entry.get(name).is_some_and(|is| is == value);
+        let (named, view) = (sentinel.master_port(), sentinel.master());
         let (replicas, peers) = (sentinel.replicas(), sentinel.sentinels());
-        sentinel.master_port() == Some(master)
-            && sentinel.master().get("flags").is_some_and(|flags| flags == "master")
-            && replicas.len() == self.redis.len() - 1
-            && replicas.iter().all(|replica| {
-                replica.get("flags").is_some_and(|flags| flags == "slave")
-                    && replica.get("master-link-status").is_some_and(|status| status == "ok")
-                    && replica.get("master-port").is_some_and(|port| *port == master.to_string())
+        let follows = |replica: &Fields| {
+            field(replica, "flags", "slave")
+                && field(replica, "master-link-status", "ok")
+                && field(replica, "master-port", &master.to_string())
+        };
+        let (all_replicas, all_peers) = (self.redis.len() - 1, self.sentinels.len() - 1);
+        expect(named == Some(master), "the address", &named)
+            .or_else(|| expect(field(&view, "flags", "master"), "the master", &view))
+            .or_else(|| expect(replicas.len() == all_replicas, "the replicas' number", &replicas.len()))
+            .or_else(|| expect(replicas.iter().all(follows), "the replicas", &replicas))
+            .or_else(|| expect(peers.len() == all_peers, "the sentinels' number", &peers.len()))
+            .or_else(|| {
+                expect(peers.iter().all(|peer| field(peer, "flags", "sentinel")), "the sentinels", &peers)
             })
-            && peers.len() == self.sentinels.len() - 1
-            && peers.iter().all(|peer| peer.get("flags").is_some_and(|flags| flags == "sentinel"))
     }
 
     /// Subscribes to every sentinel.

@@ -21,7 +21,7 @@ pub use folder::Folder;
 pub use ports::free_port;
 pub use process::Process;
 pub use redis::Redis;
-pub use resp::{Client, Value};
+pub use resp::{Client, Fields, Value};
 pub use sentinel::{Program, Sentinel};
 pub use wait::{eventually, poll_until};
 pub use writer::{Outcome, Writer};

@@ -5,6 +5,9 @@ use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
+/// Names and values, as SENTINEL MASTER answers.
+pub type Fields = BTreeMap<String, String>;
+
 /// A reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
@@ -45,8 +48,8 @@ impl Value {
         }
     }
 
-    /// An array of names and values by turns, as SENTINEL MASTER answers.
-    pub fn fields(&self) -> BTreeMap<String, String> {
+    /// An array of names and values by turns.
+    pub fn fields(&self) -> Fields {
         let pairs = self.items().chunks_exact(2);
         pairs.filter_map(|pair| Some((pair[0].text()?.to_owned(), pair[1].text()?.to_owned()))).collect()
     }

@@ -3,10 +3,9 @@
 use crate::events::Events;
 use crate::process::Process;
 use crate::redis::on_path;
-use crate::resp::{Client, Value};
+use crate::resp::{Client, Fields, Value};
 use crate::wait::eventually;
 use crate::{Folder, GROUP, free_port};
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -132,21 +131,21 @@ impl Sentinel {
     }
 
     /// What it says of the master.
-    pub fn master(&self) -> BTreeMap<String, String> {
+    pub fn master(&self) -> Fields {
         self.call(&["SENTINEL", "MASTER", GROUP]).map(|reply| reply.fields()).unwrap_or_default()
     }
 
     /// What it says of the replicas.
-    pub fn replicas(&self) -> Vec<BTreeMap<String, String>> {
+    pub fn replicas(&self) -> Vec<Fields> {
         self.list(&["SENTINEL", "REPLICAS", GROUP])
     }
 
     /// What it says of the other sentinels.
-    pub fn sentinels(&self) -> Vec<BTreeMap<String, String>> {
+    pub fn sentinels(&self) -> Vec<Fields> {
         self.list(&["SENTINEL", "SENTINELS", GROUP])
     }
 
-    fn list(&self, words: &[&str]) -> Vec<BTreeMap<String, String>> {
+    fn list(&self, words: &[&str]) -> Vec<Fields> {
         self.call(words).map(|reply| reply.items().iter().map(Value::fields).collect()).unwrap_or_default()
     }
 }
