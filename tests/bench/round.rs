@@ -22,7 +22,8 @@ pub(crate) struct Measured {
     pub(crate) write: Duration,
     /// Until every sentinel had said +switch-master.
     pub(crate) switch: Duration,
-    /// How long the old master accepted writes after its return, from the first one on.
+    /// How long the old master accepted writes after its return: from the first one on when it was restarted, from
+    /// SIGCONT on when it was resumed.
     pub(crate) returned: Duration,
     /// Whether a second failover followed that nobody needed.
     pub(crate) twice: bool,
@@ -57,6 +58,7 @@ pub(crate) fn play(program: &Program, disaster: Disaster) -> Measured {
 
     cluster.wait_for_new_master(0, LONG);
     let old = Writer::start(cluster.redis[0].port);
+    let back = Instant::now();
     match disaster {
         Disaster::Killed => cluster.redis[0].spawn(),
         Disaster::Stopped => cluster.redis[0].resume(),
@@ -72,7 +74,10 @@ pub(crate) fn play(program: &Program, disaster: Disaster) -> Measured {
         switch: switch.map_or(Duration::ZERO, |at| at - begin),
         twice: poll_until(CALM, twice).is_some(),
         // After that pause, since a replica may be made a master again.
-        returned: old.outcome().writable_for(),
+        returned: match disaster {
+            Disaster::Killed => old.outcome().writable_for(),
+            Disaster::Stopped => old.outcome().last_accepted.map_or(Duration::ZERO, |last| last - back),
+        },
     }
 }
 
