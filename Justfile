@@ -47,9 +47,10 @@ scenarios:
 scenarios-update:
     UPDATE_SCENARIOS=1 cargo test --quiet --test scenarios
 
-# Real daemons, real Redis servers, real disasters. A test's name as argument runs it alone.
+# Real daemons, real Redis servers, real disasters. A test's name as argument runs it alone. Its files live in memory,
+# where no other work on the disk delays them.
 e2e *args:
-    cargo test --test e2e -- --test-threads=2 {{args}}
+    [ ! -w /dev/shm ] || export TMPDIR=/dev/shm; cargo test --test e2e -- --test-threads=2 {{args}}
 
 # Beside the real redis-sentinel in one run: how long a failover takes. `just bench --rounds 5`.
 bench *args:

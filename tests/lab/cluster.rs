@@ -13,7 +13,7 @@ use std::time::Duration;
 pub const GROUP: &str = "mymaster";
 
 /// The original looks at replicas with the INFO of every tenth second, and may need several looks.
-const DISCOVERY: Duration = Duration::from_secs(60);
+const DISCOVERY: Duration = Duration::from_secs(90);
 
 /// What to start.
 #[derive(Clone, Debug)]
@@ -30,7 +30,8 @@ pub struct Setup {
     pub failover_timeout: Duration,
     /// `repl-diskless-sync-delay`: seconds that a master waits before it sends a replica its data.
     pub sync_delay: u32,
-    /// This sentinel finds the master down in half the time and needs nobody to agree: so it is the one that leads.
+    /// This sentinel needs nobody to agree that the master is down, and the others take four times as long to find it
+    /// so: it is the one that leads.
     pub leader: Option<usize>,
 }
 
@@ -50,9 +51,10 @@ impl Setup {
 
     fn sentinel_config(&self, number: usize, master: u16) -> String {
         let Setup { failover_timeout, .. } = self;
-        let (quorum, down_after) = match self.leader == Some(number) {
-            true => (1, self.down_after / 2),
-            false => (self.quorum, self.down_after),
+        let (quorum, down_after) = match self.leader {
+            Some(leader) if leader == number => (1, self.down_after),
+            Some(_) => (self.quorum, self.down_after * 4),
+            None => (self.quorum, self.down_after),
         };
         format!(
             "sentinel monitor {GROUP} 127.0.0.1 {master} {quorum}\n\
