@@ -131,7 +131,9 @@ fn link(
     fields.put("link-pending-commands", link.pending);
     fields.put("link-refcount", shared_by);
     between(fields);
-    fields.put("last-ping-sent", link.ping_pending.map_or(0, |since| (now - since).as_millis()));
+    // Without a connection the original counts a ping as sent and not answered.
+    let unanswered = link.ping_pending.or((!link.up).then_some(link.last_ok));
+    fields.put("last-ping-sent", unanswered.map_or(0, |since| (now - since).as_millis()));
     fields.put_age("last-ok-ping-reply", link.last_ok, now);
     fields.put_age("last-ping-reply", link.last_reply, now);
     if let Some(since) = link.sdown {
