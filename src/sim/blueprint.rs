@@ -78,8 +78,9 @@ impl Blueprint {
         let config = &self.groups[0].config;
         let servers: Vec<String> = self.groups.iter().map(|group| group.redises.len().to_string()).collect();
         format!(
-            "{} sentinels, quorum {}, groups of {} servers, down-after {:?}, failover-timeout {:?}, {} zones{}",
+            "{} sentinels ({} original), quorum {}, groups of {} servers, down-after {:?}, failover-timeout {:?}, {} zones{}",
             self.sentinels.len(),
+            self.sentinels.iter().filter(|plan| plan.kind == Kind::Original).count(),
             config.quorum,
             servers.join(", "),
             config.down_after,
@@ -142,6 +143,7 @@ impl Blueprint {
             story: Story::new(listening),
             stats: Stats::default(),
             ambushes: Vec::new(),
+            era: 0,
             failure: None,
         };
         self.add_sentinels(&mut world, &ids);

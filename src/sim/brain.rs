@@ -1,5 +1,6 @@
 //! What drives a sentinel in the world: the real core, or another model with the same interface.
 
+use crate::original::OriginalSentinel;
 use consentinel_core::{Action, Durable, GroupName, GroupView, Input, Sentinel, Time, View};
 
 /// A sentinel's mind: inputs in, actions out.
@@ -21,6 +22,8 @@ pub(crate) trait Brain {
 pub(crate) enum Kind {
     /// Ours.
     Core,
+    /// The original redis-sentinel's.
+    Original,
 }
 
 impl Kind {
@@ -28,6 +31,7 @@ impl Kind {
     pub(crate) fn wake(self, durable: Durable, seed: u64, now: Time) -> Box<dyn Brain> {
         match self {
             Kind::Core => Box::new(Sentinel::new(durable, seed, now)),
+            Kind::Original => Box::new(OriginalSentinel::new(durable, seed, now)),
         }
     }
 }
@@ -47,5 +51,23 @@ impl Brain for Sentinel {
     }
     fn group(&self, name: &GroupName) -> Option<GroupView> {
         Sentinel::group(self, name)
+    }
+}
+
+impl Brain for OriginalSentinel {
+    fn handle(&mut self, now: Time, input: Input) {
+        OriginalSentinel::handle(self, now, input);
+    }
+    fn poll_action(&mut self) -> Option<Action> {
+        OriginalSentinel::poll_action(self)
+    }
+    fn poll_timeout(&self) -> Option<Time> {
+        OriginalSentinel::poll_timeout(self)
+    }
+    fn view(&self) -> View {
+        OriginalSentinel::view(self)
+    }
+    fn group(&self, name: &GroupName) -> Option<GroupView> {
+        OriginalSentinel::group(self, name)
     }
 }

@@ -88,16 +88,17 @@ impl Args {
         }
         match result {
             Ok(report) => {
-                println!("seed {seed}: all is well; fingerprint {:016x}", report.fingerprint);
-                print!(
-                    "{}",
-                    Summary { stats: report.stats, time: report.virtual_time, seeds: 1 }
-                        .text(started.elapsed(), 1)
+                let fingerprint = report.fingerprint;
+                let summary = Summary { stats: report.stats, time: report.virtual_time, seeds: 1 };
+                let text = summary.text(started.elapsed(), 1);
+                let _ = writeln!(
+                    std::io::stdout(),
+                    "seed {seed}: all is well; fingerprint {fingerprint:016x}\n{text}"
                 );
                 Ok(true)
             }
             Err(failure) => {
-                println!("{failure}");
+                let _ = writeln!(std::io::stdout(), "{failure}");
                 Ok(false)
             }
         }

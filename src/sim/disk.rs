@@ -20,7 +20,6 @@ pub(crate) struct Disk {
     stored: Durable,
     writing: Option<(Seq, Durable)>,
     mode: DiskMode,
-    /// Whether the last write failed.
     failed: bool,
     /// What becomes of a write that a crash interrupts, if that is decided.
     torn: Option<bool>,
@@ -68,6 +67,11 @@ impl Disk {
         }
     }
 
+    /// Whether the last write failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed
+    }
+
     /// Decides whether the write that the next crash interrupts reaches the disk.
     pub(crate) fn set_torn(&mut self, kept: bool) {
         self.torn = Some(kept);
@@ -78,10 +82,5 @@ impl Disk {
         let before = std::mem::replace(&mut self.mode, mode);
         let held = before == DiskMode::Held && mode != DiskMode::Held;
         self.writing.as_ref().filter(|_| held).map(|(seq, _)| *seq)
-    }
-
-    /// Whether the last write failed.
-    pub(crate) fn has_failed(&self) -> bool {
-        self.failed
     }
 }

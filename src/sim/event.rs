@@ -41,8 +41,8 @@ pub(crate) enum Event {
     ClientWrites { client: u16, redis: u16, life: u32, turn: u32 },
     /// The answer reaches the client: the data set that holds the write, or nothing when it was refused.
     ClientAcked { client: u16, turn: u32, data: Option<DataRef> },
-    /// Somebody meddles with the world.
-    Step(Box<Step>),
+    /// Somebody meddles with the world. What was planned before a repair of everything is void after it.
+    Step(Box<Step>, u32),
 }
 
 /// What travels over a connection.

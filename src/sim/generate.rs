@@ -35,12 +35,13 @@ pub(crate) fn generate(rng: &mut Rng) -> Blueprint {
     let groups = if crowd > 2 { between(rng, 3, crowd) } else { crowd };
     let config = group_config(rng, sentinels);
     let groups: Vec<GroupPlan> = (0..groups).map(|index| group(rng, index, groups, &config)).collect();
-    let host_names = rng.per_mille(60);
+    let mixed = sentinels > 1 && rng.per_mille(150);
+    let host_names = !mixed && rng.per_mille(60);
     let nodes = Blueprint::count(sentinels, &groups);
     let pace = pick(rng, &[(80, (300, 4000)), (15, (100, 300)), (5, (20_000, 60_000))]);
     let plan = |index: usize, rng: &mut Rng| SentinelPlan {
         name: format!("s{}", index + 1),
-        kind: Kind::Core,
+        kind: if mixed && rng.per_mille(500) { Kind::Original } else { Kind::Core },
         disk_pace: pace,
         clock: 1_000_000_000_000 + rng.below(1_000_000_000_000) as i64,
     };

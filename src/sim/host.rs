@@ -50,6 +50,8 @@ pub(crate) struct SentinelHost {
     pub(crate) deadline: Option<Time>,
     /// How many actions it may still carry out.
     pub(crate) actions_left: Option<u32>,
+    /// Whether it carries out what it had decided before it was stopped.
+    pub(crate) resuming: bool,
     operators: u64,
     /// Peers whose next request can be served once the mind has said all that it wants.
     ready: VecDeque<ClientId>,
@@ -84,6 +86,7 @@ impl SentinelHost {
             wake_number: 0,
             deadline: None,
             actions_left: None,
+            resuming: false,
             operators: 0,
             ready: VecDeque::new(),
             record: None,
@@ -293,6 +296,11 @@ impl World {
         self.stats.saves += 1;
         let time = self.sentinels[usize::from(sentinel)].disk.begin(seq, state, &mut self.rng);
         let life = self.life_of(sentinel);
+        if !self.sentinel(sentinel).is_core() {
+            // The original writes and goes on in one breath.
+            let _ = self.sentinels[usize::from(sentinel)].disk.finish(seq, &mut self.rng);
+            return self.queue.push(self.now, Event::DiskDone { sentinel, life, seq });
+        }
         if let Some(time) = time {
             self.queue.push(self.now + time, Event::DiskDone { sentinel, life, seq });
         }
@@ -300,6 +308,9 @@ impl World {
     }
 
     pub(crate) fn disk_done(&mut self, sentinel: u16, seq: Seq) {
+        if !self.sentinel(sentinel).is_core() {
+            return self.feed(sentinel, Input::Saved { seq, result: Ok(()) });
+        }
         let result = self.sentinels[usize::from(sentinel)].disk.finish(seq, &mut self.rng);
         let Some(result) = result else { return };
         if result.is_ok() && self.spring(sentinel, Trigger::Saved) {

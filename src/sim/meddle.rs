@@ -66,7 +66,8 @@ impl World {
             }
             Step::CrashAtAction { node, nth } => {
                 if let Role::Sentinel(sentinel) = self.processes[node.index()].role {
-                    self.sentinel(sentinel).actions_left = Some(nth);
+                    let host = self.sentinel(sentinel);
+                    host.actions_left = host.is_core().then_some(nth);
                 }
             }
             Step::Torn { node, kept } => {
@@ -91,9 +92,10 @@ impl World {
         {
             let ambush = self.ambushes.remove(index);
             let step = ambush.then.to(node);
-            if ambush.after == Duration::ZERO {
+            if ambush.after == Duration::ZERO && self.sentinel(sentinel).is_core() {
                 self.apply(step);
             } else {
+                // The original's write and what follows it cannot be torn apart.
                 self.plan(self.now + ambush.after, step);
             }
             if self.processes[node.index()].number != life {
@@ -235,6 +237,9 @@ impl World {
 
     fn set_disk(&mut self, node: NodeId, mode: DiskMode) {
         let Role::Sentinel(sentinel) = self.processes[node.index()].role else { return };
+        if !self.sentinel(sentinel).is_core() {
+            return;
+        }
         self.stats.faults += u64::from(mode != DiskMode::Fine);
         self.tell(node, || match mode {
             DiskMode::Fine => "has a disk that works again".into(),
@@ -275,6 +280,7 @@ impl World {
     fn heal(&mut self) {
         self.story.tell(self.now, || "all is repaired".into());
         self.ambushes.clear();
+        self.era += 1;
         self.repair_network();
         for index in 0..self.processes.len() {
             let node = NodeId(index as u16);

@@ -83,6 +83,8 @@ pub(crate) struct World {
     pub(crate) story: Story,
     pub(crate) stats: Stats,
     pub(crate) ambushes: Vec<Ambush>,
+    /// Counts the repairs of everything.
+    pub(crate) era: u32,
     pub(crate) failure: Option<Failure>,
 }
 
@@ -103,7 +105,7 @@ impl World {
 
     /// Plans a deed.
     pub(crate) fn plan(&mut self, at: Time, step: Step) {
-        self.queue.push(at, Event::Step(Box::new(step)));
+        self.queue.push(at, Event::Step(Box::new(step), self.era));
     }
 
     fn process_of(&self, event: &Event) -> Option<NodeId> {
@@ -160,7 +162,7 @@ impl World {
             Event::ClientTurn { client } => self.client_turn(client),
             Event::ClientLearns { client, turn, master } => self.client_learns(client, turn, master),
             Event::ClientAcked { client, turn, data } => self.client_acked(client, turn, data),
-            Event::Step(step) => self.apply(*step),
+            Event::Step(step, era) if era == self.era => self.apply(*step),
             _ => {}
         }
     }
@@ -240,7 +242,9 @@ impl World {
         process.paused = false;
         let backlog = std::mem::take(&mut process.backlog);
         if let Role::Sentinel(sentinel) = process.role {
+            self.sentinel(sentinel).resuming = true;
             self.carry_out_all(sentinel);
+            self.sentinel(sentinel).resuming = false;
         }
         for event in backlog {
             self.dispatch(event);

@@ -1,8 +1,10 @@
 //! Demotions: the newest master stays.
 
 use super::Invariant;
+use crate::host::SentinelHost;
 use crate::network::NodeId;
 use crate::world::{Role, World};
+use consentinel_core::Epoch;
 
 impl World {
     /// A sentinel tells a server to follow another.
@@ -10,10 +12,12 @@ impl World {
         let Role::Redis(redis) = self.processes[node.index()].role else { return };
         let server = &self.redises[usize::from(redis)];
         let (group, is_master) = (server.group, server.is_master());
-        if !self.is_ours(sentinel) || !is_master {
+        // What was decided before the process was stopped cannot be taken back by it.
+        let stale = self.sentinels[usize::from(sentinel)].resuming;
+        if !self.is_ours(sentinel) || !is_master || stale {
             return;
         }
-        let Some((newest, master)) = self.witness.newest.get(&group).copied() else { return };
+        let Some((newest, master)) = self.newest_master(group) else { return };
         let name = &self.groups[usize::from(group)].name;
         let view = self.sentinels[usize::from(sentinel)].brain.group(name);
         let epoch = view.map(|view| view.config_epoch).unwrap_or_default();
@@ -25,5 +29,27 @@ impl World {
             );
             self.violated(Invariant::NewestMasterStays, what);
         }
+    }
+
+    /// The newest config epoch that anybody ever announced, and its master. Where originals take part, which convert
+    /// whom they do not know, only what a majority has on disk counts.
+    fn newest_master(&self, group: u16) -> Option<(Epoch, NodeId)> {
+        let announced = self.witness.masters.range((group, Epoch(0))..=(group, Epoch::MAX)).next_back();
+        if self.sentinels.iter().all(SentinelHost::is_core) {
+            return announced.map(|((_, epoch), master)| (*epoch, *master));
+        }
+        let newest = self.remembered_by_a_majority(group);
+        self.witness.masters.get(&(group, newest)).map(|master| (newest, *master))
+    }
+
+    /// The newest config epoch that a majority of the sentinels has on disk.
+    fn remembered_by_a_majority(&self, group: u16) -> Epoch {
+        let name = &self.groups[usize::from(group)].name;
+        let remembered = |host: &SentinelHost| {
+            host.disk.stored().groups.get(name).map(|group| group.config_epoch).unwrap_or_default()
+        };
+        let mut epochs: Vec<Epoch> = self.sentinels.iter().map(remembered).collect();
+        epochs.sort();
+        epochs[(epochs.len() - 1) / 2]
     }
 }

@@ -54,6 +54,7 @@ impl World {
         };
         self.witness.leading.insert(seat, epoch);
         if self.witness.forced.contains(&seat) {
+            self.witness.forced_epochs.insert((seat.1, epoch));
             return;
         }
         let first = *self.witness.leaders.entry((seat.1, epoch)).or_insert(seat.0);

@@ -11,35 +11,40 @@ impl World {
         let Some(master) = self.addresses.node(&hello.master) else { return };
         let epoch = hello.config_epoch;
         if epoch > Epoch(0) {
+            if !self.witness.masters.contains_key(&(group, epoch)) {
+                self.check_mandate(sentinel, group, hello);
+            }
             let first = *self.witness.masters.entry((group, epoch)).or_insert(master);
-            if first != master {
+            if first != master && !self.is_ours(sentinel) {
+                // The original that is in the middle of a failover takes over a newer epoch without its master.
+                self.witness.confused.insert((group, epoch));
+            }
+            if first != master && !self.witness.confused.contains(&(group, epoch)) {
                 let (name, a, b) =
                     (self.sentinel_name(sentinel), self.addresses.name(first), self.addresses.name(master));
                 let what = format!("{name} announces {b} as master of epoch {epoch}, which was {a}");
                 self.violated(Invariant::OneMasterPerEpoch, what);
             }
         }
-        self.note_heard(sentinel, hello);
         if self.is_ours(sentinel) {
             self.check_own_hello(sentinel, group, hello);
         }
     }
 
-    /// A sentinel knows, by its own or another's hello, of the master of a config epoch.
-    pub(super) fn note_heard(&mut self, sentinel: u16, hello: &Hello) {
-        let (Some(group), Some(master)) =
-            (self.group_index(&hello.group), self.addresses.node(&hello.master))
-        else {
-            return;
-        };
+    /// Whoever announces a config epoch first must have been elected in it.
+    fn check_mandate(&mut self, sentinel: u16, group: u16, hello: &Hello) {
+        let seat = (sentinel, group);
         let epoch = hello.config_epoch;
-        if self.witness.newest.get(&group).is_some_and(|(newest, _)| *newest >= epoch) {
+        if !self.is_ours(sentinel) || self.witness.forced_epochs.contains(&(group, epoch)) {
             return;
         }
-        let heard = self.witness.heard.entry((group, epoch)).or_default();
-        heard.insert(sentinel);
-        if heard.len() > self.sentinels.len() / 2 {
-            self.witness.newest.insert(group, (epoch, master));
+        let stood = self.witness.candidacy.get(&seat) == Some(&epoch);
+        let votes = 1 + self.witness.granted.get(&(seat, epoch)).map_or(0, |peers| peers.len());
+        if !stood || votes * 2 <= self.sentinels.len() {
+            let name = self.sentinel_name(sentinel);
+            let what =
+                format!("{name} is the first to announce config epoch {epoch}, with {votes} votes for it");
+            self.violated(Invariant::Elected, what);
         }
     }
 
@@ -57,8 +62,11 @@ impl World {
         self.check_current_epoch(sentinel, current, "says hello");
         let disk = self.sentinels[usize::from(sentinel)].disk.stored();
         let saved = disk.groups.get(&hello.group).map_or(Epoch(0), |group| group.config_epoch);
-        // A disk that fails does not keep a sentinel from telling of a master that others agreed on.
-        if saved < epoch && !self.sentinels[usize::from(sentinel)].disk.has_failed() {
+        // A leader whose disk fails tells of his own promotion all the same: the epoch is his, as his vote in it is on
+        // disk, so that nobody else can ever give it another meaning.
+        let led = self.witness.candidacy.get(&(sentinel, group)) == Some(&epoch);
+        let excused = led && self.sentinels[usize::from(sentinel)].disk.has_failed();
+        if saved < epoch && !excused {
             let name = self.sentinel_name(sentinel);
             let what = format!("{name} announces config epoch {epoch}; its disk knows of {saved}");
             self.violated(Invariant::SavedBeforeSaid, what);

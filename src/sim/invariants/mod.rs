@@ -85,10 +85,10 @@ pub(crate) struct Witness {
     asking: BTreeMap<(u16, ClientId), u16>,
     /// The master of each config epoch.
     masters: BTreeMap<(u16, Epoch), NodeId>,
-    /// Who has heard of the master of a config epoch.
-    heard: BTreeMap<(u16, Epoch), BTreeSet<u16>>,
-    /// The highest config epoch that a majority has heard of, and its master.
-    newest: BTreeMap<u16, (Epoch, NodeId)>,
+    /// Epochs of failovers that an operator ordered.
+    forced_epochs: BTreeSet<(u16, Epoch)>,
+    /// Config epochs for which an original announced another master than the first.
+    confused: BTreeSet<(u16, Epoch)>,
     /// The highest config epoch that each sentinel has announced.
     announced: BTreeMap<Seat, Epoch>,
     /// The highest epoch that each sentinel has announced.
@@ -111,9 +111,7 @@ impl Witness {
         for (seat, epoch) in self.announced.iter_mut().filter(|(seat, _)| seat.0 == sentinel) {
             *epoch = remembers(seat.1).min(*epoch);
         }
-        self.granted.retain(|(seat, _), _| seat.0 != sentinel);
         self.leading.retain(|seat, _| seat.0 != sentinel);
-        self.candidacy.retain(|seat, _| seat.0 != sentinel);
         self.forced.retain(|seat| seat.0 != sentinel);
         self.opinions.retain(|(seat, _), _| seat.0 != sentinel);
         self.asked.retain(|(asker, _), _| *asker != sentinel);
@@ -163,7 +161,6 @@ impl World {
                     self.witness.asking.insert((sentinel, *client), group);
                 }
             }
-            Input::Hello { hello, .. } if hello.config_epoch > Epoch(0) => self.note_heard(sentinel, hello),
             _ => {}
         }
     }

@@ -33,6 +33,6 @@ impl World {
 
     /// Whether a sentinel must be in TILT.
     pub(super) fn must_be_idle(&self, sentinel: u16) -> bool {
-        self.witness.tilt_until.contains_key(&sentinel)
+        self.is_ours(sentinel) && self.witness.tilt_until.contains_key(&sentinel)
     }
 }
