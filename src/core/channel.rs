@@ -46,6 +46,8 @@ pub(crate) struct Channel {
     kind: LinkKind,
     state: State,
     backoff: Duration,
+    /// Something hangs on how soon it is open again.
+    pub(crate) urgent: bool,
 }
 
 enum State {
@@ -64,7 +66,7 @@ struct Open {
 
 impl Channel {
     pub(crate) fn new(kind: LinkKind, now: Time) -> Self {
-        Channel { kind, state: State::Closed { retry_at: now }, backoff: FIRST_RETRY }
+        Channel { kind, state: State::Closed { retry_at: now }, backoff: FIRST_RETRY, urgent: false }
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -165,7 +167,8 @@ impl Channel {
 
     /// The connection was lost, or could not be opened.
     pub(crate) fn on_lost(&mut self, cx: &mut Context) {
-        self.state = State::Closed { retry_at: cx.now + self.backoff };
+        let longest = if self.urgent { URGENT_RETRY } else { LAST_RETRY };
+        self.state = State::Closed { retry_at: cx.now + self.backoff.min(longest) };
         self.backoff = (self.backoff * 2).min(LAST_RETRY);
     }
 
@@ -234,5 +237,7 @@ pub(crate) type Renames = Arc<BTreeMap<String, String>>;
 
 /// A server that restarts is reached again soon after it listens; one that stays away costs two attempts a second.
 const FIRST_RETRY: Duration = Duration::from_millis(20);
+/// A master that restarts without its data must be seen before its replicas have found it again.
+const URGENT_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_millis(500);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);

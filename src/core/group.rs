@@ -265,7 +265,8 @@ impl Group {
             return RECONF_POLL;
         }
         let master = self.master();
-        if master.reboot.is_some() || node.turned.is_some_and(|at| cx.now < at + TURN_WATCH) {
+        let reading = node.ousted && node.info().is_some_and(|info| info.loading);
+        if reading || master.reboot.is_some() || node.turned.is_some_and(|at| cx.now < at + TURN_WATCH) {
             return RECONF_POLL;
         }
         let unsettled = match id == self.master {

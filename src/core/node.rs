@@ -106,6 +106,13 @@ impl Node {
         self.sdown.is_none() && self.command.is_open()
     }
 
+    /// Whether it says that it is master after it has answered the order to become one. An answer from before the
+    /// order says nothing: it may have been master by accident, with another order on its way to it.
+    pub(crate) fn obeyed_as_master(&self) -> bool {
+        let ordered = |purpose: &Purpose| matches!(purpose, Purpose::ReplicaOf { .. });
+        self.role == Role::Master && !self.command.awaits(ordered)
+    }
+
     /// Its INFO is wanted at once, not when its period is over.
     pub(crate) fn want_info(&mut self) {
         self.info_wanted = true;
@@ -115,6 +122,7 @@ impl Node {
     pub(crate) fn advance(&mut self, duty: &Duty, cx: &mut Context) {
         let command = Owner::Command(duty.group, duty.node);
         let pubsub = Owner::PubSub(duty.group, duty.node);
+        self.command.urgent = duty.is_master && self.sdown.is_none();
         self.drop_silent_links(duty, cx);
         self.command.advance(&self.addr, command, &duty.renames, cx);
         self.pubsub.advance(&self.addr, pubsub, &duty.renames, cx);

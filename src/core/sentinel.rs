@@ -115,7 +115,7 @@ impl Sentinel {
     fn leave_tilt(&mut self) {
         self.cx.tilt = None;
         self.cx.event(Event::TiltOver, "#tilt mode exited".to_owned(), None);
-        self.each_group(|group, cx| group.advance_all(cx));
+        self.each_group(|group, cx| group.wake_from_tilt(cx));
     }
 
     fn fire_timers(&mut self) {

@@ -172,25 +172,43 @@ impl Group {
         let late = cx.now >= since + self.election_timeout(cx);
         match self.tally(epoch, cx) {
             _ if active(Mutation::PromotionBeforeElection) => self.lead(epoch, cx),
-            Tally::Won if goal != Goal::Reaffirm => self.lead(epoch, cx),
-            Tally::Won if !needless => self.reaffirmed(epoch, cx),
+            // What was decided long ago, or is not needed any more, is not acted upon.
+            _ if goal != Goal::Obey && (needless || late) => {
+                self.lose(goal, cx);
+                self.retry_later(cx);
+            }
+            Tally::Won if goal == Goal::Reaffirm => self.reaffirmed(epoch, cx),
+            Tally::Won => self.lead(epoch, cx),
             // We, or enough others, gave the vote to somebody else: it is his turn.
             Tally::Lost => self.lose(goal, cx),
             _ if self.leader_epoch > epoch => self.lose(goal, cx),
             // An operator's order needs no agreement, but a moment is given to those who would agree: an epoch that
             // a majority has granted cannot be anybody else's.
-            Tally::Undecided if goal == Goal::Obey && cx.now < since + FORCED_ELECTION => {}
-            _ if goal == Goal::Obey => self.lead(epoch, cx),
+            Tally::Undecided if goal == Goal::Obey && cx.now >= since + FORCED_ELECTION => {
+                self.lead(epoch, cx)
+            }
+            Tally::Split if goal == Goal::Obey => self.lead(epoch, cx),
             Tally::Split => {
                 self.lose(goal, cx);
                 self.retry_soon(cx);
             }
-            _ if needless || late => {
-                self.lose(goal, cx);
-                self.retry_later(cx);
-            }
-            Tally::Undecided | Tally::Won => {}
+            Tally::Undecided => {}
         }
+    }
+
+    /// The clock can be trusted again. What had not been said to any server yet begins anew, if it is still needed.
+    pub(crate) fn wake_from_tilt(&mut self, cx: &mut Context) {
+        let unsaid = matches!(
+            self.failover,
+            Failover::Election { .. } | Failover::Selecting { .. } | Failover::Promoting { .. }
+        );
+        if unsaid {
+            self.abort(Event::AbortNotElected, cx);
+            self.retry_soon(cx);
+        } else if matches!(self.failover, Failover::Standing { .. }) {
+            self.enter(Failover::Idle, cx);
+        }
+        self.advance_all(cx);
     }
 
     fn lose(&mut self, goal: Goal, cx: &mut Context) {

@@ -4,6 +4,7 @@ use super::{Failover, Group};
 use crate::channel::Purpose;
 use crate::context::Context;
 use crate::ids::NodeId;
+use crate::node::Node;
 use crate::{CallId, Endpoint, Event, Info, Level, LinkId, LinkUp, Reply, Role};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -66,7 +67,7 @@ impl Group {
     pub(crate) fn on_resolved(&mut self, name: &str, ip: Option<IpAddr>, cx: &mut Context) {
         use crate::Host;
         use crate::channel::Owner;
-        let waits = |node: &crate::node::Node| matches!(&node.addr.host, Host::Name(of) if **of == *name);
+        let waits = |node: &Node| matches!(&node.addr.host, Host::Name(of) if **of == *name);
         let renames = self.renames.clone();
         for (id, node) in self.nodes.iter_mut().filter(|(_, node)| waits(node)) {
             let (command, pubsub) = (Owner::Command(self.id, *id), Owner::PubSub(self.id, *id));
@@ -124,7 +125,7 @@ impl Group {
             return;
         }
         self.consider_reboot(id, cx);
-        if self.failover.waits_for(id) && self.nodes.get(&id).is_some_and(|node| node.role == Role::Master) {
+        if self.failover.waits_for(id) && self.nodes.get(&id).is_some_and(Node::obeyed_as_master) {
             self.on_promoted(cx);
         }
         self.on_reconf_info(id, cx);

@@ -36,6 +36,7 @@ impl Group {
             && cx.now - *told <= fresh
             && (info.priority != 0 || active(Mutation::PriorityZeroPromoted))
             && info.master_link_down <= self.config.down_after * 10 + unlinked
+            && !info.loading
             && !self.was_wiped(node)
     }
 
