@@ -1,10 +1,11 @@
 //! Hellos: what we say of ourselves, and what we learn from others.
 
-use super::{Group, Opinion};
+use super::failover::Goal;
+use super::{Failover, Group, Opinion};
 use crate::context::Context;
 use crate::ids::PeerId;
 use crate::mutation::{Mutation, active};
-use crate::{Endpoint, Event, Hello, Level};
+use crate::{Endpoint, Epoch, Event, Hello, Level};
 
 impl Group {
     /// Says hello through every server and to every peer. Only what is on disk is said.
@@ -62,7 +63,22 @@ impl Group {
             }
             self.adopt_config(&hello.master, hello.config_epoch, cx);
             self.advance(cx);
+        } else if self.contradicts(hello, cx) && self.failover == Failover::Idle && self.may_reaffirm(cx) {
+            let text = format!("epoch {} has two masters: ours and that of {}", self.config_epoch, hello.id);
+            cx.log(Level::Warning, format!("{text}; an election is to settle it"));
+            self.hold(Goal::Reaffirm, cx);
+            self.advance(cx);
         }
+    }
+
+    /// Whether the speaker has another master of the same epoch. Operators' failovers without agreement can bring that
+    /// about, and originals that take over an epoch in the middle of a failover of their own.
+    fn contradicts(&self, hello: &Hello, cx: &Context) -> bool {
+        let (ours, theirs) = (&self.announced.config.0, &hello.master);
+        let known = cx.names.ip(&ours.host).is_some() && cx.names.ip(&theirs.host).is_some();
+        let same_epoch =
+            hello.config_epoch == self.config_epoch && self.announced.config.1 == self.config_epoch;
+        known && same_epoch && self.config_epoch > Epoch(0) && !cx.names.same_place(ours, theirs)
     }
 
     /// Finds the speaker among the peers, or welcomes a new one.
