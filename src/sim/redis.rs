@@ -107,12 +107,12 @@ impl Redis {
     }
 
     /// What it says about itself.
-    pub(crate) fn info(&self, now: Time) -> Info {
+    pub(crate) fn info(&self, now: Time, keys: u32) -> Info {
         let mut info = Info {
             run_id: Some(self.run_id.clone()),
             role: Some(if self.is_master() { Role::Master } else { Role::Replica }),
             loading: self.loading,
-            keys: u64::from(self.data != DataRef::EMPTY),
+            keys: u64::from(keys),
             replid: Some(self.replid.clone()),
             master_repl_offset: Offset(self.offset),
             replicas: self.downstream.iter().map(|replica| replica.addr.clone()).collect(),
@@ -171,7 +171,8 @@ impl World {
         match message {
             Message::Ping(call) => self.answer(conn, call, Reply::Pong),
             Message::Info(call) => {
-                let info = Arc::new(self.redis(redis).info(now));
+                let server = &self.redises[usize::from(redis)];
+                let info = Arc::new(server.info(now, self.writes.count(server.data)));
                 self.answer(conn, call, Reply::Info(info));
             }
             Message::Publish(call, hello) => {

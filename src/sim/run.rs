@@ -5,7 +5,7 @@ use crate::data::DataRef;
 use crate::generate::{generate, pick};
 use crate::invariants::Invariant;
 use crate::report::{Failure, Report};
-use crate::step::Step;
+use crate::step::{Finds, Step};
 use crate::world::World;
 use consentinel_core::{GroupChange, Recorded, Request, Rng, Time, mix};
 use std::time::Duration;
@@ -69,6 +69,8 @@ struct Run {
 /// How often the world is asked whether all agree, and how often in a row it must say so.
 const LOOK: Duration = Duration::from_secs(1);
 const STEADY: u32 = 3;
+/// How long a replica needs at least to copy its master's data where that matters.
+const SLOW_COPY: Duration = Duration::from_secs(2);
 
 impl Run {
     fn live(&mut self) -> Result<(), Failure> {
@@ -82,7 +84,11 @@ impl Run {
             if self.rng.per_mille(200) {
                 self.operate()?;
             }
-            self.round(length)?;
+            if self.rng.per_mille(60) {
+                self.empty_return()?;
+            } else {
+                self.round(length)?;
+            }
         }
         self.world.run_until(self.end.max(self.world.now))
     }
@@ -106,6 +112,25 @@ impl Run {
         if losses { Ok(()) } else { self.check_writes(&safe) }
     }
 
+    /// The one disaster that well sentinels must turn into none: a master is back at once, but without its data.
+    /// Its replicas need a while to copy its emptiness; one of them must be promoted before.
+    fn empty_return(&mut self) -> Result<(), Failure> {
+        let index = self.rng.below(self.world.groups.len() as u64) as u16;
+        let Some(master) = self.world.can_rescue(index) else { return Ok(()) };
+        let group = &self.world.groups[usize::from(index)];
+        let away = Duration::from_millis(50) + self.rng.span(group.config.down_after.mul_f64(0.5));
+        for redis in group.redises.clone() {
+            let settings = &mut self.world.redis(redis).settings;
+            settings.sync_time = settings.sync_time.max(SLOW_COPY);
+        }
+        let safe = self.held_by_all();
+        self.world.apply(Step::Bounce { node: master, after: away, finds: Finds::Nothing });
+        let end = self.world.now + away + Duration::from_secs(15);
+        self.world.run_until(end)?;
+        self.settle()?;
+        self.check_writes(&safe)
+    }
+
     /// Waits until all agree, but not for ever.
     fn settle(&mut self) -> Result<(), Failure> {
         let config = &self.world.groups[0].config;
@@ -117,6 +142,11 @@ impl Run {
             self.world.run_until(next)?;
             match self.world.disagreement() {
                 None => steady += 1,
+                Some(_) if next > deadline && self.world.is_confused() => {
+                    // Two masters of one epoch: where originals take part that can last until the next failover.
+                    self.end = self.world.now;
+                    return Ok(());
+                }
                 Some(why) if next > deadline => {
                     let what = format!("{patience:?} after the repair: {why}");
                     self.world.violated(Invariant::Convergence, what);

@@ -1,5 +1,7 @@
 //! After the disasters: everybody agrees, one master, everybody follows it.
 
+use crate::data::DataRef;
+use crate::host::SentinelHost;
 use crate::network::NodeId;
 use crate::redis::Redis;
 use crate::world::{Role, World};
@@ -9,6 +11,26 @@ impl World {
     /// What is not yet as it should be, if anything.
     pub(crate) fn disagreement(&self) -> Option<String> {
         (0..self.groups.len()).find_map(|group| self.disagreement_about(group as u16))
+    }
+
+    /// The master of a group in which all is so well that its empty return must do no harm: the sentinels are ours,
+    /// none of them is kept from a failover, and a replica that may be promoted follows it.
+    pub(crate) fn can_rescue(&self, index: u16) -> Option<NodeId> {
+        let group = &self.groups[usize::from(index)];
+        let ready = |host: &SentinelHost| {
+            let view = host.brain.group(&group.name).filter(|_| host.is_core())?;
+            let calm = host.brain.view().tilt.is_none() && view.next_attempt <= host.clock_at(self.now);
+            calm.then(|| self.addresses.node(&view.address)).flatten()
+        };
+        let master = self.sentinels.iter().map(ready).reduce(|a, b| a.filter(|_| a == b))??;
+        let heir = group.redises.iter().map(|redis| &self.redises[usize::from(*redis)]).any(|server| {
+            let upstream =
+                server.upstream.as_ref().and_then(|upstream| self.addresses.node(&upstream.master));
+            upstream == Some(master) && server.is_linked() && server.settings.priority > 0
+        });
+        let Role::Redis(redis) = self.processes[master.index()].role else { return None };
+        let has_data = self.redises[usize::from(redis)].data != DataRef::EMPTY;
+        (heir && has_data).then_some(master)
     }
 
     fn disagreement_about(&self, index: u16) -> Option<String> {

@@ -227,6 +227,11 @@ impl World {
         }
     }
 
+    /// Whether an original has given an epoch a second master.
+    pub(crate) fn is_confused(&self) -> bool {
+        !self.witness.confused.is_empty()
+    }
+
     /// Who is at the other end of a sentinel's link.
     fn peer_behind(&self, sentinel: u16, link: LinkId) -> Option<NodeId> {
         let conn = self.sentinels[usize::from(sentinel)].conn_of(link)?;
