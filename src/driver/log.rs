@@ -15,6 +15,11 @@ use tracing::{Event, Metadata, Subscriber, span};
 pub(super) struct LogLevel(Arc<AtomicU8>);
 
 impl LogLevel {
+    /// A level that nothing obeys yet.
+    pub(super) fn new(level: Level) -> Self {
+        LogLevel(Arc::new(AtomicU8::new(level as u8)))
+    }
+
     /// Writes lines of this level and above from now on.
     pub(super) fn set(&self, level: Level) {
         self.0.store(level as u8, Ordering::Relaxed);
@@ -32,7 +37,7 @@ impl LogLevel {
 
 /// Sends all log lines of this process to a file, or to standard output.
 pub(super) fn start(file: Option<PathBuf>, level: Level) -> LogLevel {
-    let level = LogLevel(Arc::new(AtomicU8::new(level as u8)));
+    let level = LogLevel::new(level);
     let lines = Lines { file, level: level.clone() };
     if tracing::subscriber::set_global_default(lines).is_err() {
         // Only a second start in one process comes here; the first log goes on.

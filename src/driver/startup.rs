@@ -123,6 +123,8 @@ fn raise_file_limit() {
 pub(super) struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
+    /// Taken and passed over: a terminal that closes does not end the daemon.
+    _hangup: Signal,
 }
 
 impl StopSignals {
@@ -130,6 +132,7 @@ impl StopSignals {
         Ok(StopSignals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            _hangup: signal(SignalKind::hangup())?,
         })
     }
 

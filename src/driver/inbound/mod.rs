@@ -13,6 +13,8 @@ mod sentinel;
 mod server;
 mod subscribe;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub(super) use listen::listen;
 pub(super) use server::{Identity, Server, Step};

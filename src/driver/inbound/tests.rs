@@ -1,0 +1,218 @@
+use super::*;
+use crate::driver::log::LogLevel;
+use crate::driver::store::Settings;
+use bytes::BytesMut;
+use consentinel_core::{
+    Durable, DurableGroup, Endpoint, GroupConfig, GroupName, Level, Quorum, Request, Response, Secret,
+    Sentinel, Time,
+};
+use proptest::prelude::*;
+
+/// A server with one client, and a sentinel that watches one master.
+struct Bench {
+    server: Server,
+    sentinel: Sentinel,
+    turn: Turn,
+    from_loop: mpsc::Receiver<ToClient>,
+    _cut: oneshot::Receiver<()>,
+}
+
+const ME: ClientId = ClientId(1);
+
+impl Bench {
+    fn new(settings: Settings, peer: &str) -> Self {
+        let master = Endpoint::parse("10.0.0.1", "6379").expect("an address");
+        let mut state = Durable::default();
+        state.groups.insert(GroupName::new("shop"), DurableGroup::new(master, GroupConfig::new(Quorum(2))));
+        let identity = Identity { run_id: "0".into(), started: Time::ZERO, config_file: "s.conf".into() };
+        let mut server = Server::new(settings, identity, LogLevel::new(Level::Notice));
+        let (out, from_loop) = mpsc::channel(8);
+        let (lifeline, cut) = oneshot::channel();
+        let address = |text: &str| text.parse().expect("an address");
+        server.handle_opened(Opened {
+            id: ME,
+            peer: address(peer),
+            local: address("127.0.0.1:1"),
+            out,
+            lifeline,
+        });
+        let turn = Turn { id: ME, input: BytesMut::new(), output: BytesMut::new() };
+        Bench { server, sentinel: Sentinel::new(state, 1, Time::ZERO), turn, from_loop, _cut: cut }
+    }
+
+    fn local() -> Self {
+        Bench::new(Settings::default(), "127.0.0.1:2")
+    }
+
+    fn step(&mut self, input: &str) -> Step {
+        self.turn.input.extend_from_slice(input.as_bytes());
+        self.server.serve(&self.sentinel, &mut self.turn)
+    }
+
+    fn said(&mut self) -> String {
+        String::from_utf8_lossy(&self.turn.output.split()).replace("\r\n", "|")
+    }
+
+    /// What is answered to lines that need nothing of the core.
+    fn ask(&mut self, input: &str) -> String {
+        assert!(matches!(self.step(&format!("{input}\r\n")), Step::Over(_)), "{input} needed more");
+        self.said()
+    }
+
+    fn request(&mut self, input: &str) -> Request {
+        match self.step(&format!("{input}\r\n")) {
+            Step::Ask(request) => request,
+            _ => panic!("{input} is no request: {}", self.said()),
+        }
+    }
+}
+
+#[test]
+fn commands_are_answered_in_their_order() {
+    let mut bench = Bench::local();
+    assert_eq!(bench.ask("PING\r\nping x\r\nCLIENT GETNAME"), "+PONG|$1|x|$-1|");
+}
+
+#[test]
+fn half_a_command_waits_for_the_rest() {
+    let mut bench = Bench::local();
+    assert!(matches!(bench.step("*1\r\n$4\r\nPI"), Step::Over(Then::Read)));
+    assert_eq!(bench.said(), "");
+    assert!(matches!(bench.step("NG\r\n"), Step::Over(Then::Read)));
+    assert_eq!(bench.said(), "+PONG|");
+}
+
+#[test]
+fn what_is_not_the_protocol_ends_the_connection() {
+    let mut bench = Bench::local();
+    assert!(matches!(bench.step("*1\r\n!\r\n"), Step::Over(Then::Close)));
+    assert_eq!(bench.said(), "-ERR Protocol error: expected '$', got '!'|");
+}
+
+#[test]
+fn the_master_is_named_by_its_name() {
+    let mut bench = Bench::local();
+    assert_eq!(bench.ask("SENTINEL GET-MASTER-ADDR-BY-NAME shop"), "*2|$8|10.0.0.1|$4|6379|");
+    assert_eq!(bench.ask("sentinel get-primary-addr-by-name shop"), "*2|$8|10.0.0.1|$4|6379|");
+    assert_eq!(bench.ask("SENTINEL get-master-addr-by-name none"), "*-1|");
+    assert!(bench.ask("HELLO 3").starts_with("%6|"));
+    assert_eq!(bench.ask("SENTINEL get-master-addr-by-name none"), "_|");
+}
+
+#[test]
+fn errors_have_the_words_of_the_original() {
+    let mut bench = Bench::local();
+    for (command, error) in [
+        ("FOO a b", "-ERR unknown command 'FOO', with args beginning with: 'a' 'b' |"),
+        ("SENTINEL", "-ERR wrong number of arguments for 'sentinel' command|"),
+        ("SENTINEL FOO", "-ERR unknown subcommand 'FOO'. Try SENTINEL HELP.|"),
+        ("SENTINEL MASTER", "-ERR wrong number of arguments for 'sentinel|master' command|"),
+        ("SENTINEL MASTER none", "-ERR No such master with that name|"),
+        ("SENTINEL SET shop quorum 0", "-ERR Invalid argument '0' for SENTINEL SET 'quorum'|"),
+        ("SENTINEL SET shop x y", "-ERR Unknown option or number of arguments for SENTINEL SET 'x'|"),
+        ("SENTINEL MONITOR a 10.0.0.1 99999 1", "-ERR Invalid port number.|"),
+        ("SENTINEL CONFIG SET x y", "-ERR Invalid argument 'x' to SENTINEL CONFIG SET|"),
+        ("SENTINEL DEBUG info-period 0", "-ERR Invalid argument '0' for SENTINEL DEBUG 'info-period'|"),
+        ("PUBLISH other hello", "-ERR Only HELLO messages are accepted by Sentinel instances.|"),
+    ] {
+        assert_eq!(bench.ask(command), error, "{command}");
+    }
+}
+
+#[test]
+fn all_changes_of_one_command_reach_the_core_together_or_not_at_all() {
+    let mut bench = Bench::local();
+    let request = bench.request("SENTINEL SET shop quorum 3 auth-pass secret rename-command config geheim");
+    assert!(matches!(request, Request::Set { changes, .. } if changes.len() == 3));
+    assert!(bench.ask("SENTINEL SET shop quorum 3 parallel-syncs none").starts_with("-ERR Invalid argument"));
+    let request = bench.request("SENTINEL CONFIG SET announce-port 7 sentinel-pass x");
+    assert!(matches!(request, Request::ConfigSet(changes) if changes.len() == 2));
+}
+
+#[test]
+fn a_connection_waits_for_the_core_before_it_goes_on() {
+    let mut bench = Bench::local();
+    let step = bench.step("PING\r\nSENTINEL FAILOVER shop\r\nPING\r\n");
+    assert!(matches!(step, Step::Ask(Request::Failover { .. })));
+    assert_eq!(String::from_utf8_lossy(&bench.turn.output), "+PONG\r\n");
+    bench.server.answer(&mut bench.turn, &Response::Ok);
+    assert!(matches!(bench.step(""), Step::Over(Then::Read)));
+    assert_eq!(bench.said(), "+PONG|+OK|+PONG|");
+}
+
+#[test]
+fn without_the_password_nothing_is_told() {
+    let settings = Settings { requirepass: Some(Secret::new("sesame")), ..Settings::default() };
+    let mut bench = Bench::new(settings, "127.0.0.1:2");
+    assert_eq!(bench.ask("SENTINEL MASTERS"), "-NOAUTH Authentication required.|");
+    assert!(bench.ask("AUTH wrong").starts_with("-WRONGPASS"));
+    assert!(bench.ask("HELLO 3").starts_with("-NOAUTH"));
+    assert_eq!(bench.ask("AUTH sesame"), "+OK|");
+    assert_eq!(bench.ask("PING"), "+PONG|");
+    assert_eq!(bench.ask("RESET\r\nPING"), "+RESET|-NOAUTH Authentication required.|");
+}
+
+#[test]
+fn a_subscriber_hears_events_and_may_not_ask_in_between() {
+    let mut bench = Bench::local();
+    assert_eq!(bench.ask("PSUBSCRIBE +s* -*"), "*3|$10|psubscribe|$3|+s*|:1|*3|$10|psubscribe|$2|-*|:2|");
+    assert!(bench.ask("INFO").starts_with("-ERR Can't execute 'info'"));
+    assert_eq!(bench.ask("PING"), "*2|$4|pong|$0||");
+    bench.server.publish("+odown", "unheard");
+    bench.server.publish("+sdown", "master shop");
+    let Ok(ToClient::Event(event)) = bench.from_loop.try_recv() else { panic!("no event") };
+    assert_eq!(&event[..], b"*4\r\n$8\r\npmessage\r\n$3\r\n+s*\r\n$6\r\n+sdown\r\n$11\r\nmaster shop\r\n");
+    assert!(bench.from_loop.try_recv().is_err());
+}
+
+#[test]
+fn a_subscriber_that_does_not_read_is_dropped() {
+    let mut bench = Bench::local();
+    bench.ask("SUBSCRIBE +sdown");
+    (0..9).for_each(|_| bench.server.publish("+sdown", "master shop"));
+    assert!(bench.server.clients.is_empty());
+    assert!(bench._cut.try_recv().is_err_and(|error| error == oneshot::error::TryRecvError::Closed));
+}
+
+#[tokio::test]
+async fn strangers_are_refused_in_protected_mode() {
+    let settings = Settings { protected_mode: true, ..Settings::default() };
+    let mut stranger = Bench::new(settings.clone(), "192.0.2.1:2");
+    let Some(ToClient::Answered { turn, then: Then::Close }) = stranger.from_loop.recv().await else {
+        panic!("not refused")
+    };
+    assert!(turn.output.starts_with(b"-DENIED"));
+    let with_password = Settings { requirepass: Some(Secret::new("x")), ..settings.clone() };
+    assert_eq!(Bench::new(with_password, "192.0.2.1:2").server.clients.len(), 1);
+    assert_eq!(Bench::new(settings, "127.0.0.1:2").server.clients.len(), 1);
+}
+
+#[test]
+fn long_answers_are_written_before_more_is_computed() {
+    let mut bench = Bench::local();
+    let many = "INFO\r\n".repeat(10_000);
+    assert!(matches!(bench.step(&many), Step::Over(Then::Again)));
+    assert!(bench.turn.output.len() < (1 << 20) + 10_000);
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_server_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let mut bench = Bench::local();
+        bench.turn.input.extend_from_slice(&bytes);
+        let _ = bench.server.serve(&bench.sentinel, &mut bench.turn);
+    }
+
+    #[test]
+    fn no_words_make_the_server_panic(
+        command in proptest::sample::select(vec!["SENTINEL", "CLIENT", "HELLO", "AUTH", "INFO", "SUBSCRIBE", "COMMAND"]),
+        sub in proptest::sample::select(vec![
+            "", "SET shop", "CONFIG SET", "CONFIG GET", "DEBUG", "MONITOR", "FORGET", "IS-MASTER-DOWN-BY-ADDR",
+            "SIMULATE-FAILURE", "LIST", "SETNAME", "3 AUTH", "RENAME-COMMAND", "CKQUORUM",
+        ]),
+        rest in "[a-z0-9* -]{0,40}",
+    ) {
+        let mut bench = Bench::local();
+        let _ = bench.step(&format!("{command} {sub} {rest}\r\n"));
+    }
+}
