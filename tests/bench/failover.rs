@@ -21,9 +21,10 @@ fn main() {
     };
     let mut report = Report::default();
     for round in 1..=options.rounds {
+        let phase = (round as f64 - 0.5) / options.rounds as f64;
         for program in &options.programs {
             for disaster in [Disaster::Killed, Disaster::Stopped] {
-                let measured = round::play(program, disaster);
+                let measured = round::play(program, disaster, phase);
                 eprintln!("round {round}/{}, {}: {measured}", options.rounds, report::name(program));
                 report.add(program, disaster, measured);
             }

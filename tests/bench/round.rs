@@ -31,10 +31,13 @@ pub(crate) struct Measured {
 
 const LONG: Duration = Duration::from_secs(60);
 
+const PING_PERIOD: Duration = Duration::from_secs(1);
+
 /// Long enough for a needless second failover to show.
 const CALM: Duration = Duration::from_secs(3);
 
-pub(crate) fn play(program: &Program, disaster: Disaster) -> Measured {
+/// Plays one round. The disaster comes somewhere between two pings of the original: `phase` says how far along.
+pub(crate) fn play(program: &Program, disaster: Disaster, phase: f64) -> Measured {
     let setup = Setup::new(vec![program.clone(); 3]);
     let mut cluster = Cluster::start(&setup);
     let events = cluster.events();
@@ -43,6 +46,7 @@ pub(crate) fn play(program: &Program, disaster: Disaster) -> Measured {
         writers.iter().all(|writer| writer.outcome().last_refused.is_some()).then_some(())
     });
 
+    std::thread::sleep(PING_PERIOD.mul_f64(phase)); // no wait for anything: it spreads the disasters
     let begin = Instant::now();
     match disaster {
         Disaster::Killed => cluster.redis[0].kill(),

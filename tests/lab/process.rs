@@ -1,5 +1,6 @@
 //! A process with a log.
 
+use crate::redis::find_on_path;
 use crate::wait::eventually;
 use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::OsStr;
@@ -16,19 +17,22 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a program; both its outputs are appended to the log.
+    /// Starts a program; both its outputs are appended to the log. Where `setpriv` is there, the kernel kills it when
+    /// this process is killed and cannot do so itself.
     pub fn start<S: AsRef<OsStr>>(program: &Path, args: &[S], log: &Path) -> Process {
         let file = File::options().create(true).append(true).open(log).expect("the log can be written");
         let errors = file.try_clone().expect("a file handle can be duplicated");
-        let child = Command::new(program)
-            .args(args)
-            .stdin(Stdio::null())
-            .stdout(file)
-            .stderr(errors)
-            .spawn()
-            .unwrap_or_else(|error| {
-                panic!("cannot start {}: {error}; did `just deps` run?", program.display())
-            });
+        let mut command = match find_on_path(&["setpriv"]) {
+            Some(setpriv) => Command::new(setpriv),
+            None => Command::new(program),
+        };
+        if command.get_program() != program {
+            command.args(["--pdeathsig", "KILL"]).arg(program);
+        }
+        let child =
+            command.args(args).stdin(Stdio::null()).stdout(file).stderr(errors).spawn().unwrap_or_else(
+                |error| panic!("cannot start {}: {error}; did `just deps` run?", program.display()),
+            );
         Process { child, log: log.to_owned() }
     }
 

@@ -110,10 +110,13 @@ impl Redis {
     }
 }
 
-/// The first of the programs that is on PATH.
+/// The first of the programs that is on PATH; without any there is nothing to test with.
 pub(crate) fn on_path(names: &[&str]) -> PathBuf {
+    find_on_path(names).unwrap_or_else(|| panic!("none of {names:?} is on PATH: run `just deps`"))
+}
+
+pub(crate) fn find_on_path(names: &[&str]) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders: Vec<_> = std::env::split_paths(&path).collect();
-    let found = names.iter().find_map(|name| folders.iter().map(|dir| dir.join(name)).find(|p| p.is_file()));
-    found.unwrap_or_else(|| panic!("none of {names:?} is on PATH: run `just deps`"))
+    names.iter().find_map(|name| folders.iter().map(|dir| dir.join(name)).find(|p| p.is_file()))
 }
