@@ -23,7 +23,7 @@ use crate::channel::Renames;
 use crate::context::Context;
 use crate::ids::{GroupId, NodeId, PeerId};
 use crate::mutation::{Mutation, active};
-use crate::node::{Duty, Node, Reconf};
+use crate::node::{Duty, Node, Reboot, Reconf};
 use crate::timers::Key;
 use crate::{DurableGroup, Endpoint, Epoch, Event, GroupConfig, GroupName, Role, SentinelId, Seq, Time};
 use std::collections::BTreeMap;
@@ -266,6 +266,9 @@ impl Group {
         }
         let master = self.master();
         let reading = node.ousted && node.info().is_some_and(|info| info.loading);
+        if matches!(master.reboot, Some(Reboot::Loading(_))) {
+            return LOADING_POLL;
+        }
         if reading || master.reboot.is_some() || node.turned.is_some_and(|at| cx.now < at + TURN_WATCH) {
             return RECONF_POLL;
         }
@@ -333,5 +336,6 @@ impl Opinion {
 const FIRST_ASK_GAP: Duration = Duration::from_millis(5);
 const PROMOTION_POLL: Duration = Duration::from_millis(5);
 const RECONF_POLL: Duration = Duration::from_millis(50);
+const LOADING_POLL: Duration = Duration::from_millis(200);
 const TURN_WATCH: Duration = Duration::from_millis(500);
 const UNSETTLED_INFO: Duration = Duration::from_secs(1);

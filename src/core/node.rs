@@ -50,10 +50,10 @@ pub(crate) enum Reconf {
 pub(crate) enum Reboot {
     /// It is still reading its data.
     Loading(Time),
-    /// It has none; whether the replicas have some is being asked.
-    Suspected(Time),
-    /// It has none and would wipe the replicas that have some.
-    Emptied(Time),
+    /// It came back with so many keys; whether the replicas have far more is being asked.
+    Suspected { since: Time, keys: u64 },
+    /// They have, and it would wipe them.
+    Emptied { since: Time, keys: u64 },
 }
 
 /// What is expected of a server, as its group sees it now.
@@ -196,7 +196,7 @@ impl Node {
                 Some(Reboot::Loading(since)) if !duty.reboot_limit.is_zero() => {
                     at = at.min(since + duty.reboot_limit)
                 }
-                Some(Reboot::Emptied(_)) => at = Time::ZERO,
+                Some(Reboot::Emptied { .. }) => at = Time::ZERO,
                 _ => {}
             }
         }

@@ -1,7 +1,7 @@
 //! A master that restarts without its data must not wipe the replicas that still have them.
 //!
-//! A server that was restarted shows another run id. When it says that it holds no key while a replica of the old
-//! history holds some, it counts as down for this sentinel, as if it had not come back: the usual agreement, election
+//! A server that was restarted shows another run id. When it holds no key, or next to none, while a replica of the old
+//! history holds many, it counts as down for this sentinel, as if it had not come back: the usual agreement, election
 //! and promotion follow, before the replicas have copied its emptiness.
 
 use super::Group;
@@ -10,6 +10,7 @@ use crate::ids::NodeId;
 use crate::mutation::{Mutation, active};
 use crate::node::{Node, Reboot};
 use crate::{Info, Level, Role, Time};
+use std::time::Duration;
 
 impl Group {
     pub(super) fn on_reboot(&mut self, id: NodeId, info: &Info, cx: &mut Context) {
@@ -29,11 +30,14 @@ impl Group {
         let next = match reboot {
             Reboot::Loading(_) if told == self.master => judge(&info, cx.now),
             Reboot::Loading(since) => Some(Reboot::Loading(since)),
-            Reboot::Suspected(since) if self.somebody_remembers(&info, since) => {
-                Some(Reboot::Emptied(cx.now))
+            Reboot::Suspected { since, keys } if self.somebody_remembers(&info, keys, since) => {
+                Some(Reboot::Emptied { since: cx.now, keys })
             }
-            Reboot::Suspected(since) if self.all_told_since(since) && self.has_usable_replica() => None,
-            Reboot::Emptied(_) if !self.somebody_remembers(&info, Time::ZERO) => None,
+            Reboot::Suspected { since, .. } if self.all_told_since(since) && self.has_usable_replica() => {
+                None
+            }
+            Reboot::Suspected { since, .. } if cx.now > since + SUSPICION_LASTS => None,
+            Reboot::Emptied { keys, .. } if !self.somebody_remembers(&info, keys, Time::ZERO) => None,
             same => Some(same),
         };
         if next == Some(reboot) {
@@ -41,9 +45,9 @@ impl Group {
         }
         self.master_mut().reboot = next;
         match next {
-            Some(Reboot::Emptied(_)) => {
+            Some(Reboot::Emptied { .. }) => {
                 let text = format!(
-                    "master {} was restarted and is empty, but a replica has data: it counts as down",
+                    "master {} was restarted without its data, but a replica has them: it counts as down",
                     self.name
                 );
                 cx.log(Level::Warning, text);
@@ -63,14 +67,13 @@ impl Group {
         }
     }
 
-    /// Whether a replica that answers has said since then that it holds keys of another history than the master's.
-    fn somebody_remembers(&self, master: &Info, since: Time) -> bool {
+    /// Whether a replica that answers has said since then that it holds a history other than the master's, with far
+    /// more keys than the master had when it came back. (Clients may have written some since it did.)
+    fn somebody_remembers(&self, master: &Info, keys: u64, since: Time) -> bool {
+        let more = |info: &Info| info.keys > keys.saturating_mul(FAR_MORE) && info.replid != master.replid;
         let remembers = |node: &Node| {
-            node.is_usable()
-                && node.told_since(since)
-                && node
-                    .info()
-                    .is_some_and(|info| info.keys > 0 && info.priority != 0 && info.replid != master.replid)
+            let info = node.info().filter(|info| info.priority != 0 && more(info));
+            info.is_some() && node.is_usable() && node.told_since(since)
         };
         self.nodes.iter().any(|(id, node)| *id != self.master && remembers(node))
     }
@@ -81,9 +84,11 @@ impl Group {
 }
 
 fn judge(info: &Info, now: Time) -> Option<Reboot> {
-    match info {
-        Info { loading: true, .. } => Some(Reboot::Loading(now)),
-        Info { keys: 0, .. } => Some(Reboot::Suspected(now)),
-        _ => None,
-    }
+    Some(match info.loading {
+        true => Reboot::Loading(now),
+        false => Reboot::Suspected { since: now, keys: info.keys },
+    })
 }
+
+const FAR_MORE: u64 = 10;
+const SUSPICION_LASTS: Duration = Duration::from_secs(5);

@@ -43,7 +43,7 @@ impl Group {
     /// It has already copied the emptiness of a master that came back without its data.
     fn was_wiped(&self, node: &Node) -> bool {
         let master = self.master();
-        matches!(master.reboot, Some(Reboot::Emptied(_))) && {
+        matches!(master.reboot, Some(Reboot::Emptied { .. })) && {
             let replid = |node: &Node| node.info().and_then(|info| info.replid.clone());
             replid(node).is_some() && replid(node) == replid(master)
         }

@@ -57,7 +57,7 @@ impl Group {
             },
             promoted: self.failover.promotes(id),
             emptied: match node.reboot {
-                Some(Reboot::Emptied(since)) => Some(since),
+                Some(Reboot::Emptied { since, .. }) => Some(since),
                 _ => None,
             },
         })
