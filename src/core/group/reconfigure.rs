@@ -22,9 +22,6 @@ impl Group {
         let mut syncing = self.nodes.values().filter(|node| busy(node)).count();
         for id in self.replica_ids() {
             let Some(node) = self.nodes.get(&id) else { continue };
-            if active(Mutation::ReplicasNotTurned) {
-                continue;
-            }
             if node.reconf == Reconf::None
                 && !node.ousted
                 && syncing < self.config.parallel_syncs as usize
@@ -43,6 +40,9 @@ impl Group {
     }
 
     fn turn_replica(&mut self, id: NodeId, event: Event, cx: &mut Context) -> bool {
+        if active(Mutation::ReplicasNotTurned) {
+            return false;
+        }
         let target = self.master().addr.clone();
         let target = cx.shown(&target);
         let Some(node) = self.nodes.get_mut(&id) else { return false };

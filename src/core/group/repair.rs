@@ -81,7 +81,8 @@ impl Group {
         let patience = self.config.failover_timeout;
         let astray = !cx.names.same_place(follows, &self.master().addr) && !self.failover.turns_replicas();
         let long = cx.now - node.follows_since > patience && self.well_for(id, patience, cx);
-        (astray && long).then_some(Need { event: Event::FixReplicaConfig, long })
+        (astray && long && !active(Mutation::ReplicasNotTurned))
+            .then_some(Need { event: Event::FixReplicaConfig, long })
     }
 
     fn turn_to_master(&mut self, id: NodeId, event: Event, cx: &mut Context) {
