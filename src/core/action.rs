@@ -150,7 +150,7 @@ pub enum Refusal {
     #[error("NOGOODSLAVE No suitable replica to promote")]
     NoGoodReplica,
     /// MONITOR of a name that is taken.
-    #[error("ERR Duplicate master name")]
+    #[error("ERR Duplicate master name.")]
     DuplicateMaster,
     /// MONITOR of a host name while names are not resolved, or of one that nobody knows.
     #[error("ERR Invalid IP address or hostname specified")]
