@@ -197,9 +197,13 @@ impl<'a> Writer<'a> {
     }
 
     fn head(&mut self, kind: u8, items: usize) {
-        use std::fmt::Write;
         self.out.put_u8(kind);
-        write!(self.out, "{items}\r\n").expect("a buffer that grows has room for a number");
+        if items < 10 {
+            self.out.put_u8(b'0' + items as u8);
+        } else {
+            self.out.put_slice(items.to_string().as_bytes());
+        }
+        self.out.put_slice(b"\r\n");
     }
 }
 
