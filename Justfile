@@ -20,7 +20,7 @@ test: lint unit sim-share mutations scenarios e2e
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- -D warnings
-    cargo clippy --workspace --all-targets --features consentinel-core/mutations -- -D warnings
+    cargo clippy --workspace --all-targets --features consentinel-sim/mutations -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 
 # Unit tests, and the examples in the documentation.
@@ -34,6 +34,7 @@ sim *args='--seeds 10000':
 
 # The share of the simulator's seeds that CI has time for.
 sim-share: (sim "--seeds" "1000")
+    cargo test --release --quiet -p consentinel-sim --test seeds
 
 # Deliberate defects of the core, each of which the simulator must notice.
 mutations:

@@ -121,7 +121,10 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rounds = self.0.values().map(Vec::len).max().unwrap_or(0);
         writeln!(f, "{}, {rounds} rounds each; {}.", output("date", &["+%Y-%m-%d"]), machine())?;
-        writeln!(f, "Milliseconds, median / p99, beyond down-after where counted from the disaster on.\n")?;
+        writeln!(
+            f,
+            "Milliseconds, median / p99 (of fewer than 100 rounds: the longest), less down-after.\n"
+        )?;
         writeln!(f, "| | redis-sentinel | consentinel | ratio of medians | median to reach |")?;
         writeln!(f, "| --- | --- | --- | --- | --- |")?;
         for row in &ROWS {
@@ -130,7 +133,10 @@ impl fmt::Display for Report {
             let ratio = original.as_ref().zip(ours.as_ref()).map(|(original, ours)| {
                 original.median().as_secs_f64() / ours.median().as_secs_f64().max(0.001)
             });
-            let ratio = ratio.map_or(String::new(), |ratio| format!("{ratio:.1}"));
+            let ratio = ratio.map_or(String::new(), |ratio| match ratio {
+                100.0.. => "over 100".into(),
+                _ => format!("{ratio:.0}"),
+            });
             let [original, ours] = [original, ours].map(|f| f.map_or(String::new(), |f| f.to_string()));
             let target = row.target.unwrap_or_default();
             writeln!(f, "| {} | {original} | {ours} | {ratio} | {target} |", row.what)?;
