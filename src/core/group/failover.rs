@@ -275,7 +275,7 @@ impl Group {
 
     /// The chosen one is gone. It may have heard us before it went, so it is not trusted as a master when it comes
     /// back; a new election, with a new epoch, chooses among the others.
-    fn give_up_on(&mut self, promoted: NodeId, cx: &mut Context) {
+    pub(super) fn give_up_on(&mut self, promoted: NodeId, cx: &mut Context) {
         if let Some(node) = self.nodes.get_mut(&promoted) {
             node.ousted = true;
         }

@@ -98,15 +98,29 @@ impl Group {
             (Purpose::Info, _) => self.advance_node(id, cx),
             (Purpose::Setup, reply) => node.complain("AUTH or CLIENT SETNAME", &reply, cx),
             (Purpose::ReplicaOf { master, plain: false }, Reply::Error(text)) => {
-                cx.log(
-                    Level::Warning,
-                    format!("{} refused to be turned ({text}): SLAVEOF alone follows", node.addr),
-                );
-                node.turn(master, true, cx);
-                self.advance_node(id, cx);
+                self.on_refusal(id, master, &text, cx);
             }
             (Purpose::ReplicaOf { plain: true, .. }, reply) => node.complain("SLAVEOF", &reply, cx),
             _ => {}
+        }
+    }
+
+    /// A node would not be turned. A server to which a part of the transaction is unknown gets SLAVEOF alone; one that
+    /// is busy reading its data, or running a script, is left to it.
+    fn on_refusal(&mut self, id: NodeId, master: Option<Endpoint>, text: &str, cx: &mut Context) {
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        let busy = ["LOADING", "BUSY", "MASTERDOWN"].iter().any(|code| text.starts_with(code));
+        let text: String = text.chars().filter(|c| !c.is_control()).take(200).collect();
+        let addr = node.addr.clone();
+        if cx.tilt.is_none() && !busy {
+            cx.log(Level::Warning, format!("{addr} refused to be turned ({text}): SLAVEOF alone follows"));
+            node.turn(master, true, cx);
+            return self.advance_node(id, cx);
+        }
+        cx.log(Level::Warning, format!("{addr} refused to be turned: {text}"));
+        if cx.tilt.is_none() && self.failover.waits_for(id) {
+            self.give_up_on(id, cx);
+            self.advance(cx);
         }
     }
 

@@ -67,8 +67,8 @@ impl Group {
         }
     }
 
-    /// Whether a replica that answers has said since then that it holds a history other than the master's, with far
-    /// more keys than the master had when it came back. (Clients may have written some since it did.)
+    /// Whether a replica that answers has said since then that it holds a history other than the master's, with more
+    /// than twice the keys that the master had when it came back. (Clients may have written some since it did.)
     fn somebody_remembers(&self, master: &Info, keys: u64, since: Time) -> bool {
         let more = |info: &Info| info.keys > keys.saturating_mul(FAR_MORE) && info.replid != master.replid;
         let remembers = |node: &Node| {
@@ -90,5 +90,5 @@ fn judge(info: &Info, now: Time) -> Option<Reboot> {
     })
 }
 
-const FAR_MORE: u64 = 10;
+const FAR_MORE: u64 = 2;
 const SUSPICION_LASTS: Duration = Duration::from_secs(5);

@@ -7,6 +7,7 @@ use crate::mutation::{Mutation, active};
 use crate::node::{Node, Reboot};
 use crate::{Offset, Role, RunId, Time};
 use std::cmp::{Ordering, Reverse};
+use std::time::Duration;
 
 impl Group {
     /// The best replica that may be promoted at all.
@@ -27,17 +28,23 @@ impl Group {
     fn may_promote(&self, node: &Node, cx: &Context) -> bool {
         let (ping, info_period) = (cx.config.timing.ping_period, cx.config.timing.info_period);
         let Some((told, info)) = &node.info else { return false };
-        let (fresh, unlinked) = match self.master().sdown {
-            Some(since) => (ping * 5, cx.now - since),
-            None => (info_period * 3, std::time::Duration::ZERO),
-        };
+        let fresh = if self.master().sdown.is_some() { ping * 5 } else { info_period * 3 };
         node.is_usable()
             && cx.now - node.alive.last_ok <= ping * 5
             && cx.now - *told <= fresh
             && (info.priority != 0 || active(Mutation::PriorityZeroPromoted))
-            && info.master_link_down <= self.config.down_after * 10 + unlinked
+            && info.master_link_down <= self.config.down_after * 10 + self.master_gone(cx)
             && !info.loading
             && !self.was_wiped(node)
+    }
+
+    /// For how long replicas have had to do without the master: as long as this sentinel takes it for down, or, when it
+    /// was started later than that, as long as the one that had it last.
+    fn master_gone(&self, cx: &Context) -> Duration {
+        let Some(since) = self.master().sdown else { return Duration::ZERO };
+        let usable = self.nodes.iter().filter(|(id, node)| **id != self.master && node.is_usable());
+        let unlinked = usable.filter_map(|(_, node)| node.info()).map(|info| info.master_link_down);
+        unlinked.min().unwrap_or_default().max(cx.now - since)
     }
 
     /// It has already copied the emptiness of a master that came back without its data.
