@@ -1,0 +1,9 @@
+//! One sentinel, driven by hand: what it says to whom, step by step.
+
+mod bench;
+mod failover;
+mod names;
+mod operators;
+mod scripts;
+mod servers;
+mod tilt;

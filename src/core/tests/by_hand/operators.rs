@@ -1,0 +1,114 @@
+//! What operators ask for.
+
+use crate::bench::{Bench, MASTER, endpoint, group};
+use consentinel_core::{
+    Event, GroupChange, GroupName, Hello, Input, Quorum, Refusal, Request, Response, SaveError, SentinelId,
+};
+use std::time::Duration;
+
+fn refused(response: Response) -> Refusal {
+    match response {
+        Response::Refused(refusal) => refusal,
+        other => panic!("it should be refused, not {other:?}"),
+    }
+}
+
+#[test]
+fn set_changes_all_or_nothing() {
+    let mut bench = Bench::new(&[]);
+    let changes = vec![GroupChange::ParallelSyncs(5), GroupChange::Quorum(Quorum(0))];
+    let refusal = refused(bench.ask(Request::Set { group: group(), changes }));
+    assert_eq!(refusal, Refusal::InvalidQuorum);
+    assert_eq!(bench.sentinel.group(&group()).expect("it is watched").config.parallel_syncs, 1);
+    let changes = vec![GroupChange::ParallelSyncs(5), GroupChange::Quorum(Quorum(2))];
+    assert_eq!(bench.ask(Request::Set { group: group(), changes }), Response::Ok);
+    assert_eq!(bench.sentinel.group(&group()).expect("it is watched").config.parallel_syncs, 5);
+    let set: Vec<_> =
+        bench.events.iter().filter(|(event, _)| *event == Event::Set).map(|(_, text)| &**text).collect();
+    assert_eq!(
+        set,
+        ["master mymaster 127.0.0.1 6379 parallel-syncs 5", "master mymaster 127.0.0.1 6379 quorum 2"]
+    );
+}
+
+#[test]
+fn a_password_is_not_told_when_it_is_set() {
+    let mut bench = Bench::new(&[]);
+    let changes = vec![GroupChange::AuthPass(Some(consentinel_core::Secret::new("sesame")))];
+    assert_eq!(bench.ask(Request::Set { group: group(), changes }), Response::Ok);
+    assert!(bench.saw(Event::Set) && bench.events.iter().all(|(_, text)| !text.contains("sesame")));
+}
+
+#[test]
+fn monitor_and_remove_work_at_run_time() {
+    let mut bench = Bench::new(&[]);
+    let other = GroupName::new("other");
+    let monitor = |group: &GroupName| Request::Monitor {
+        group: group.clone(),
+        master: endpoint(7000),
+        quorum: Quorum(1),
+    };
+    assert_eq!(bench.ask(monitor(&other)), Response::Ok);
+    assert_eq!(refused(bench.ask(monitor(&other))), Refusal::DuplicateMaster);
+    assert_eq!(bench.ask(Request::Remove { group: other.clone() }), Response::Ok);
+    assert_eq!(refused(bench.ask(Request::Remove { group: other })), Refusal::NoSuchMaster);
+    assert!(bench.saw(Event::Unmonitor));
+}
+
+#[test]
+fn a_change_that_cannot_be_saved_is_refused() {
+    let mut bench = Bench::new(&[]);
+    bench.disk = Err(SaveError("no space left".to_owned()));
+    let changes = vec![GroupChange::ParallelSyncs(5)];
+    assert_eq!(refused(bench.ask(Request::Set { group: group(), changes })), Refusal::NotSaved);
+}
+
+#[test]
+fn a_dead_replica_can_be_forgotten_alone_a_living_one_cannot() {
+    let mut bench = Bench::new(&[6380, 6381]);
+    bench.run(Duration::from_secs(5));
+    let forget = |port| Request::ForgetReplica { group: group(), replica: endpoint(port) };
+    assert_eq!(refused(bench.ask(forget(6380))), Refusal::StillThere("replica"));
+    assert_eq!(refused(bench.ask(forget(MASTER))), Refusal::IsMaster);
+    assert_eq!(refused(bench.ask(forget(9999))), Refusal::Unknown("replica", group()));
+    bench.kill(6380);
+    bench.servers.get_mut(&MASTER).expect("it runs").replicas.retain(|at| at.port != 6380);
+    assert_eq!(bench.ask(forget(6380)), Response::Ok);
+    bench.run(Duration::from_secs(30));
+    let left = bench.sentinel.group(&group()).expect("it is watched").replicas;
+    assert_eq!(left.iter().map(|replica| replica.addr.port).collect::<Vec<_>>(), [6381]);
+}
+
+#[test]
+fn a_dead_sentinel_can_be_forgotten_alone() {
+    let mut bench = Bench::new(&[]);
+    let id = SentinelId::new("peer");
+    let text = "127.0.0.1,26380,peer,0,mymaster,127.0.0.1,6379,0";
+    bench.input(Input::Hello { link: None, hello: Hello::parse(text).expect("well formed") });
+    assert_eq!(bench.sentinel.group(&group()).expect("it is watched").sentinels.len(), 1);
+    let forget = || Request::ForgetSentinel { group: group(), sentinel: id.clone() };
+    assert_eq!(bench.ask(forget()), Response::Ok);
+    assert_eq!(refused(bench.ask(forget())), Refusal::Unknown("sentinel", group()));
+    assert!(bench.sentinel.group(&group()).expect("it is watched").sentinels.is_empty());
+}
+
+#[test]
+fn reset_takes_a_pattern_and_finds_the_replicas_again() {
+    let mut bench = Bench::new(&[6380]);
+    bench.run(Duration::from_secs(5));
+    assert_eq!(bench.ask(Request::Reset { pattern: "nothing*".to_owned() }), Response::Count(0));
+    bench.events.clear();
+    assert_eq!(bench.ask(Request::Reset { pattern: "my*".to_owned() }), Response::Count(1));
+    bench.run(Duration::from_millis(100));
+    assert!(bench.saw(Event::ResetMaster) && bench.saw(Event::NewReplica));
+}
+
+#[test]
+fn a_failover_by_order_moves_a_healthy_master_and_turns_it_at_once() {
+    let mut bench = Bench::new(&[6380]);
+    bench.run(Duration::from_secs(5));
+    assert_eq!(bench.ask(Request::Failover { group: group() }), Response::Ok);
+    bench.run(Duration::from_millis(300));
+    assert_eq!(bench.master(), endpoint(6380));
+    assert_eq!(bench.turned, [(6380, None), (MASTER, Some(endpoint(6380)))]);
+}
