@@ -71,7 +71,6 @@ impl UpstreamLink {
 #[derive(Debug)]
 pub(crate) struct Redis {
     pub(crate) node: NodeId,
-    pub(crate) index: u16,
     pub(crate) group: u16,
     pub(crate) settings: RedisSettings,
     pub(crate) run_id: RunId,
