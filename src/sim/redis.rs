@@ -20,7 +20,7 @@ pub(crate) struct RedisSettings {
     pub(crate) load_time: Duration,
     /// How long a full synchronisation from it takes.
     pub(crate) sync_time: Duration,
-    /// The stream that it keeps for replicas that come back, in bytes.
+    /// The stream that it keeps for replicas that come back, in bytes; zero: they always get everything.
     pub(crate) backlog: u64,
     /// The host name under which it announces itself, if any.
     pub(crate) announce: Option<Endpoint>,

@@ -18,7 +18,15 @@ pub(super) fn describe(world: &World) -> String {
             let opinion = match host.brain.group(&group.name) {
                 Some(view) => {
                     let master = world.addresses.call(&view.address);
-                    format!("the master of {} is {master}, by config epoch {}", group.name, view.config_epoch)
+                    let replicas: Vec<String> =
+                        view.replicas.iter().map(|replica| world.addresses.call(&replica.addr)).collect();
+                    format!(
+                        "the master of {} is {master} since epoch {}; its replicas are {}; {} sentinels watch it",
+                        group.name,
+                        view.config_epoch,
+                        if replicas.is_empty() { "none".into() } else { replicas.join(" ") },
+                        view.sentinels.len() + 1
+                    )
                 }
                 None => format!("{} is not watched", group.name),
             };

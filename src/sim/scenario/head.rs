@@ -76,6 +76,10 @@ impl Draft {
                 self.each_server(|server| server.load_time = time);
                 Ok(())
             }
+            ["every", "copy", "is", "whole"] => {
+                self.each_server(|server| server.backlog = 0);
+                Ok(())
+            }
             ["copying", "takes", time] => {
                 let time = duration(time)?;
                 self.each_server(|server| server.sync_time = time);

@@ -54,6 +54,7 @@ impl std::error::Error for ScenarioError {}
 /// | `host names` | the servers are known by names |
 /// | `strangers` | nobody knows anybody but the masters |
 /// | `loading takes 2s`, `copying takes 3s`, `messages take 20ms`, `disks take 5ms` | how slow things are |
+/// | `every copy is whole` | replicas never go on where they stopped, but copy everything |
 /// | `seed 7` | another course of chance |
 /// | `until 30s` | when the story ends |
 ///
