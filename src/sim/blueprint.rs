@@ -170,7 +170,7 @@ impl Blueprint {
             world.addresses.add_id(node, ids[index].clone());
             let disk = Disk::new(self.durable(index, ids), plan.disk_pace);
             let id = ids[index].clone();
-            world.sentinels.push(SentinelHost::new(node, index as u16, plan.kind, id, disk, plan.clock));
+            world.sentinels.push(SentinelHost::new(node, plan.kind, id, disk, plan.clock));
         }
     }
 
@@ -197,7 +197,6 @@ impl Blueprint {
             let id = RunId::new(&world.rng.hex40());
             world.redises.push(Redis {
                 node,
-                index: number as u16,
                 group: index as u16,
                 settings,
                 run_id: id.clone(),

@@ -4,7 +4,7 @@ use crate::data::DataRef;
 use crate::event::{Event, Piece};
 use crate::network::{NodeId, Path};
 use crate::world::World;
-use consentinel_core::{Endpoint, Time};
+use consentinel_core::Endpoint;
 use std::time::Duration;
 
 /// A client of one group.
@@ -20,13 +20,13 @@ pub(crate) struct Client {
     answered: bool,
     /// How often it wrote to this master without asking again.
     writes: u32,
-    /// The data set of the last acknowledged write, and when that was.
-    pub(crate) acked: Option<(Time, DataRef)>,
+    /// The acknowledged writes, each by the data set that it made.
+    pub(crate) acked_writes: Vec<DataRef>,
 }
 
 impl Client {
     pub(crate) fn new(node: NodeId, group: u16) -> Self {
-        Client { node, group, master: None, turn: 0, answered: true, writes: 0, acked: None }
+        Client { node, group, master: None, turn: 0, answered: true, writes: 0, acked_writes: Vec::new() }
     }
 }
 
@@ -125,7 +125,6 @@ impl World {
 
     /// The server's answer reaches the client.
     pub(crate) fn client_acked(&mut self, index: u16, turn: u32, data: Option<DataRef>) {
-        let now = self.now;
         let client = self.client(index);
         if client.turn != turn {
             return;
@@ -133,7 +132,7 @@ impl World {
         match data {
             Some(data) => {
                 client.answered = true;
-                client.acked = Some((now, data));
+                client.acked_writes.push(data);
                 self.stats.acknowledged += 1;
             }
             None => client.master = None,

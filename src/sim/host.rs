@@ -33,7 +33,6 @@ const OPERATORS: u64 = 1 << 40;
 /// A sentinel.
 pub(crate) struct SentinelHost {
     pub(crate) node: NodeId,
-    pub(crate) index: u16,
     pub(crate) kind: Kind,
     pub(crate) brain: Box<dyn Brain>,
     pub(crate) id: SentinelId,
@@ -70,10 +69,9 @@ impl fmt::Debug for SentinelHost {
 
 impl SentinelHost {
     /// A sentinel that has not woken up yet.
-    pub(crate) fn new(node: NodeId, index: u16, kind: Kind, id: SentinelId, disk: Disk, clock: i64) -> Self {
+    pub(crate) fn new(node: NodeId, kind: Kind, id: SentinelId, disk: Disk, clock: i64) -> Self {
         SentinelHost {
             node,
-            index,
             kind,
             brain: kind.wake(disk.stored().clone(), 0, Time::ZERO),
             id,

@@ -30,6 +30,7 @@ mod redis;
 mod replication;
 mod report;
 mod run;
+pub mod scenario;
 mod step;
 mod story;
 mod world;

@@ -32,6 +32,10 @@ impl World {
                 self.tell(node, || "is stopped (SIGSTOP)".into());
                 self.processes[node.index()].paused = true;
             }
+            Step::PauseFor { node, time } => {
+                self.apply(Step::Pause { node });
+                self.plan(self.now + time, Step::Resume { node });
+            }
             Step::Resume { node } if self.processes[node.index()].paused => {
                 self.tell(node, || "goes on".into());
                 self.resume(node);

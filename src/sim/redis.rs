@@ -20,7 +20,7 @@ pub(crate) struct RedisSettings {
     pub(crate) load_time: Duration,
     /// How long a full synchronisation from it takes.
     pub(crate) sync_time: Duration,
-    /// The stream that it keeps for replicas that come back, in bytes.
+    /// The stream that it keeps for replicas that come back, in bytes; zero: they always get everything.
     pub(crate) backlog: u64,
     /// The host name under which it announces itself, if any.
     pub(crate) announce: Option<Endpoint>,
@@ -71,7 +71,6 @@ impl UpstreamLink {
 #[derive(Debug)]
 pub(crate) struct Redis {
     pub(crate) node: NodeId,
-    pub(crate) index: u16,
     pub(crate) group: u16,
     pub(crate) settings: RedisSettings,
     pub(crate) run_id: RunId,

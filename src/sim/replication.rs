@@ -137,7 +137,9 @@ impl World {
         if server.loading || (!server.is_master() && !server.is_linked()) {
             return Answer::Refuse;
         }
-        let Some((replid, offset)) = history else { return Answer::Full };
+        let Some((replid, offset)) = history.filter(|_| server.settings.backlog > 0) else {
+            return Answer::Full;
+        };
         let same = replid == server.replid;
         let before = server.replid2.as_ref().is_some_and(|(id, end)| *id == replid && offset < *end);
         let kept = offset + 1 >= server.stream_start && offset <= server.offset;

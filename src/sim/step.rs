@@ -39,6 +39,8 @@ pub(crate) enum Step {
     Bounce { node: NodeId, after: Duration, finds: Finds },
     /// Stops a process where it stands (SIGSTOP).
     Pause { node: NodeId },
+    /// Stops it for a while.
+    PauseFor { node: NodeId, time: Duration },
     /// Lets it go on.
     Resume { node: NodeId },
     /// Changes the way from each of some nodes to each of others.
@@ -111,6 +113,7 @@ impl Step {
             | Step::Restart { node, .. }
             | Step::Bounce { node, .. }
             | Step::Pause { node }
+            | Step::PauseFor { node, .. }
             | Step::Resume { node }
             | Step::Disk { node, .. }
             | Step::Jump { node, .. }

@@ -40,7 +40,9 @@ impl World {
         }
         let stood = self.witness.candidacy.get(&seat) == Some(&epoch);
         let votes = 1 + self.witness.granted.get(&(seat, epoch)).map_or(0, |peers| peers.len());
-        if !stood || votes * 2 <= self.sentinels.len() {
+        let view = self.sentinels[usize::from(sentinel)].brain.group(&hello.group);
+        let known = view.map_or(0, |view| view.sentinels.len()) + 1;
+        if !stood || votes * 2 <= known {
             let name = self.sentinel_name(sentinel);
             let what =
                 format!("{name} is the first to announce config epoch {epoch}, with {votes} votes for it");

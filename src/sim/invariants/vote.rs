@@ -26,7 +26,7 @@ impl World {
             let (addresses, story) = (&self.addresses, &mut self.story);
             let name = addresses.name(self.sentinels[usize::from(seat.0)].node);
             story.tell(self.now, || {
-                format!("{name} tells: my vote in epoch {epoch} is {}", addresses.call_id(leader))
+                format!("{name} answers: its vote in epoch {epoch} is for {}", addresses.call_id(leader))
             });
             self.check_vote(seat, leader, epoch);
         }
