@@ -26,6 +26,7 @@ lint:
 # Unit tests, and the examples in the documentation.
 unit:
     cargo test --workspace --lib --bins --quiet
+    cargo test -p consentinel-core -p consentinel-sim --tests --quiet
     cargo test --workspace --doc --quiet
 
 # The simulator: 10,000 seeds of 10 virtual minutes. `just sim --seed N --trace` tells one of them as a story.

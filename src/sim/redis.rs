@@ -133,7 +133,7 @@ impl Redis {
     pub(crate) fn record(&mut self, entry: Entry) {
         self.offset = entry.end;
         self.stream.push_back(entry);
-        while self.offset - self.stream_start > self.settings.backlog {
+        while self.offset.saturating_sub(self.stream_start) > self.settings.backlog {
             match self.stream.pop_front() {
                 Some(dropped) => self.stream_start = dropped.end + 1,
                 None => break,
