@@ -213,6 +213,8 @@ impl Group {
         if down {
             // The choice among the replicas is to rest on what they say now, not on what they said seconds ago.
             self.nodes.values_mut().for_each(Node::want_info);
+            // What peers said of an earlier time that it was down says nothing of this one.
+            self.peers.values_mut().for_each(Opinion::forget_verdict);
         }
         self.advance_all(cx);
     }
@@ -326,6 +328,10 @@ impl Group {
 }
 
 impl Opinion {
+    fn forget_verdict(&mut self) {
+        self.down = self.down.filter(|_| active(Mutation::OpinionsNeverExpire));
+    }
+
     fn new(now: Time) -> Self {
         Opinion { last_hello: now, ..Opinion::default() }
     }

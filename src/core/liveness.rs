@@ -12,12 +12,21 @@ pub(crate) struct Liveness {
     next_ping: Time,
     pub(crate) last_ok: Time,
     pub(crate) last_reply: Time,
+    /// How long an answer takes: the last one, or what remains of a slower one before it.
+    pub(crate) rtt: Duration,
 }
 
 impl Liveness {
     /// Nothing is known; it has until `down_after` to show itself.
     pub(crate) fn new(now: Time) -> Self {
-        Liveness { silent_since: Some(now), ping_sent: None, next_ping: now, last_ok: now, last_reply: now }
+        Liveness {
+            silent_since: Some(now),
+            ping_sent: None,
+            next_ping: now,
+            last_ok: now,
+            last_reply: now,
+            rtt: Duration::ZERO,
+        }
     }
 
     pub(crate) fn silent_since(&self) -> Option<Time> {
@@ -55,6 +64,7 @@ impl Liveness {
     pub(crate) fn on_pong(&mut self, period: Duration, now: Time) {
         let sent = self.ping_sent.take().unwrap_or(now);
         self.silent_since = None;
+        self.rtt = (now - sent).max(self.rtt / 2);
         self.last_ok = now;
         self.last_reply = now;
         self.next_ping = (sent + period).max(now);

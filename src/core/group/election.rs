@@ -90,9 +90,19 @@ impl Group {
         let up = self.peers.iter().filter(|(_, opinion)| opinion.sdown.is_none());
         let before =
             up.filter_map(|(slot, _)| cx.peers.get(slot)).filter(|peer| place(&peer.id) < own).count();
-        // Asking for a vote takes two saves, the candidate's and the voter's.
-        let step = (cx.storage.latency * 3).clamp(STAND_STEP, LONGEST_STEP);
+        let step = self.vote_takes(cx).clamp(STAND_STEP, LONGEST_STEP);
         step * before as u32 + cx.rng.span(STAND_JITTER)
+    }
+
+    /// How long it takes to ask for a vote: two saves, the candidate's and the voter's, and the way there and back.
+    fn vote_takes(&self, cx: &Context) -> Duration {
+        let up = self.peers.iter().filter(|(_, opinion)| opinion.sdown.is_none());
+        let way = up
+            .filter_map(|(slot, _)| cx.peers.get(slot))
+            .map(|peer| peer.alive.rtt)
+            .max()
+            .unwrap_or_default();
+        cx.storage.latency * 3 + way * 3 / 2
     }
 
     /// Begins an election: a new epoch, and the own vote.
@@ -198,7 +208,8 @@ impl Group {
 
     /// Nobody can win any more: another election, soon, but not at the same time as the others'.
     pub(super) fn retry_soon(&mut self, cx: &mut Context) {
-        self.retry_after(FIRST_RETRY, cx);
+        let first = self.vote_takes(cx).clamp(FIRST_RETRY, LONGEST_STEP);
+        self.retry_after(first, cx);
     }
 
     /// Too few could be asked: they may come back, and nobody else has been elected meanwhile.
