@@ -6,6 +6,7 @@ use crate::network::NodeId;
 use crate::redis::Redis;
 use crate::world::{Role, World};
 use consentinel_core::FailoverPhase;
+use std::time::Duration;
 
 impl World {
     /// What is not yet as it should be, if anything.
@@ -17,6 +18,10 @@ impl World {
     /// none of them is kept from a failover, and a replica that may be promoted follows it.
     pub(crate) fn can_rescue(&self, index: u16) -> Option<NodeId> {
         let group = &self.groups[usize::from(index)];
+        // A message that is lost and sent again must not look like another death.
+        if group.config.down_after < Duration::from_secs(2) {
+            return None;
+        }
         let ready = |host: &SentinelHost| {
             let view = host.brain.group(&group.name).filter(|_| host.is_core())?;
             let calm = host.brain.view().tilt.is_none() && view.next_attempt <= host.clock_at(self.now);

@@ -75,6 +75,7 @@ fn surely_eligible(node: &NodeView, clock: Time, down_after: Duration) -> bool {
         && clock - *told < SURELY_FRESH
         && info.role == Some(RedisRole::Replica)
         && info.priority > 0
+        && !info.loading
         && info.master_link_down <= down_after * 5
 }
 
