@@ -44,6 +44,8 @@ pub struct Info {
     pub master: Option<Endpoint>,
     /// Whether its link to that master stands.
     pub master_link_up: bool,
+    /// Whether it is copying that master's data, and has nothing of its own to offer until that is done.
+    pub syncing: bool,
     /// For how long that link has been down.
     pub master_link_down: Duration,
     /// Its priority for promotion: the lowest is promoted first, zero never.
@@ -66,6 +68,7 @@ impl Default for Info {
             replicas: Vec::new(),
             master: None,
             master_link_up: false,
+            syncing: false,
             master_link_down: Duration::ZERO,
             priority: 100,
             repl_offset: Offset(0),
@@ -97,6 +100,7 @@ impl Info {
                 "master_host" => master.0 = Host::parse(value).ok(),
                 "master_port" => master.1 = value.parse::<u16>().ok(),
                 "master_link_status" => info.master_link_up = value == "up",
+                "master_sync_in_progress" => info.syncing = value == "1",
                 "master_link_down_since_seconds" => {
                     // A link that was never up says -1.
                     info.master_link_down = Duration::from_secs(value.parse().unwrap_or(0));

@@ -121,6 +121,7 @@ impl Redis {
         if let Some(upstream) = &self.upstream {
             info.master = Some(upstream.master.clone());
             info.master_link_up = self.is_linked();
+            info.syncing = matches!(upstream.link, UpstreamLink::Syncing(_));
             if !info.master_link_up {
                 info.master_link_down = Duration::from_secs((now - upstream.down_since).as_secs());
             }

@@ -29,7 +29,7 @@ impl Group {
         self.advance_all(cx);
     }
 
-    fn forget_node(&mut self, id: NodeId, cx: &mut Context) {
+    pub(super) fn forget_node(&mut self, id: NodeId, cx: &mut Context) {
         if let Some(mut node) = self.nodes.remove(&id) {
             node.retire(self.id, id, cx);
         }

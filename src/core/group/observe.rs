@@ -74,7 +74,25 @@ impl Group {
             node.command.on_resolved(&node.addr, ip, command, &renames, cx);
             node.pubsub.on_resolved(&node.addr, ip, pubsub, &renames, cx);
         }
+        self.merge_places(cx);
         self.advance_all(cx);
+    }
+
+    /// Two nodes that a look-up has shown to be one server become one: the master stays, or the one that was here first.
+    fn merge_places(&mut self, cx: &mut Context) {
+        let mut kept = vec![self.master];
+        for id in self.replica_ids() {
+            let Some(node) = self.nodes.get(&id) else { continue };
+            let twin = |other: &NodeId| {
+                self.nodes.get(other).is_some_and(|other| cx.names.same_place(&other.addr, &node.addr))
+            };
+            if !kept.iter().any(twin) {
+                kept.push(id);
+            } else if !self.failover.promotes(id) {
+                self.forget_node(id, cx);
+                cx.storage.soon(cx.now);
+            }
+        }
     }
 
     /// A reply came over a node's command link.

@@ -46,6 +46,11 @@ impl Group {
         let target = self.master().addr.clone();
         let target = cx.shown(&target);
         let Some(node) = self.nodes.get_mut(&id) else { return false };
+        if cx.names.same_place(&node.addr, &target) {
+            // Nobody is told to follow himself.
+            node.reconf = Reconf::Done;
+            return false;
+        }
         if !node.turn(Some(target), false, cx) {
             return false;
         }

@@ -49,6 +49,10 @@ impl Group {
     fn need_of(&self, id: NodeId, cx: &Context) -> Option<Need> {
         let node = self.nodes.get(&id)?;
         let turned_lately = node.turned.is_some_and(|at| cx.now < at + TURN_AGAIN);
+        if cx.names.same_place(&node.addr, &self.master().addr) {
+            // Nobody is told to follow himself.
+            return None;
+        }
         if node.info().is_some_and(|info| info.loading) {
             // It refuses everything until it has read its data.
             return None;

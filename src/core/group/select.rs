@@ -61,6 +61,7 @@ impl Group {
         let history = self.master().info().and_then(|master| master.replid.clone());
         let is_master = info.role == Some(Role::Master);
         Merit {
+            syncing: info.syncing,
             ousted: is_master && node.ousted,
             priority: info.priority,
             foreign: history.is_some() && info.replid.is_some() && history != info.replid,
@@ -81,6 +82,8 @@ impl Group {
 
 /// What a replica has to offer.
 struct Merit {
+    /// It is in the middle of copying somebody's data: what it has is neither old nor new.
+    syncing: bool,
     /// It was replaced, and says that it is master all the same: better than nobody.
     ousted: bool,
     priority: u32,
@@ -105,7 +108,7 @@ impl Merit {
             } else {
                 merit.offset.0
             };
-            (merit.ousted, priority, merit.is_master, merit.foreign, Reverse(offset))
+            (merit.syncing, merit.ousted, priority, merit.is_master, merit.foreign, Reverse(offset))
         };
         key(self).cmp(&key(other)).then_with(|| match (&self.run_id, &other.run_id) {
             (Some(a), Some(b)) => a.cmp(b),

@@ -1,7 +1,7 @@
 //! Host names: looked up when they are needed, and again when they have moved.
 
 use crate::bench::{Bench, LOCAL, MASTER, group};
-use consentinel_core::{Endpoint, Host};
+use consentinel_core::{Endpoint, Hello, Host, Input};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -46,4 +46,22 @@ fn a_name_that_nobody_knows_is_tried_again() {
     bench.names.insert("redis-1.example".to_owned(), LOCAL);
     bench.run(Duration::from_secs(1));
     assert!(!bench.connected.is_empty());
+}
+
+#[test]
+fn two_nodes_that_turn_out_to_be_one_server_become_one() {
+    let mut bench = named();
+    bench.run(Duration::from_secs(5));
+    // A peer has looked the moved name up before us: for us its address is another server, until we look it up, too.
+    let elsewhere: IpAddr = "127.0.0.9".parse().expect("an address");
+    let text = "127.0.0.1,26380,peer,1,mymaster,127.0.0.9,6379,1";
+    bench.input(Input::Hello { link: None, hello: Hello::parse(text).expect("well formed") });
+    assert_eq!(bench.sentinel.group(&group()).expect("it is watched").replicas.len(), 1);
+    bench.names.insert("redis-1.example".to_owned(), elsewhere);
+    let info = bench.servers.get(&MASTER).cloned().expect("it runs");
+    bench.kill(MASTER);
+    bench.servers.insert(MASTER, info);
+    bench.run(Duration::from_secs(15));
+    assert!(bench.sentinel.group(&group()).expect("it is watched").replicas.is_empty());
+    assert!(bench.turned.is_empty(), "nobody is told to follow himself: {:?}", bench.turned);
 }
