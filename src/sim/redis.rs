@@ -306,11 +306,12 @@ impl World {
         let server = self.redis(redis);
         if server.is_master() && !server.downstream.is_empty() {
             self.append(redis, 14, Piece::Ping);
-        } else if let Some(upstream) = &server.upstream {
-            if now - upstream.heard > REPL_TIMEOUT && upstream.link != UpstreamLink::None {
-                self.drop_upstream(redis);
-                self.redis_retries(redis);
-            }
+        } else if let Some(upstream) = &server.upstream
+            && now - upstream.heard > REPL_TIMEOUT
+            && upstream.link != UpstreamLink::None
+        {
+            self.drop_upstream(redis);
+            self.redis_retries(redis);
         }
         let life = self.processes[self.redises[usize::from(redis)].node.index()].number;
         self.queue.push(now + Duration::from_secs(10), Event::Cron { redis, life });

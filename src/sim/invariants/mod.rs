@@ -150,6 +150,9 @@ impl World {
     /// Before a sentinel hears of something.
     pub(crate) fn before_input(&mut self, sentinel: u16, clock: Time, input: &Input) {
         self.watch_clock(sentinel, clock);
+        if matches!(input, Input::Wake) {
+            self.watch_rest(sentinel);
+        }
         match input {
             Input::Reply { link, call, reply: Reply::Down { down, leader, epoch } } => {
                 let Some(group) = self.witness.asked.remove(&(sentinel, *call)) else { return };
@@ -220,10 +223,10 @@ impl World {
     }
 
     pub(crate) fn operator_asked(&mut self, sentinel: u16, request: &Request) {
-        if let Request::Failover { group } = request {
-            if let Some(group) = self.group_index(group) {
-                self.witness.forced.insert((sentinel, group));
-            }
+        if let Request::Failover { group } = request
+            && let Some(group) = self.group_index(group)
+        {
+            self.witness.forced.insert((sentinel, group));
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// The original's trigger and period, which no world changes.
 const TRIGGER: Duration = Duration::from_secs(2);
 const PERIOD: Duration = Duration::from_secs(30);
-/// So often a sentinel may think without that any time passes.
+/// So often a sentinel may be woken without that any time passes.
 const BUSY: u32 = 5000;
 
 impl World {
@@ -23,6 +23,10 @@ impl World {
         if late || before > clock + TRIGGER {
             self.witness.tilt_until.insert(sentinel, clock + PERIOD);
         }
+    }
+
+    /// A sentinel is woken by its own deadline: it must not have one again and again without any time passing.
+    pub(super) fn watch_rest(&mut self, sentinel: u16) {
         let busy = self.witness.busy.entry(sentinel).or_default();
         *busy = if busy.0 == self.now { (self.now, busy.1 + 1) } else { (self.now, 0) };
         if busy.1 > BUSY {

@@ -63,13 +63,23 @@ impl Draft {
             ["seed", seed] => {
                 seed.parse().map(|seed| self.seed = seed).map_err(|_| format!("'{seed}' is no seed"))
             }
-            ["host", "names"] => Ok(self.host_names = true),
-            ["strangers"] => Ok(self.acquainted = false),
-            ["a", "client", "writes"] => Ok(self.client = true),
+            ["host", "names"] => {
+                self.host_names = true;
+                Ok(())
+            }
+            ["strangers"] => {
+                self.acquainted = false;
+                Ok(())
+            }
+            ["a", "client", "writes"] => {
+                self.client = true;
+                Ok(())
+            }
             ["messages", "take", time] => duration(time).map(|time| self.latency = time),
             ["disks", "take", time] => {
                 let micros = duration(time)?.as_micros() as u64;
-                Ok(self.sentinels.iter_mut().for_each(|plan| plan.disk_pace = (micros, 1)))
+                self.sentinels.iter_mut().for_each(|plan| plan.disk_pace = (micros, 1));
+                Ok(())
             }
             ["loading", "takes", time] => {
                 let time = duration(time)?;
@@ -87,14 +97,16 @@ impl Draft {
             }
             ["priority", name, priority] => {
                 let priority = priority.parse().map_err(|_| format!("'{priority}' is no priority"))?;
-                Ok(self.server(name)?.priority = priority)
+                self.server(name)?.priority = priority;
+                Ok(())
             }
             [name, "follows", master] => {
                 let place =
                     |group: &GroupPlan| group.redises.iter().position(|server| server.name == *master);
                 let master =
                     self.groups.iter().find_map(place).ok_or_else(|| format!("nobody is {master}"))?;
-                Ok(self.server(name)?.follows = Some(master))
+                self.server(name)?.follows = Some(master);
+                Ok(())
             }
             [group, _, "with", ..] | [group, _] if group.ends_with(':') => self.group(line),
             _ => Err(format!("'{line}' is nothing that a story can say")),
