@@ -305,11 +305,13 @@ impl World {
         let server = self.redis(redis);
         if server.is_master() && !server.downstream.is_empty() {
             self.append(redis, 14, Piece::Ping);
-        } else if let Some(upstream) = &server.upstream {
-            if now - upstream.heard > REPL_TIMEOUT && upstream.link != UpstreamLink::None {
-                self.drop_upstream(redis);
-                self.redis_retries(redis);
-            }
+        }
+        let silent = self.redis(redis).upstream.as_ref().is_some_and(|upstream| {
+            now - upstream.heard > REPL_TIMEOUT && upstream.link != UpstreamLink::None
+        });
+        if silent {
+            self.drop_upstream(redis);
+            self.redis_retries(redis);
         }
         let life = self.processes[self.redises[usize::from(redis)].node.index()].number;
         self.queue.push(now + Duration::from_secs(10), Event::Cron { redis, life });
