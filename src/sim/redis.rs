@@ -306,10 +306,11 @@ impl World {
         let server = self.redis(redis);
         if server.is_master() && !server.downstream.is_empty() {
             self.append(redis, 14, Piece::Ping);
-        } else if let Some(upstream) = &server.upstream
-            && now - upstream.heard > REPL_TIMEOUT
-            && upstream.link != UpstreamLink::None
-        {
+        }
+        let silent = self.redis(redis).upstream.as_ref().is_some_and(|upstream| {
+            now - upstream.heard > REPL_TIMEOUT && upstream.link != UpstreamLink::None
+        });
+        if silent {
             self.drop_upstream(redis);
             self.redis_retries(redis);
         }

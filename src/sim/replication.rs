@@ -101,11 +101,11 @@ impl World {
                 Answer::Continue(after) => {
                     let replid = self.redis(redis).replid.clone();
                     self.admit(redis, conn, from);
-                    self.send_to_replica(conn, Message::Continue { replid }, Duration::ZERO);
+                    self.send_down(conn, Message::Continue { replid }, Duration::ZERO);
                     let missed: Vec<Entry> =
                         self.redis(redis).stream.iter().filter(|entry| entry.end > after).cloned().collect();
                     for entry in missed {
-                        self.send_to_replica(conn, Message::Stream(entry), Duration::ZERO);
+                        self.send_down(conn, Message::Stream(entry), Duration::ZERO);
                     }
                 }
                 Answer::Full => {
@@ -113,8 +113,8 @@ impl World {
                     let (replid, offset, data) = (server.replid.clone(), server.offset, server.data);
                     let time = server.settings.sync_time;
                     self.admit(redis, conn, from);
-                    self.send_to_replica(conn, Message::FullResync, Duration::ZERO);
-                    self.send_to_replica(conn, Message::Snapshot { replid, offset, data }, time);
+                    self.send_down(conn, Message::FullResync, Duration::ZERO);
+                    self.send_down(conn, Message::Snapshot { replid, offset, data }, time);
                 }
             },
             Message::Close => self.redis(redis).downstream.retain(|replica| replica.conn != conn),
@@ -122,7 +122,7 @@ impl World {
         }
     }
 
-    fn send_to_replica(&mut self, conn: ConnId, message: Message, extra: Duration) {
+    fn send_down(&mut self, conn: ConnId, message: Message, extra: Duration) {
         self.net.send(&mut self.queue, self.now, conn, false, message, extra);
     }
 

@@ -223,9 +223,8 @@ impl World {
     }
 
     pub(crate) fn operator_asked(&mut self, sentinel: u16, request: &Request) {
-        if let Request::Failover { group } = request
-            && let Some(group) = self.group_index(group)
-        {
+        let Request::Failover { group } = request else { return };
+        if let Some(group) = self.group_index(group) {
             self.witness.forced.insert((sentinel, group));
         }
     }
