@@ -179,6 +179,7 @@ impl Storage {
                 (None, _) if stale => without_opinion(held.response),
                 (None, _) => held.response,
                 (Some(_), Otherwise::Refuse) => Response::Refused(Refusal::NotSaved),
+                (Some(_), Otherwise::Withhold) if active(Mutation::VoteWithoutDisk) => held.response,
                 (Some(_), Otherwise::Withhold) => withheld(held.response),
             };
             out.push_back(Action::Respond { client: held.client, response });
