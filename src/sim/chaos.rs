@@ -49,7 +49,7 @@ const KINDS: &[(u64, Kind)] = &[
     (2, Kind::AllSentinelsRestart),
     (2, Kind::PowerCut),
     (6, Kind::DeathAtAction),
-    (2, Kind::Move),
+    (8, Kind::Move),
 ];
 
 /// Plans the disasters of one round.
@@ -255,7 +255,7 @@ impl<'a> Chaos<'a> {
                 let back = (at + self.duration()).min(self.from + self.length);
                 self.step(back, Step::Restart { node, finds });
             }
-            Kind::Move => {}
+            Kind::Move => self.disaster(Kind::ServerDies, at),
         }
     }
 

@@ -3,12 +3,13 @@
 use crate::brain::{Brain, Kind};
 use crate::disk::Disk;
 use crate::event::{Event, Message};
+use crate::inbound::Inbound;
 use crate::network::{ConnId, NodeId, Purpose};
 use crate::step::Trigger;
 use crate::world::World;
 use consentinel_core::{
     Action, CallId, ClientId, Command, Hello, Input, JobId, LinkError, LinkId, LinkKind, LinkUp, Notice,
-    Recorded, Reply, Request, Response, ScriptEnd, SentinelId, Seq, Time,
+    Recorded, Response, ScriptEnd, SentinelId, Seq, Time,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -16,19 +17,6 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// A peer's connection to this sentinel.
-#[derive(Debug)]
-struct Inbound {
-    conn: ConnId,
-    /// The call that the mind has not answered yet.
-    asked: Option<CallId>,
-    /// What came after it: answers keep the order of the calls.
-    waiting: VecDeque<Message>,
-}
-
-/// Operators' requests have client numbers from here on.
-const OPERATORS: u64 = 1 << 40;
 
 /// A sentinel.
 pub(crate) struct SentinelHost {
@@ -40,8 +28,9 @@ pub(crate) struct SentinelHost {
     /// By how many microseconds its clock is ahead of the world's.
     pub(crate) clock: i64,
     links: BTreeMap<LinkId, ConnId>,
-    inbound: BTreeMap<ClientId, Inbound>,
-    clients: u64,
+    pub(crate) inbound: BTreeMap<ClientId, Inbound>,
+    /// How many connections were ever opened to it.
+    pub(crate) clients: u64,
     /// When the world will wake it, and which wake-up that is.
     wake_at: Option<Time>,
     wake_number: u64,
@@ -51,9 +40,9 @@ pub(crate) struct SentinelHost {
     pub(crate) actions_left: Option<u32>,
     /// Whether it carries out what it had decided before it was stopped.
     pub(crate) resuming: bool,
-    operators: u64,
+    pub(crate) operators: u64,
     /// Peers whose next request can be served once the mind has said all that it wants.
-    ready: VecDeque<ClientId>,
+    pub(crate) ready: VecDeque<ClientId>,
     /// What it lives through, when somebody wants to know.
     pub(crate) record: Option<Vec<Recorded>>,
 }
@@ -258,7 +247,7 @@ impl World {
         }
     }
 
-    fn node_of(&self, sentinel: u16) -> NodeId {
+    pub(crate) fn node_of(&self, sentinel: u16) -> NodeId {
         self.sentinels[usize::from(sentinel)].node
     }
 
@@ -349,88 +338,6 @@ impl World {
             _ => return,
         };
         self.feed(sentinel, input);
-    }
-
-    /// Something arrives on a connection that a peer opened.
-    pub(crate) fn inbound_message(&mut self, sentinel: u16, conn: ConnId, tag: u64, message: Message) {
-        let host = self.sentinel(sentinel);
-        let client = ClientId(if tag == 0 { host.clients + 1 } else { tag });
-        if tag == 0 {
-            host.clients += 1;
-            host.inbound.insert(client, Inbound { conn, asked: None, waiting: VecDeque::new() });
-            if let Some(conn) = self.net.conn_mut(conn) {
-                conn.server_tag = client.0;
-            }
-        }
-        let Some(inbound) = self.sentinel(sentinel).inbound.get_mut(&client) else { return };
-        match message {
-            Message::Close => {
-                self.sentinel(sentinel).inbound.remove(&client);
-            }
-            message if inbound.asked.is_some() => inbound.waiting.push_back(message),
-            message => self.serve(sentinel, client, message),
-        }
-    }
-
-    fn serve(&mut self, sentinel: u16, client: ClientId, message: Message) {
-        let Some(inbound) = self.sentinel(sentinel).inbound.get_mut(&client) else { return };
-        let conn = inbound.conn;
-        match message {
-            Message::Ping(call) => self.answer(conn, call, Reply::Pong),
-            Message::Publish(call, hello) => {
-                self.answer(conn, call, Reply::Ok);
-                self.feed(sentinel, Input::Hello { link: None, hello: Hello::clone(&hello) });
-            }
-            Message::Command(call, command) => match *command {
-                Command::IsMasterDown { master, epoch, candidate } => {
-                    inbound.asked = Some(call);
-                    let request = Request::IsMasterDown { master, epoch, candidate };
-                    self.feed(sentinel, Input::Request { client, request });
-                }
-                _ => self.answer(conn, call, Reply::Ok),
-            },
-            _ => {}
-        }
-    }
-
-    fn respond(&mut self, sentinel: u16, client: ClientId, response: &Response) {
-        if client.0 >= OPERATORS {
-            let name = self.addresses.name(self.node_of(sentinel)).to_owned();
-            let text = match response {
-                Response::Refused(why) => format!("-{why}"),
-                other => format!("{other:?}"),
-            };
-            return self.story.tell(self.now, || format!("{name} answers the operator: {text}"));
-        }
-        let Some(inbound) = self.sentinel(sentinel).inbound.get_mut(&client) else { return };
-        let (Some(call), conn) = (inbound.asked.take(), inbound.conn) else { return };
-        let reply = match response.clone() {
-            Response::Down { down, leader, epoch } => Reply::Down { down, leader, epoch },
-            Response::Refused(why) => Reply::Error(why.to_string()),
-            _ => Reply::Ok,
-        };
-        if !inbound.waiting.is_empty() {
-            self.sentinel(sentinel).ready.push_back(client);
-        }
-        self.answer(conn, call, reply);
-    }
-
-    fn serve_waiting(&mut self, sentinel: u16, client: ClientId) {
-        while let Some(inbound) = self.sentinel(sentinel).inbound.get_mut(&client) {
-            if inbound.asked.is_some() {
-                return;
-            }
-            let Some(next) = inbound.waiting.pop_front() else { return };
-            self.serve(sentinel, client, next);
-        }
-    }
-
-    /// An operator asks for something.
-    pub(crate) fn operator_asks(&mut self, sentinel: u16, request: Request) {
-        let host = self.sentinel(sentinel);
-        host.operators += 1;
-        let client = ClientId(OPERATORS + host.operators);
-        self.feed(sentinel, Input::Request { client, request });
     }
 
     fn notify(&mut self, sentinel: u16, notice: &Notice) {

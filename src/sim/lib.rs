@@ -21,8 +21,11 @@ mod disk;
 mod event;
 mod generate;
 mod host;
+mod inbound;
 mod invariants;
 mod meddle;
+#[cfg(test)]
+mod model_tests;
 mod network;
 mod original;
 mod queue;

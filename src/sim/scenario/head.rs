@@ -56,49 +56,31 @@ impl Draft {
     fn read(&mut self, line: &str) -> Result<(), String> {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
-            ["at" | "when", ..] => Ok(()),
-            ["sentinels", ..] => self.sentinels(line),
-            ["originals", names @ ..] => self.originals(names),
-            ["until", time] => duration(time).map(|time| self.until = time),
-            ["seed", seed] => {
-                seed.parse().map(|seed| self.seed = seed).map_err(|_| format!("'{seed}' is no seed"))
-            }
-            ["host", "names"] => {
-                self.host_names = true;
-                Ok(())
-            }
-            ["strangers"] => {
-                self.acquainted = false;
-                Ok(())
-            }
-            ["a", "client", "writes"] => {
-                self.client = true;
-                Ok(())
-            }
-            ["messages", "take", time] => duration(time).map(|time| self.latency = time),
+            ["at" | "when", ..] => {}
+            ["sentinels", ..] => self.sentinels(line)?,
+            ["originals", names @ ..] => self.originals(names)?,
+            ["until", time] => self.until = duration(time)?,
+            ["seed", seed] => self.seed = seed.parse().map_err(|_| format!("'{seed}' is no seed"))?,
+            ["host", "names"] => self.host_names = true,
+            ["strangers"] => self.acquainted = false,
+            ["a", "client", "writes"] => self.client = true,
+            ["messages", "take", time] => self.latency = duration(time)?,
             ["disks", "take", time] => {
                 let micros = duration(time)?.as_micros() as u64;
                 self.sentinels.iter_mut().for_each(|plan| plan.disk_pace = (micros, 1));
-                Ok(())
             }
             ["loading", "takes", time] => {
                 let time = duration(time)?;
                 self.each_server(|server| server.load_time = time);
-                Ok(())
             }
-            ["every", "copy", "is", "whole"] => {
-                self.each_server(|server| server.backlog = 0);
-                Ok(())
-            }
+            ["every", "copy", "is", "whole"] => self.each_server(|server| server.backlog = 0),
             ["copying", "takes", time] => {
                 let time = duration(time)?;
                 self.each_server(|server| server.sync_time = time);
-                Ok(())
             }
             ["priority", name, priority] => {
                 let priority = priority.parse().map_err(|_| format!("'{priority}' is no priority"))?;
                 self.server(name)?.priority = priority;
-                Ok(())
             }
             [name, "follows", master] => {
                 let place =
@@ -106,11 +88,11 @@ impl Draft {
                 let master =
                     self.groups.iter().find_map(place).ok_or_else(|| format!("nobody is {master}"))?;
                 self.server(name)?.follows = Some(master);
-                Ok(())
             }
-            [group, _, "with", ..] | [group, _] if group.ends_with(':') => self.group(line),
-            _ => Err(format!("'{line}' is nothing that a story can say")),
+            [group, ..] if group.ends_with(':') => self.group(line)?,
+            _ => return Err(format!("'{line}' is nothing that a story can say")),
         }
+        Ok(())
     }
 
     fn each_server(&mut self, change: impl Fn(&mut RedisPlan)) {

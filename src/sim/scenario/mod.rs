@@ -10,7 +10,7 @@
 //! until 10s
 //! ```
 //!
-//! `docs` of the words: see [`run`].
+//! [`run`] lists all that a story can say.
 
 mod deed;
 mod ending;
