@@ -25,7 +25,11 @@ impl World {
         let ready = |host: &SentinelHost| {
             let view = host.brain.group(&group.name).filter(|_| host.is_core())?;
             let calm = host.brain.view().tilt.is_none() && view.next_attempt <= host.clock_at(self.now);
-            calm.then(|| self.addresses.node(&view.address)).flatten()
+            // Whoever was reset a moment ago has yet to meet the replicas again.
+            let knows_an_heir = view.replicas.iter().any(|replica| {
+                replica.link.up && replica.info.as_ref().is_some_and(|(_, info)| info.priority > 0)
+            });
+            (calm && knows_an_heir).then(|| self.addresses.node(&view.address)).flatten()
         };
         let master = self.sentinels.iter().map(ready).reduce(|a, b| a.filter(|_| a == b))??;
         let heir = group.redises.iter().map(|redis| &self.redises[usize::from(*redis)]).any(|server| {

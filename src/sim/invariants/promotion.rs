@@ -76,6 +76,7 @@ fn surely_eligible(node: &NodeView, clock: Time, down_after: Duration) -> bool {
         && info.role == Some(RedisRole::Replica)
         && info.priority > 0
         && !info.loading
+        && !info.syncing
         && info.master_link_down <= down_after * 5
 }
 
