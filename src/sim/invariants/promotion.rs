@@ -45,7 +45,9 @@ impl World {
         let is_chosen = |node: &&NodeView| self.addresses.node(&node.addr) == Some(chosen);
         let Some(taken) = view.replicas.iter().find(is_chosen) else { return };
         let better = view.replicas.iter().find(|node| {
-            !is_chosen(node) && surely_eligible(node, clock, view.config.down_after) && is_better(node, taken)
+            let eligible =
+                surely_eligible(node, clock, view.config.down_after) && !was_wiped(node, &view.master);
+            !is_chosen(node) && eligible && is_better(node, taken)
         });
         if let Some(better) = better {
             let what = format!(
@@ -78,6 +80,12 @@ fn surely_eligible(node: &NodeView, clock: Time, down_after: Duration) -> bool {
         && !info.loading
         && !info.syncing
         && info.master_link_down <= down_after * 5
+}
+
+/// It has copied the emptiness of a master that came back without its data.
+fn was_wiped(node: &NodeView, master: &NodeView) -> bool {
+    let replid = |node: &NodeView| node.info.as_ref().and_then(|(_, info)| info.replid.clone());
+    master.emptied.is_some() && replid(node) == replid(master)
 }
 
 /// Better by priority; with the same priority and the same history, better by offset.
