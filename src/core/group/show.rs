@@ -19,7 +19,7 @@ impl Group {
             name: self.name.clone(),
             config: self.config.clone(),
             address: self.address(cx),
-            config_epoch: self.announced.config.1,
+            config_epoch: self.config_epoch,
             master: self.view_node(self.master, cx).expect("a group always has its master among its nodes"),
             replicas,
             sentinels,
