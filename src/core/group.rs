@@ -329,7 +329,9 @@ impl Group {
 
 impl Opinion {
     fn forget_verdict(&mut self) {
-        self.down = self.down.filter(|_| active(Mutation::OpinionsNeverExpire));
+        self.down = self
+            .down
+            .filter(|_| active(Mutation::OpinionsNeverExpire) || active(Mutation::OpinionsOutliveTheMaster));
     }
 
     fn new(now: Time) -> Self {
