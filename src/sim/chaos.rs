@@ -25,6 +25,7 @@ enum Kind {
     Slowness,
     Reset,
     Ambush,
+    Contest,
     AllSentinelsRestart,
     PowerCut,
     DeathAtAction,
@@ -46,6 +47,7 @@ const KINDS: &[(u64, Kind)] = &[
     (3, Kind::Slowness),
     (4, Kind::Reset),
     (20, Kind::Ambush),
+    (10, Kind::Contest),
     (2, Kind::AllSentinelsRestart),
     (2, Kind::PowerCut),
     (6, Kind::DeathAtAction),
@@ -225,6 +227,7 @@ impl<'a> Chaos<'a> {
                 self.step(at, Step::Reset { a, b });
             }
             Kind::Ambush => self.ambush(at),
+            Kind::Contest => self.contest(at),
             Kind::AllSentinelsRestart => {
                 for index in 0..self.world.sentinels.len() {
                     let node = self.world.sentinels[index].node;
@@ -257,6 +260,28 @@ impl<'a> Chaos<'a> {
             }
             Kind::Move => self.disaster(Kind::ServerDies, at),
         }
+    }
+
+    /// A candidate is heard by some only, so that others stand in the same epoch; and whoever votes dies over it.
+    fn contest(&mut self, at: Time) {
+        let to: Vec<NodeId> = (0..self.world.sentinels.len())
+            .map(|index| self.world.sentinels[index].node)
+            .filter(|_| self.rng.per_mille(600))
+            .collect();
+        let path = |path| Step::SetPath { from: vec![IT], to: to.clone(), both_ways: true, path };
+        let on = Trigger::Says(Event::TryFailover);
+        let lasts = Duration::from_millis(20) + self.rng.span(Duration::from_millis(400));
+        for (after, path) in [(Duration::ZERO, path(Path::Held)), (lasts, path(Path::Open))] {
+            self.step(at, Step::Ambush(Ambush { by: None, on, after, then: Box::new(path) }));
+        }
+        for _ in 0..between(self.rng, 1, 3) {
+            let after = Duration::from_millis(between(self.rng, 1, 60));
+            let then = Box::new(Step::Bounce { node: IT, after, finds: Finds::History });
+            let on = if self.rng.per_mille(500) { Trigger::Votes } else { Trigger::Saved };
+            self.step(at, Step::Ambush(Ambush { by: None, on, after: Duration::ZERO, then }));
+        }
+        let master = self.master();
+        self.crash(at, master);
     }
 
     /// Somebody is hit at the worst moment. As the moment needs a failover, the master dies as well.

@@ -3,7 +3,7 @@
 use crate::disk::DiskMode;
 use crate::event::Event;
 use crate::network::{NodeId, Path};
-use crate::step::{Crash, Finds, Step, Trigger};
+use crate::step::{Ambush, Crash, Finds, Step, Trigger};
 use crate::story::Story;
 use crate::world::{Life, Role, World};
 use consentinel_core::Request;
@@ -91,9 +91,8 @@ impl World {
         }
         let node = self.sentinel(sentinel).node;
         let life = self.processes[node.index()].number;
-        while let Some(index) =
-            self.ambushes.iter().position(|ambush| ambush.on == on && ambush.by.is_none_or(|by| by == node))
-        {
+        let waits = |ambush: &Ambush| ambush.on == on && ambush.by.is_none_or(|by| by == node);
+        while let Some(index) = self.ambushes.iter().position(waits) {
             let ambush = self.ambushes.remove(index);
             let step = ambush.then.to(node);
             if ambush.after == Duration::ZERO && self.sentinel(sentinel).is_core() {

@@ -1,10 +1,10 @@
 //! Demotions: the newest master stays.
 
-use super::Invariant;
+use super::{Invariant, Seat};
 use crate::host::SentinelHost;
 use crate::network::NodeId;
 use crate::world::{Role, World};
-use consentinel_core::Epoch;
+use consentinel_core::{Epoch, Role as RedisRole};
 
 impl World {
     /// A sentinel tells a server to follow another.
@@ -28,6 +28,38 @@ impl World {
                 self.addresses.name(node)
             );
             self.violated(Invariant::NewestMasterStays, what);
+        }
+    }
+
+    /// A sentinel leads a server to a master.
+    pub(super) fn note_told(&mut self, sentinel: u16, node: NodeId) {
+        let Role::Redis(redis) = self.processes[node.index()].role else { return };
+        let group = self.redises[usize::from(redis)].group;
+        self.witness.told.insert(((sentinel, group), node));
+    }
+
+    /// `+failover-end`, and not because the time was over.
+    pub(super) fn check_turned(&mut self, seat: Seat) {
+        if !self.is_ours(seat.0) || !self.witness.leading.contains_key(&seat) {
+            return;
+        }
+        let host = &self.sentinels[usize::from(seat.0)];
+        let Some(view) = host.brain.group(&self.groups[usize::from(seat.1)].name) else { return };
+        let master = self.addresses.node(&view.master.addr);
+        let left = view.replicas.iter().find(|replica| {
+            let node = self.addresses.node(&replica.addr);
+            let info = replica.info.as_ref().map(|(_, info)| info);
+            let follows = info.and_then(|info| self.addresses.node(info.master.as_ref()?));
+            let known =
+                info.is_some_and(|info| info.role == Some(RedisRole::Replica) && info.master.is_some());
+            let reachable = replica.link.up && replica.link.sdown.is_none();
+            let told = node.is_some_and(|node| self.witness.told.contains(&(seat, node)));
+            known && reachable && !told && follows != master
+        });
+        if let Some(left) = left {
+            let (name, left) = (self.sentinel_name(seat.0), self.addresses.call(&left.addr));
+            let what = format!("{name} ends its failover and leaves {left} with the old master");
+            self.violated(Invariant::ReplicasTurned, what);
         }
     }
 

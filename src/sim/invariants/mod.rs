@@ -45,6 +45,8 @@ pub enum Invariant {
     EpochsGrow,
     /// The newest master is never demoted without a newer epoch.
     NewestMasterStays,
+    /// Who ends a failover has led every replica that it can reach to the new master.
+    ReplicasTurned,
     /// After the disasters all agree within a bounded time.
     Convergence,
     /// A write that every server of a group held is still there.
@@ -75,6 +77,8 @@ pub(crate) struct Witness {
     candidacy: BTreeMap<Seat, Epoch>,
     /// In which epoch a sentinel leads.
     leading: BTreeMap<Seat, Epoch>,
+    /// Whom a leader has led to his new master.
+    told: BTreeSet<(Seat, NodeId)>,
     /// Failovers that an operator ordered.
     forced: BTreeSet<Seat>,
     /// What peers last said of a master: when, and whether it is down.
@@ -182,7 +186,10 @@ impl World {
                 if let Some(node) = self.peer_behind(sentinel, *link) {
                     match to {
                         None => self.check_promotion(sentinel, node),
-                        Some(_) => self.check_demotion(sentinel, node),
+                        Some(_) => {
+                            self.note_told(sentinel, node);
+                            self.check_demotion(sentinel, node);
+                        }
                     }
                 }
             }
@@ -207,11 +214,19 @@ impl World {
             Event::TryFailover => self.hear_attempt(seat),
             Event::ElectedLeader => self.hear_election(seat),
             Event::SelectedReplica => self.hear_choice(seat, payload),
-            Event::PromotedReplica => self.stats.promoted(seat.1, self.now),
-            Event::FailoverEnd
-            | Event::AbortNotElected
-            | Event::AbortNoGoodReplica
-            | Event::AbortReplicaTimeout => {
+            Event::PromotedReplica => {
+                self.witness.told.retain(|(teller, _)| *teller != seat);
+                self.stats.promoted(seat.1, self.now);
+            }
+            Event::FailoverEnd => {
+                self.check_turned(seat);
+                self.witness.leading.remove(&seat);
+                self.witness.forced.remove(&seat);
+            }
+            Event::FailoverEndForTimeout => {
+                self.witness.leading.remove(&seat);
+            }
+            Event::AbortNotElected | Event::AbortNoGoodReplica | Event::AbortReplicaTimeout => {
                 self.witness.leading.remove(&seat);
                 self.witness.forced.remove(&seat);
             }
