@@ -5,6 +5,7 @@ use crate::host::SentinelHost;
 use crate::network::NodeId;
 use crate::world::{Role, World};
 use consentinel_core::{Epoch, Role as RedisRole};
+use std::time::Duration;
 
 impl World {
     /// A sentinel tells a server to follow another.
@@ -38,23 +39,30 @@ impl World {
         self.witness.told.insert(((sentinel, group), node));
     }
 
-    /// `+failover-end`, and not because the time was over.
-    pub(super) fn check_turned(&mut self, seat: Seat) {
+    /// `+failover-end`; when the time is over, it is enough that somebody was led to the new master.
+    pub(super) fn check_turned(&mut self, seat: Seat, late: bool) {
+        let begun = self.witness.told.iter().any(|(teller, _)| *teller == seat);
+        if late && (begun || self.witness.distracted.contains(&seat.0)) {
+            return;
+        }
         if !self.is_ours(seat.0) || !self.witness.leading.contains_key(&seat) {
             return;
         }
         let host = &self.sentinels[usize::from(seat.0)];
         let Some(view) = host.brain.group(&self.groups[usize::from(seat.1)].name) else { return };
         let master = self.addresses.node(&view.master.addr);
+        let clock = host.clock_at(self.now);
         let left = view.replicas.iter().find(|replica| {
             let node = self.addresses.node(&replica.addr);
             let info = replica.info.as_ref().map(|(_, info)| info);
             let follows = info.and_then(|info| self.addresses.node(info.master.as_ref()?));
             let known =
                 info.is_some_and(|info| info.role == Some(RedisRole::Replica) && info.master.is_some());
-            let reachable = replica.link.up && replica.link.sdown.is_none();
+            let silent = clock - replica.link.last_ok > Duration::from_secs(1);
+            let reachable = replica.link.up && replica.link.sdown.is_none() && !silent;
             let told = node.is_some_and(|node| self.witness.told.contains(&(seat, node)));
-            known && reachable && !told && follows != master
+            let replaced = node == self.witness.replaced.get(&seat).copied();
+            known && reachable && !told && !replaced && follows != master
         });
         if let Some(left) = left {
             let (name, left) = (self.sentinel_name(seat.0), self.addresses.call(&left.addr));

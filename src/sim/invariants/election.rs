@@ -15,6 +15,7 @@ impl World {
         let Ok(epoch) = epoch.parse().map(Epoch) else { return };
         if SentinelId::new(id) == self.sentinels[usize::from(seat.0)].id {
             self.witness.candidacy.insert(seat, epoch);
+            self.witness.candidacies.insert((seat, epoch));
         }
     }
 

@@ -38,7 +38,7 @@ impl World {
         if !self.is_ours(sentinel) || self.witness.forced_epochs.contains(&(group, epoch)) {
             return;
         }
-        let stood = self.witness.candidacy.get(&seat) == Some(&epoch);
+        let stood = self.witness.candidacies.contains(&(seat, epoch));
         let votes = 1 + self.witness.granted.get(&(seat, epoch)).map_or(0, |peers| peers.len());
         let view = self.sentinels[usize::from(sentinel)].brain.group(&hello.group);
         let known = view.map_or(0, |view| view.sentinels.len()) + 1;
@@ -66,7 +66,7 @@ impl World {
         let saved = disk.groups.get(&hello.group).map_or(Epoch(0), |group| group.config_epoch);
         // A leader whose disk fails tells of his own promotion all the same: the epoch is his, as his vote in it is on
         // disk, so that nobody else can ever give it another meaning.
-        let led = self.witness.candidacy.get(&(sentinel, group)) == Some(&epoch);
+        let led = self.witness.candidacies.contains(&((sentinel, group), epoch));
         let excused = led && self.sentinels[usize::from(sentinel)].disk.has_failed();
         if saved < epoch && !excused {
             let name = self.sentinel_name(sentinel);

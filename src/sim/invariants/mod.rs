@@ -75,10 +75,16 @@ pub(crate) struct Witness {
     leaders: BTreeMap<(u16, Epoch), u16>,
     /// The last epoch in which a sentinel voted for itself.
     candidacy: BTreeMap<Seat, Epoch>,
+    /// Every epoch in which it did.
+    candidacies: BTreeSet<(Seat, Epoch)>,
     /// In which epoch a sentinel leads.
     leading: BTreeMap<Seat, Epoch>,
     /// Whom a leader has led to his new master.
     told: BTreeSet<(Seat, NodeId)>,
+    /// Who was in TILT after it had promoted a replica.
+    distracted: BTreeSet<u16>,
+    /// The master that a leader has replaced.
+    replaced: BTreeMap<Seat, NodeId>,
     /// Failovers that an operator ordered.
     forced: BTreeSet<Seat>,
     /// What peers last said of a master: when, and whether it is down.
@@ -215,15 +221,20 @@ impl World {
             Event::ElectedLeader => self.hear_election(seat),
             Event::SelectedReplica => self.hear_choice(seat, payload),
             Event::PromotedReplica => {
+                if let Some(old) = self.last_place(payload) {
+                    self.witness.replaced.insert(seat, old);
+                }
+                self.witness.distracted.remove(&seat.0);
                 self.witness.told.retain(|(teller, _)| *teller != seat);
                 self.stats.promoted(seat.1, self.now);
             }
             Event::FailoverEnd => {
-                self.check_turned(seat);
+                self.check_turned(seat, false);
                 self.witness.leading.remove(&seat);
                 self.witness.forced.remove(&seat);
             }
             Event::FailoverEndForTimeout => {
+                self.check_turned(seat, true);
                 self.witness.leading.remove(&seat);
             }
             Event::AbortNotElected | Event::AbortNoGoodReplica | Event::AbortReplicaTimeout => {
@@ -235,6 +246,13 @@ impl World {
             }
             _ => {}
         }
+    }
+
+    /// The server whose address ends an event's payload.
+    fn last_place(&self, payload: &str) -> Option<NodeId> {
+        let mut words = payload.rsplit(' ');
+        let (port, host) = (words.next()?, words.next()?);
+        self.addresses.node(&Endpoint::parse(host, port).ok()?)
     }
 
     pub(crate) fn operator_asked(&mut self, sentinel: u16, request: &Request) {

@@ -22,6 +22,7 @@ impl World {
         }
         if late || before > clock + TRIGGER {
             self.witness.tilt_until.insert(sentinel, clock + PERIOD);
+            self.witness.distracted.insert(sentinel);
         }
     }
 
