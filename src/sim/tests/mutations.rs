@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 /// So many worlds may pass before a defect is noticed.
-const BOUND: u64 = 1500;
+const BOUND: u64 = 600;
 
 /// The first seed that fails, if any does.
 fn first_failure(bound: u64) -> Option<Failure> {
