@@ -2,6 +2,9 @@
 
 use crate::{PATIENCE, ours};
 use consentinel_lab::{Cluster, Program, Setup};
+use std::time::Duration;
+
+const DOWN_AFTER: Duration = Duration::from_secs(4);
 
 #[test]
 fn the_original_follows_where_ours_leads() {
@@ -16,6 +19,9 @@ fn ours_follow_where_the_original_leads() {
 fn one_leads_and_all_follow(programs: Vec<Program>, leader: usize) {
     let mut setup = Setup::new(programs);
     setup.leader = Some(leader);
+    // An original tries a lost server once a second; with less than that it may take the new master for down before it
+    // has tried to reach it, and fail over a second time (tests/scenarios, originals fail over twice).
+    setup.down_after = DOWN_AFTER;
     let mut cluster = Cluster::start(&setup);
     let events = cluster.events();
     cluster.redis[0].kill();
