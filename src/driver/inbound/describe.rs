@@ -83,7 +83,7 @@ pub(super) fn replica(node: &NodeView, group: &GroupView, shown: Shown) -> Field
     fields.put("ip", &host);
     fields.put("port", node.addr.port);
     fields.put("runid", node.run_id.as_ref().map_or("", |id| id.as_str()));
-    fields.put("flags", replica_flags(node, group));
+    fields.put("flags", replica_flags(node));
     link(&mut fields, &node.link, 1, shown.now, |_| {});
     fields.put("down-after-milliseconds", group.config.down_after.as_millis());
     server(&mut fields, node, shown.now);
@@ -157,17 +157,15 @@ fn master_flags(group: &GroupView) -> String {
     ])
 }
 
-fn replica_flags(node: &NodeView, group: &GroupView) -> String {
-    // How far a replica was turned matters only as long as the failover lasts.
-    let reconf = if group.failover == FailoverPhase::None { ReconfPhase::None } else { node.reconf };
+fn replica_flags(node: &NodeView) -> String {
     joined_flags(&[
         (node.link.sdown.is_some(), "s_down"),
         (true, "slave"),
         (!is_linked(node), "disconnected"),
         (node.promoted, "promoted"),
-        (reconf == ReconfPhase::Sent, "reconf_sent"),
-        (reconf == ReconfPhase::InProgress, "reconf_inprog"),
-        (reconf == ReconfPhase::Done, "reconf_done"),
+        (node.reconf == ReconfPhase::Sent, "reconf_sent"),
+        (node.reconf == ReconfPhase::InProgress, "reconf_inprog"),
+        (node.reconf == ReconfPhase::Done, "reconf_done"),
     ])
 }
 
