@@ -5,6 +5,7 @@
 
 mod cli;
 mod driver;
+mod registrar;
 
 /// Runs the command line of `consentinel`.
 pub fn main() -> std::process::ExitCode {

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need on a Debian machine: redis-server, redis-sentinel, redis-cli, dig, ss and Consul.
+# Installs what the tests need on a Debian machine: redis-server, redis-sentinel, redis-cli, dig, ss, jq, Consul, and the
+# resolvers dnsmasq and unbound, which the tests run as processes of their own.
 # What is on PATH already is used as it is. Quick when nothing is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -31,7 +32,7 @@ install_packages() {
     [ "$status" = 0 ] || fail "could not install $*"
     if has systemctl; then # not at the next boot either
         for service in "$@"; do
-            case $service in redis-server | redis-sentinel)
+            case $service in redis-server | redis-sentinel | unbound)
                 as_root systemctl disable --quiet "$service" >/dev/null 2>&1 || true ;;
             esac
         done
@@ -44,6 +45,9 @@ has redis-sentinel || has valkey-sentinel || missing+=(redis-sentinel)
 has redis-cli || has valkey-cli || missing+=(redis-tools)
 has dig || missing+=(bind9-dnsutils)
 has ss || missing+=(iproute2)
+has jq || missing+=(jq)
+[ -x /usr/sbin/dnsmasq ] || has dnsmasq || missing+=(dnsmasq-base)
+[ -x /usr/sbin/unbound ] || has unbound || missing+=(unbound)
 [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
 
 # The address of the Debian archive that this machine uses, from either form of apt's source lists.

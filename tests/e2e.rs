@@ -5,6 +5,18 @@ use std::time::Duration;
 
 mod e2e {
     mod configuration;
+    mod consul_access;
+    mod consul_drift;
+    mod consul_files;
+    mod consul_fleet;
+    mod consul_hundred;
+    mod consul_modes;
+    mod consul_outage;
+    mod consul_publish;
+    mod consul_resolvers;
+    mod consul_stage;
+    mod consul_stale;
+    mod consul_tool;
     mod failover;
     mod leader;
     mod manual;

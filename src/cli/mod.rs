@@ -1,5 +1,7 @@
 //! The command line: `redis-sentinel`'s, and more.
 
+mod consul;
+
 use crate::driver::{self, Options};
 use clap::Parser;
 use std::path::PathBuf;
@@ -10,7 +12,12 @@ use std::process::ExitCode;
 /// Watches Redis masters and replicas, agrees with its peers that a master is gone, and fails over. Takes the place of
 /// redis-sentinel: same configuration file, same port, same commands.
 #[derive(Debug, Parser)]
-#[command(name = "consentinel", version, disable_version_flag = true)]
+#[command(
+    name = "consentinel",
+    version,
+    disable_version_flag = true,
+    after_help = "See also: consentinel consul --help, for looking after what is published."
+)]
 struct Arguments {
     /// Print the version.
     #[arg(short = 'v', long = "version", action = clap::ArgAction::Version)]
@@ -21,13 +28,20 @@ struct Arguments {
     file: PathBuf,
 
     /// Directives that overrule the file, as for redis-sentinel: `--port 26380 --sentinel announce-ip 10.0.0.1`.
-    /// Also `--record FILE`: writes everything that happens to FILE as JSON lines, so that the run can be replayed.
+    /// Also `--consul [ADDRESS]`: publish into Consul, as `--consul-SETTING VALUE` says for every setting of
+    /// `sentinel consul`; `--dry-run`: only log what would be written there; `--observe`: beside real sentinels, only
+    /// look on and publish; `--record FILE`: write everything that happens to FILE as JSON lines, to be replayed.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "--DIRECTIVE VALUE")]
     directives: Vec<String>,
 }
 
 /// Runs what the command line asks for.
 pub(crate) fn run() -> ExitCode {
+    let mut words = std::env::args_os().skip(1);
+    // A configuration file of that name is still found as ./consul.
+    if words.next().is_some_and(|word| word == "consul") {
+        return consul::run(words);
+    }
     let Arguments { file, directives, version: _ } = Arguments::parse();
     let options = match options(file, directives) {
         Ok(options) => options,
@@ -41,14 +55,25 @@ pub(crate) fn run() -> ExitCode {
 
 fn options(file: PathBuf, directives: Vec<String>) -> Result<Options, String> {
     let mut options = Options { file, overrides: Vec::new(), record: None };
-    let mut directives = directives.into_iter();
+    let mut directives = directives.into_iter().peekable();
     while let Some(word) = directives.next() {
-        if word == "--record" {
-            let path =
-                directives.next().ok_or("--record is followed by nothing: name the file to write\n")?;
-            options.record = Some(path.into());
-        } else {
-            options.overrides.push(word);
+        let mut say = |words: &[&str]| options.overrides.extend(words.iter().map(|word| word.to_string()));
+        match word.as_str() {
+            "--record" => {
+                let path =
+                    directives.next().ok_or("--record is followed by nothing: name the file to write\n")?;
+                options.record = Some(path.into());
+            }
+            "--consul" => match directives.next_if(|word| !word.starts_with("--")) {
+                Some(address) => say(&["--sentinel", "consul", "address", &address]),
+                None => say(&["--sentinel", "consul", "enabled", "yes"]),
+            },
+            "--dry-run" => say(&["--sentinel", "consul", "dry-run", "yes"]),
+            "--observe" => say(&["--sentinel", "observe", "yes"]),
+            flag => match flag.strip_prefix("--consul-") {
+                Some(setting) => say(&["--sentinel", "consul", setting]),
+                None => say(&[flag]),
+            },
         }
     }
     Ok(options)
@@ -81,6 +106,17 @@ mod tests {
         let options = parse("consentinel s.conf --port 1 --record run.jsonl --dir /");
         assert_eq!(options.overrides, ["--port", "1", "--dir", "/"]);
         assert_eq!(options.record, Some(PathBuf::from("run.jsonl")));
+    }
+
+    #[test]
+    fn consul_has_flags_of_its_own() {
+        let options =
+            parse("consentinel s.conf --consul http://c:1 --consul-token-file t --dry-run --observe");
+        let words = "--sentinel consul address http://c:1 --sentinel consul token-file t \
+            --sentinel consul dry-run yes --sentinel observe yes";
+        assert_eq!(options.overrides, words.split_whitespace().collect::<Vec<_>>());
+        let options = parse("consentinel s.conf --consul --port 1");
+        assert_eq!(options.overrides, ["--sentinel", "consul", "enabled", "yes", "--port", "1"]);
     }
 
     #[test]

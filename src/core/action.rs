@@ -2,7 +2,7 @@
 
 use crate::{
     CallId, ClientId, Credentials, Durable, Endpoint, Epoch, GroupName, Hello, JobId, LinkId, Notice,
-    SentinelId, Seq,
+    RegistryRequest, SentinelId, Seq,
 };
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -54,6 +54,13 @@ pub enum Action {
         client: ClientId,
         /// What.
         response: Response,
+    },
+    /// Ask something of Consul; answered by `Input::Registry` where the request says so.
+    Register {
+        /// For which group.
+        group: GroupName,
+        /// What.
+        request: RegistryRequest,
     },
     /// Tell operators and subscribers.
     Notify(Notice),
@@ -172,6 +179,9 @@ pub enum Refusal {
     /// FORGET of the master.
     #[error("ERR That is the master: use SENTINEL REMOVE, or fail over first")]
     IsMaster,
+    /// An observer does nothing to servers.
+    #[error("ERR This sentinel only observes and publishes: ask one that takes part")]
+    Observer,
     /// The state cannot be written.
     #[error("ERR Failed to save config changes")]
     NotSaved,

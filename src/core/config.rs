@@ -69,6 +69,26 @@ pub struct Config {
     pub sentinel_auth: Credentials,
     /// Periods and limits, changed only by SENTINEL DEBUG.
     pub timing: Timing,
+    /// Whether and how the masters are published.
+    pub registry: RegistryConfig,
+    /// Whether this sentinel only looks on and publishes: it has no vote, says no hello, leads no failover and
+    /// turns no server.
+    pub observe: bool,
+}
+
+/// What the core must know of the publishing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RegistryConfig {
+    /// Whether anything is published at all.
+    pub on: bool,
+    /// By how many bytes a replica may lag behind before it is published with a warning; zero: it does not matter.
+    pub max_lag: u64,
+}
+
+impl Default for RegistryConfig {
+    fn default() -> Self {
+        RegistryConfig { on: false, max_lag: 10 << 20 }
+    }
 }
 
 impl Default for Config {
@@ -82,6 +102,8 @@ impl Default for Config {
             deny_scripts_reconfig: true,
             sentinel_auth: Credentials::default(),
             timing: Timing::default(),
+            registry: RegistryConfig::default(),
+            observe: false,
         }
     }
 }

@@ -17,6 +17,8 @@ use std::net::IpAddr;
 pub(crate) struct Context {
     pub(crate) now: Time,
     pub(crate) rng: Rng,
+    /// For what must not depend on Consul, nor the other way round: the publishing has chances of its own.
+    pub(crate) chance: Rng,
     pub(crate) config: Config,
     pub(crate) myid: SentinelId,
     pub(crate) current_epoch: Epoch,
@@ -39,6 +41,7 @@ impl Context {
     pub(crate) fn new(config: Config, myid: SentinelId, storage: Storage, rng: Rng, now: Time) -> Self {
         Context {
             now,
+            chance: Rng::new(rng.clone().bits() ^ PUBLISHING),
             rng,
             config,
             myid,
@@ -175,3 +178,5 @@ impl Context {
         endpoint.host.ip().is_some() || self.config.resolve_hostnames
     }
 }
+
+const PUBLISHING: u64 = 0x636f_6e73_756c;

@@ -83,6 +83,14 @@ impl Endpoint {
         let number = port.parse().map_err(|_| EndpointError::Port(port.chars().take(20).collect()))?;
         Ok(Endpoint::new(Host::parse(host)?, number))
     }
+
+    /// `host:port`, with an IPv6 address in brackets.
+    pub fn joined(&self) -> String {
+        match self.host {
+            Host::Ip(IpAddr::V6(ip)) => format!("[{ip}]:{}", self.port),
+            _ => format!("{}:{}", self.host, self.port),
+        }
+    }
 }
 
 /// Why two words are no endpoint.

@@ -9,9 +9,11 @@
 mod admin;
 mod agreement;
 mod election;
+mod entries;
 mod failover;
 mod gossip;
 mod observe;
+mod publish;
 mod reboot;
 mod reconfigure;
 mod repair;
@@ -31,6 +33,7 @@ use std::time::Duration;
 
 pub(crate) use agreement::Answer;
 pub(crate) use failover::Failover;
+use publish::Publishing;
 use repair::Survey;
 
 pub(crate) struct Group {
@@ -57,6 +60,11 @@ pub(crate) struct Group {
     announced: Announced,
     next_hello: Time,
     survey: Option<Survey>,
+    /// When the master became the master, or the group was reset: what servers said before is of another time.
+    switched: Time,
+    /// When the master's name was last looked up because somebody contradicted.
+    looked_up: Option<Time>,
+    publishing: Publishing,
 }
 
 /// What another sentinel thinks, as far as it told us.
@@ -128,6 +136,9 @@ impl Group {
             },
             next_hello: now,
             survey: None,
+            switched: now,
+            looked_up: None,
+            publishing: Publishing::default(),
         };
         group.nodes.insert(NodeId(0), Node::new(saved.master, Role::Master, now));
         for replica in saved.replicas {
@@ -226,6 +237,7 @@ impl Group {
             self.agree(cx);
             self.drive_failover(cx);
             self.drive_survey(cx);
+            self.drive_publication(cx);
         }
         if cx.now >= self.next_hello {
             self.say_hello(cx);
@@ -239,6 +251,7 @@ impl Group {
         if cx.tilt.is_none() {
             at = at.min(self.agreement_deadline(cx)).min(self.failover_deadline(cx));
             at = at.min(self.peers_deadline(cx)).min(self.survey_deadline());
+            at = at.min(self.publication_deadline());
         }
         at
     }
@@ -271,6 +284,10 @@ impl Group {
         if matches!(master.reboot, Some(Reboot::Loading(_))) {
             return LOADING_POLL;
         }
+        if id == self.master && self.waits_to_publish() {
+            let loads = node.info().is_some_and(|info| info.loading);
+            return if loads { LOADING_POLL } else { period.min(UNSETTLED_INFO) };
+        }
         if reading || master.reboot.is_some() || node.turned.is_some_and(|at| cx.now < at + TURN_WATCH) {
             return RECONF_POLL;
         }
@@ -297,12 +314,7 @@ impl Group {
 
     fn describe_replica(&self, addr: &Endpoint, cx: &Context) -> String {
         let (shown, master) = (cx.shown(addr), cx.shown(&self.master().addr));
-        let host = shown.host.to_string();
-        let name = if host.contains(':') {
-            format!("[{host}]:{}", shown.port)
-        } else {
-            format!("{host}:{}", shown.port)
-        };
+        let name = shown.joined();
         format!("slave {name} {shown} @ {} {master}", self.name)
     }
 

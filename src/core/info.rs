@@ -40,6 +40,8 @@ pub struct Info {
     pub master_repl_offset: Offset,
     /// The replicas that are connected to it.
     pub replicas: Vec<Endpoint>,
+    /// How far each of them has acknowledged its history.
+    pub replica_offsets: Vec<(Endpoint, Offset)>,
     /// Whom it follows.
     pub master: Option<Endpoint>,
     /// Whether its link to that master stands.
@@ -66,6 +68,7 @@ impl Default for Info {
             replid: None,
             master_repl_offset: Offset(0),
             replicas: Vec::new(),
+            replica_offsets: Vec::new(),
             master: None,
             master_link_up: false,
             syncing: false,
@@ -109,7 +112,7 @@ impl Info {
                 "slave_repl_offset" => set(&mut info.repl_offset.0, value),
                 "replica_announced" => info.announced = value != "0",
                 _ if is_numbered(field, "db") => info.keys = info.keys.saturating_add(keys(value)),
-                _ if is_numbered(field, "slave") => info.replicas.extend(replica(value)),
+                _ if is_numbered(field, "slave") => info.follower(value),
                 _ => {}
             }
         }
@@ -117,6 +120,17 @@ impl Info {
             info.master = Some(Endpoint::new(host, port));
         }
         info
+    }
+}
+
+impl Info {
+    /// A line `slaveN`.
+    fn follower(&mut self, value: &str) {
+        let Some(addr) = replica(value) else { return };
+        if let Some(offset) = field_of(value, "offset").and_then(|offset| offset.parse().ok()) {
+            self.replica_offsets.push((addr.clone(), Offset(offset)));
+        }
+        self.replicas.push(addr);
     }
 }
 
@@ -186,6 +200,7 @@ mod tests {
         assert_eq!(info.keys, 7);
         assert_eq!(info.master_repl_offset, Offset(154));
         assert_eq!(format!("{:?}", info.replicas), "[127.0.0.1:6380, ::1:6381]");
+        assert_eq!(info.replica_offsets.iter().map(|(_, offset)| offset.0).collect::<Vec<_>>(), [140, 140]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::{
     CallId, ClientId, Credentials, Endpoint, Epoch, GroupName, Hello, Host, Info, JobId, LinkId, Quorum,
-    Secret, SentinelId, Seq, Timing,
+    RegistryEvent, Secret, SentinelId, Seq, Timing,
 };
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -57,6 +57,13 @@ pub enum Input {
         seq: Seq,
         /// Whether the state is on disk, folder entry included.
         result: Result<(), SaveError>,
+    },
+    /// What came of an `Action::Register`, or changed in Consul by itself.
+    Registry {
+        /// The group.
+        group: GroupName,
+        /// What it is.
+        event: RegistryEvent,
     },
     /// A script that `Action::RunScript` started has ended.
     ScriptEnded {

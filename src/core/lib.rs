@@ -34,6 +34,7 @@ mod names;
 mod node;
 mod peer;
 mod record;
+mod registry;
 mod requests;
 mod rng;
 mod scripts;
@@ -44,7 +45,7 @@ mod timers;
 mod view;
 
 pub use action::{Action, Command, LinkKind, Refusal, Response};
-pub use config::{Config, Credentials, Durable, DurableGroup, GroupConfig, Timing};
+pub use config::{Config, Credentials, Durable, DurableGroup, GroupConfig, RegistryConfig, Timing};
 pub use endpoint::{Endpoint, EndpointError, Host, HostError};
 pub use event::{Event, Level, Notice};
 pub use glob::glob_matches;
@@ -57,9 +58,14 @@ pub use input::{ConfigChange, GroupChange, Input, LinkError, LinkUp, Reply, Requ
 #[cfg(feature = "mutations")]
 pub use mutation::Mutation;
 pub use record::Recorded;
+pub use registry::{
+    Entry, EntryKey, Fence, Guard, Health, Lock, Published, Record, RegistryError, RegistryEvent,
+    RegistryFault, RegistryRequest, Transaction,
+};
 pub use rng::{Rng, mix};
 pub use sentinel::Sentinel;
 pub use time::Time;
 pub use view::{
-    FailoverPhase, GroupView, LinkView, NodeView, PeerView, QuorumCheck, ReconfPhase, ScriptView, View,
+    FailoverPhase, GroupView, LinkView, NodeView, PeerView, PublicationCounters, PublicationState,
+    PublicationView, QuorumCheck, ReconfPhase, ScriptView, View,
 };

@@ -66,6 +66,16 @@ pub enum Mutation {
     PromotionNeverGivenUp,
     /// A master that came back without its data is welcome.
     EmptyMasterTrusted,
+    /// A newer record in Consul is written over.
+    PublishedOverNewer,
+    /// A master is published before it has answered as one.
+    PublishedWithoutGate,
+    /// A configuration is published that is not on disk.
+    PublishedBeforeSaved,
+    /// The health of servers is written by sentinels that do not hold the lock.
+    HealthWithoutLock,
+    /// What others change in Consul stays changed.
+    DriftTolerated,
 }
 
 #[cfg(feature = "mutations")]
@@ -101,6 +111,11 @@ impl Mutation {
         Mutation::LinksStayLost,
         Mutation::PromotionNeverGivenUp,
         Mutation::EmptyMasterTrusted,
+        Mutation::PublishedOverNewer,
+        Mutation::PublishedWithoutGate,
+        Mutation::PublishedBeforeSaved,
+        Mutation::HealthWithoutLock,
+        Mutation::DriftTolerated,
     ];
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct Node {
     pub(crate) reboot: Option<Reboot>,
     /// When it was last told whom to follow.
     pub(crate) turned: Option<Time>,
+    /// Whom it was told to follow then.
+    pub(crate) turned_to: Option<Endpoint>,
     info_sent: Option<Time>,
     info_wanted: bool,
     /// When the hello subscription last carried anything.
@@ -84,6 +86,7 @@ impl Node {
             ousted: false,
             reboot: None,
             turned: None,
+            turned_to: None,
             info_sent: None,
             info_wanted: true,
             heard: now,
@@ -227,7 +230,8 @@ impl Node {
             }
             Reply::Busy => {
                 self.alive.on_other_reply(period, cx.now);
-                if self.sdown.is_some() && duty.is_master && !self.script_killed {
+                let may = duty.is_master && !cx.config.observe;
+                if self.sdown.is_some() && may && !self.script_killed {
                     self.script_killed = self.command.call(Command::ScriptKill, Purpose::ScriptKill, cx);
                 }
             }
@@ -258,8 +262,10 @@ impl Node {
             false => Command::ReplicaOf(master.clone()),
             true => Command::ReplicaOfPlain(master.clone()),
         };
+        let to = master.clone();
         let sent = self.command.call(command, Purpose::ReplicaOf { master, plain }, cx);
         if sent {
+            self.turned_to = to;
             self.turned = Some(cx.now);
             self.command.call(Command::Info, Purpose::Info, cx);
             self.info_sent = Some(cx.now);

@@ -92,6 +92,9 @@ impl Sentinel {
             if group.fails_over() {
                 return Err(Refusal::InProgress);
             }
+            if cx.config.observe {
+                return Err(Refusal::Observer);
+            }
             group.select_replica(cx).ok_or(Refusal::NoGoodReplica)?;
             if storage_failed {
                 return Err(Refusal::NotSaved);

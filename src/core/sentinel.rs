@@ -86,6 +86,7 @@ impl Sentinel {
             Input::Request { client, request } => self.on_request(client, request),
             Input::Saved { seq, result } => self.on_saved(seq, result.err().map(|error| error.0)),
             Input::ScriptEnded { job, end } => self.cx.on_script_ended(job, end),
+            Input::Registry { group, event } => self.on_registry(&group, event),
         }
         self.fire_timers();
         self.save_if_due();
@@ -265,6 +266,12 @@ impl Sentinel {
         }
         if let Some(group) = self.names.get(&hello.group).copied() {
             self.with_group(group, |group, cx| group.on_hello(hello, cx));
+        }
+    }
+
+    fn on_registry(&mut self, group: &GroupName, event: crate::RegistryEvent) {
+        if let Some(id) = self.names.get(group).copied() {
+            self.with_group(id, |group, cx| group.on_registry(event, cx));
         }
     }
 

@@ -1,7 +1,8 @@
 //! What can be seen of a sentinel from outside: the ground of INFO and of the SENTINEL queries.
 
 use crate::{
-    Config, Endpoint, Epoch, GroupConfig, GroupName, Host, Info, Offset, Role, RunId, SentinelId, Time,
+    Config, Endpoint, Entry, Epoch, GroupConfig, GroupName, Host, Info, Offset, Published, RegistryError,
+    Role, RunId, SentinelId, Time,
 };
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -71,6 +72,70 @@ pub struct GroupView {
     pub voted_for: Option<SentinelId>,
     /// In which epoch.
     pub leader_epoch: Epoch,
+    /// How the publishing stands; nothing when nothing is published.
+    pub publication: Option<PublicationView>,
+}
+
+/// How the publishing of a group stands.
+#[derive(Clone, Debug)]
+pub struct PublicationView {
+    /// In a word.
+    pub state: PublicationState,
+    /// Why Consul cannot be asked, while that is so.
+    pub error: Option<RegistryError>,
+    /// How many times in a row it was in vain.
+    pub tries: u32,
+    /// What should be published, as this sentinel sees it; nothing while it does not know enough.
+    pub desired: Vec<Entry>,
+    /// What Consul held when it was last looked at.
+    pub seen: Option<Published>,
+    /// When it was last looked at.
+    pub seen_at: Option<Time>,
+    /// What has happened since the start.
+    pub counters: PublicationCounters,
+}
+
+/// How the publishing of a group stands, in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PublicationState {
+    /// Consul has not been seen yet.
+    Unseen,
+    /// The record there is what this sentinel would have written.
+    Published,
+    /// The record is missing or older: it will be replaced as soon as the master has answered as master.
+    Behind,
+    /// The record is of a newer epoch than our configuration, which therefore is not published.
+    Fenced,
+    /// The record names another master of the same epoch.
+    Contradicted,
+}
+
+impl PublicationState {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PublicationState::Unseen => "unseen",
+            PublicationState::Published => "published",
+            PublicationState::Behind => "behind",
+            PublicationState::Fenced => "fenced",
+            PublicationState::Contradicted => "contradicted",
+        }
+    }
+}
+
+/// What the publishing has come to since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PublicationCounters {
+    /// Transactions that replaced the record.
+    pub claims: u64,
+    /// Transactions that changed entries under the same record.
+    pub amendments: u64,
+    /// Those of them that put back what somebody else had changed or removed.
+    pub repairs: u64,
+    /// Transactions that bounced because somebody was quicker or knows better.
+    pub stale: u64,
+    /// What failed, in the order of [`RegistryFault::ALL`](crate::RegistryFault::ALL).
+    pub failures: [u64; 5],
 }
 
 /// How far a failover has come, in the original's words.

@@ -26,6 +26,11 @@ pub(crate) fn log_stamp() -> impl std::fmt::Display {
     jiff::Zoned::now().strftime("%d %b %Y %H:%M:%S.%3f")
 }
 
+/// The time of day for machines of other places: `2026-11-21T11:47:15.182Z`.
+pub(crate) fn rfc3339() -> String {
+    format!("{:.3}", jiff::Timestamp::now())
+}
+
 /// A number that another start of this process will not draw.
 pub(crate) fn seed() -> u64 {
     let mut bytes = [0u8; 8];

@@ -6,7 +6,7 @@
 
 mod bounds;
 mod calls;
-mod clock;
+pub(crate) mod clock;
 mod inbound;
 mod links;
 mod log;
@@ -16,10 +16,12 @@ mod resolve;
 mod scripts;
 mod startup;
 mod store;
-mod wire;
+pub(crate) mod wire;
 
 pub(crate) use startup::{Options, start};
+pub(crate) use store::{Survey, survey};
 
+use crate::registrar::Registrar;
 use consentinel_core::{
     Action, ClientId, Input, Level, LinkError, LinkId, Notice, Request, Response, Sentinel, Time,
 };
@@ -60,6 +62,8 @@ struct Driver {
     resolver: Resolver,
     recorder: Recorder,
     store: Arc<Store>,
+    /// Nothing when nothing is published.
+    registrar: Option<Registrar>,
     inputs: mpsc::Sender<Input>,
     /// Answers of the core that were not yet given to their clients.
     responses: VecDeque<(ClientId, Response)>,
@@ -101,7 +105,15 @@ impl Driver {
             }
             self.recorder.flush();
         }
-        self.finish(inputs).await
+        // Nobody waits for what it still has to tell.
+        let mut registrar = self.registrar.take();
+        let farewell = async {
+            if let Some(registrar) = &mut registrar {
+                registrar.stop().await;
+            }
+        };
+        let (code, ()) = tokio::join!(self.finish(inputs), farewell);
+        code
     }
 
     /// Hands something to the core and carries out what follows.
@@ -161,6 +173,11 @@ impl Driver {
                 });
             }
             Action::Respond { client, response } => self.responses.push_back((client, response)),
+            Action::Register { group, request } => {
+                if let Some(registrar) = &self.registrar {
+                    registrar.ask(group, request);
+                }
+            }
             Action::Notify(notice) => self.notify(&notice),
             Action::RunScript { job, path, args } => self.scripts.run(job, &path, &args),
             Action::KillScript(job) => self.scripts.kill(job),

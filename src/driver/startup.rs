@@ -7,7 +7,8 @@ use super::resolve::Resolver;
 use super::scripts::Scripts;
 use super::store::{self, ConfigError, Loaded, Settings};
 use super::{Driver, clock, log};
-use consentinel_core::{Rng, Sentinel, mix};
+use crate::registrar::{ConsulSettings, Presence, Registrar};
+use consentinel_core::{Input, Rng, Sentinel, mix};
 use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
@@ -50,7 +51,7 @@ pub(crate) fn start(options: &Options) -> Result<ExitCode, StartError> {
     // The recording's path is relative to where we were started, not to 'dir'.
     let recorder = Recorder::new(options.record.as_deref())
         .map_err(|error| StartError::System("the recording cannot be written", error))?;
-    let loaded = store::load(&options.file, &options.overrides)?;
+    let loaded = store::load(&options.file, &options.overrides, &|name| std::env::var(name).ok())?;
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -68,7 +69,7 @@ pub(crate) fn start(options: &Options) -> Result<ExitCode, StartError> {
 }
 
 async fn serve(loaded: Loaded, mut recorder: Recorder) -> Result<ExitCode, StartError> {
-    let Loaded { settings, durable, store } = loaded;
+    let Loaded { settings, durable, consul, store } = loaded;
     let log_level = log::start(settings.logfile.clone(), settings.loglevel);
     greet(&settings);
     let stop = StopSignals::new().map_err(|error| StartError::System("signals cannot be awaited", error))?;
@@ -85,20 +86,43 @@ async fn serve(loaded: Loaded, mut recorder: Recorder) -> Result<ExitCode, Start
     recorder.start(seed, now, &durable);
     let identity =
         Identity { run_id: Rng::new(mix(seed)).hex40(), started: now, config_file: store.path().to_owned() };
+    let sentinel = Sentinel::new(durable, seed, now);
+    let registrar = consul
+        .map(|consul| start_registrar(consul, &sentinel, inputs.clone()))
+        .transpose()
+        .map_err(|error| StartError::System("the registrar cannot be started", error))?;
     let mut driver = Driver {
-        sentinel: Sentinel::new(durable, seed, now),
-        server: Server::new(settings, identity, log_level),
+        sentinel,
+        server: Server::new(settings, identity, log_level, registrar.as_ref().map(Registrar::gauge)),
         links: Links::new(inputs.clone()),
         scripts: Scripts::new(inputs.clone()),
         resolver: Resolver::new(inputs.clone()),
         recorder,
         store: Arc::new(store),
+        registrar,
         inputs,
         responses: VecDeque::new(),
         overrun: Vec::new(),
         shutdown: false,
     };
     Ok(driver.run(&mut receiver, &mut clients, stop).await)
+}
+
+fn start_registrar(
+    consul: ConsulSettings,
+    sentinel: &Sentinel,
+    inputs: mpsc::Sender<Input>,
+) -> io::Result<Registrar> {
+    let config = sentinel.config();
+    let dry = if consul.dry_run { ", but only as far as the log" } else { "" };
+    info!("publishing into Consul at {}{dry}", consul.address);
+    let presence = Presence {
+        announced: config.announce_ip.as_ref().map(ToString::to_string),
+        port: config.announce_port.unwrap_or(config.port),
+        id: sentinel.myid().to_string(),
+        observes: config.observe,
+    };
+    Registrar::start(consul, presence, inputs)
 }
 
 fn greet(settings: &Settings) {

@@ -3,6 +3,7 @@
 use crate::addresses::{Addresses, REDIS_PORT, SENTINEL_PORT, endpoint, redis_ip, sentinel_ip};
 use crate::brain::Kind;
 use crate::clients::Client;
+use crate::consul::{Consul, ConsulPlan};
 use crate::data::{DataRef, Writes};
 use crate::disk::Disk;
 use crate::event::Event;
@@ -26,6 +27,8 @@ use std::time::Duration;
 pub(crate) struct SentinelPlan {
     pub(crate) name: String,
     pub(crate) kind: Kind,
+    /// Whether it only looks on and publishes.
+    pub(crate) observes: bool,
     /// How long a write to its disk takes: at least, and what may come on top, in microseconds.
     pub(crate) disk_pace: (u64, u64),
     /// By how many microseconds its clock is ahead of the world's.
@@ -65,6 +68,7 @@ pub(crate) struct Blueprint {
     /// Whether the sentinels know all others and all replicas from the start.
     pub(crate) acquainted: bool,
     pub(crate) weather: Weather,
+    pub(crate) consul: Option<ConsulPlan>,
 }
 
 impl Blueprint {
@@ -73,12 +77,17 @@ impl Blueprint {
         sentinels + groups.iter().map(|group| group.redises.len() + group.clients).sum::<usize>()
     }
 
+    /// Whether there is a sentinel that could publish anything.
+    pub(crate) fn has_a_publisher(&self) -> bool {
+        self.sentinels.iter().any(|plan| plan.kind == Kind::Core)
+    }
+
     /// In a sentence.
     pub(crate) fn describe(&self) -> String {
         let config = &self.groups[0].config;
         let servers: Vec<String> = self.groups.iter().map(|group| group.redises.len().to_string()).collect();
         format!(
-            "{} sentinels ({} original), quorum {}, groups of {} servers, down-after {:?}, failover-timeout {:?}, {} zones{}",
+            "{} sentinels ({} original), quorum {}, groups of {} servers, down-after {:?}, failover-timeout {:?}, {} zones{}{}",
             self.sentinels.len(),
             self.sentinels.iter().filter(|plan| plan.kind == Kind::Original).count(),
             config.quorum,
@@ -86,7 +95,11 @@ impl Blueprint {
             config.down_after,
             config.failover_timeout,
             self.weather.base.len(),
-            if self.host_names { ", host names" } else { "" }
+            if self.host_names { ", host names" } else { "" },
+            self.consul
+                .as_ref()
+                .map(|plan| format!(", Consul with {} servers", plan.servers))
+                .unwrap_or_default()
         )
     }
 
@@ -104,6 +117,8 @@ impl Blueprint {
     fn durable(&self, own: usize, ids: &[SentinelId]) -> Durable {
         let mut durable =
             Durable { myid: Some(ids[own].clone()), config: self.config.clone(), ..Durable::default() };
+        durable.config.registry.on = self.consul.is_some();
+        durable.config.observe = self.sentinels[own].observes;
         for (index, group) in self.groups.iter().enumerate() {
             let master = group.redises.iter().position(|redis| redis.follows.is_none()).unwrap_or(0);
             let mut entry = DurableGroup::new(self.endpoint_of(index, master), group.config.clone());
@@ -111,7 +126,8 @@ impl Blueprint {
                 let direct =
                     group.redises.iter().enumerate().filter(|(_, redis)| redis.follows == Some(master));
                 entry.replicas = direct.map(|(redis, _)| self.endpoint_of(index, redis)).collect();
-                let peers = ids.iter().enumerate().filter(|(peer, _)| *peer != own);
+                let peers = ids.iter().enumerate();
+                let peers = peers.filter(|(peer, _)| *peer != own && !self.sentinels[*peer].observes);
                 entry.sentinels = peers
                     .map(|(peer, id)| (id.clone(), endpoint(sentinel_ip(peer), SENTINEL_PORT)))
                     .collect();
@@ -124,7 +140,9 @@ impl Blueprint {
     /// Lets the world begin; somebody may listen, and somebody may record one sentinel's life.
     pub(crate) fn build(&self, seed: u64, listening: bool, record: Option<&str>) -> World {
         let mut rng = Rng::new(seed ^ 0x5eed);
-        let net = Network::new(self.weather.clone(), Rng::new(rng.bits()));
+        let mut weather = self.weather.clone();
+        weather.zones.extend(self.consul.iter().map(|_| 0));
+        let net = Network::new(weather, Rng::new(rng.bits()));
         let ids: Vec<SentinelId> = self.sentinels.iter().map(|_| SentinelId::new(&rng.hex40())).collect();
         let mut world = World {
             now: Time::ZERO,
@@ -137,12 +155,14 @@ impl Blueprint {
             redises: Vec::new(),
             clients: Vec::new(),
             groups: Vec::new(),
+            consul: None,
             addresses: Addresses::default(),
             writes: Writes::new(),
             witness: Witness::default(),
             story: Story::new(listening),
             stats: Stats::default(),
             ambushes: Vec::new(),
+            punctual: false,
             era: 0,
             failure: None,
         };
@@ -153,6 +173,7 @@ impl Blueprint {
         for index in 0..self.groups.len() {
             self.add_group(&mut world, index);
         }
+        self.add_consul(&mut world);
         for redis in 0..world.redises.len() {
             world.redis_starts(redis as u16, Finds::Data);
         }
@@ -170,7 +191,9 @@ impl Blueprint {
             world.addresses.add_id(node, ids[index].clone());
             let disk = Disk::new(self.durable(index, ids), plan.disk_pace);
             let id = ids[index].clone();
-            world.sentinels.push(SentinelHost::new(node, plan.kind, id, disk, plan.clock));
+            let mut host = SentinelHost::new(node, plan.kind, id, disk, plan.clock);
+            host.observes = plan.observes;
+            world.sentinels.push(host);
         }
     }
 
@@ -224,6 +247,22 @@ impl Blueprint {
             let at = Time::from_millis(1500 + 37 * number as u64) + world.rng.span(Duration::from_secs(1));
             world.queue.push(at, Event::ClientTurn { client });
         }
-        world.groups.push(Group { name: plan.name.clone(), config: plan.config.clone(), redises });
+        let first = plan.redises.iter().position(|redis| redis.follows.is_none()).unwrap_or(0);
+        let configured = world.redises[usize::from(redises[first])].node;
+        world.groups.push(Group {
+            name: plan.name.clone(),
+            config: plan.config.clone(),
+            configured,
+            redises,
+        });
+    }
+
+    /// Consul comes last, so that nobody else has another number because of it.
+    fn add_consul(&self, world: &mut World) {
+        let Some(plan) = &self.consul else { return };
+        let node = NodeId(world.processes.len() as u16);
+        world.processes.push(Process::new(Role::Consul));
+        world.addresses.name_only(node, "consul");
+        world.consul = Some(Box::new(Consul::new(node, plan.clone())));
     }
 }

@@ -1,5 +1,6 @@
 //! A plan of disasters: what goes wrong in a round, when, and for how long.
 
+use crate::consul::ConsulDeed;
 use crate::disk::DiskMode;
 use crate::generate::{between, pick};
 use crate::network::{NodeId, Path};
@@ -82,6 +83,7 @@ impl<'a> Chaos<'a> {
             let at = self.from + self.rng.span(self.length.mul_f64(0.6));
             self.disaster(kind, at);
         }
+        self.world.plan_consul_disasters(self.from, self.length);
         self.losses
     }
 
@@ -130,11 +132,21 @@ impl<'a> Chaos<'a> {
         }
     }
 
+    /// All but one, and but Consul, which must not change the course of chance.
     fn others(&self, node: NodeId) -> Vec<NodeId> {
+        let consul = self.world.consul.as_ref().map(|consul| consul.node);
         (0..self.world.processes.len())
             .map(|index| NodeId(index as u16))
-            .filter(|other| *other != node)
+            .filter(|other| *other != node && Some(*other) != consul)
             .collect()
+    }
+
+    /// Consul is sometimes among them.
+    fn perhaps_with_consul(&mut self, mut nodes: Vec<NodeId>, chance: u64) -> Vec<NodeId> {
+        if self.world.consul_chance(chance) {
+            nodes.extend(self.world.consul.as_ref().map(|consul| consul.node));
+        }
+        nodes
     }
 
     fn step(&mut self, at: Time, step: Step) {
@@ -195,13 +207,14 @@ impl<'a> Chaos<'a> {
             Kind::Isolation => {
                 let node = self.anybody();
                 let others = self.others(node);
+                let others = self.perhaps_with_consul(others, 600);
                 self.path(at, vec![node], others, true, path);
             }
             Kind::Split => {
-                let all: Vec<NodeId> =
-                    (0..self.world.processes.len()).map(|index| NodeId(index as u16)).collect();
+                let all = self.others(NodeId(u16::MAX));
                 let chance = between(self.rng, 200, 800);
                 let (left, right) = all.into_iter().partition(|_| self.rng.per_mille(chance));
+                let left = self.perhaps_with_consul(left, 400);
                 self.path(at, left, right, true, path);
             }
             Kind::OneWay => {
@@ -216,6 +229,7 @@ impl<'a> Chaos<'a> {
             Kind::Refusal => {
                 let node = self.anybody();
                 let others = self.others(node);
+                let others = self.perhaps_with_consul(others, 300);
                 self.path(at, vec![node], others, true, Path::Refused);
             }
             Kind::Slowness => {
@@ -236,6 +250,10 @@ impl<'a> Chaos<'a> {
                 }
             }
             Kind::PowerCut => {
+                if self.world.consul_chance(500) {
+                    let down = ConsulDeed::Restart(Duration::from_secs(3));
+                    self.step(at, Step::Consul(down));
+                }
                 for node in self.others(NodeId(u16::MAX)) {
                     if self.world.processes[node.index()].role != Role::Client {
                         let finds = if self.rng.per_mille(500) { Finds::History } else { Finds::Data };
@@ -313,6 +331,7 @@ impl<'a> Chaos<'a> {
         };
         let master = self.master();
         let everybody = self.others(NodeId(u16::MAX));
+        let everybody = self.perhaps_with_consul(everybody, 300);
         let then = match self.rng.below(8) {
             0..=3 => {
                 let soon = Duration::from_millis(20) + self.rng.span(Duration::from_secs(2));

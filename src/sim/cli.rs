@@ -1,8 +1,8 @@
 //! What the command line can ask for: many seeds, one seed as a story, a recording, a replay.
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use consentinel_core::{Recorded, Sentinel};
-use consentinel_sim::{Failure, Options, Stats, run_and_record, run_seed};
+use consentinel_sim::{ConsulChoice, Failure, Options, Stats, run_and_record, run_seed};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -24,6 +24,9 @@ pub(crate) struct Args {
     /// Goes on after a failure, up to so many.
     #[arg(long, default_value_t = 1)]
     failures: usize,
+    /// Whether there is a Consul.
+    #[arg(long, value_enum, default_value_t = Consul::BySeed)]
+    consul: Consul,
     /// One seed.
     #[arg(long)]
     seed: Option<u64>,
@@ -47,6 +50,37 @@ pub(crate) struct Args {
     replay: Option<String>,
 }
 
+/// Whether the worlds have a Consul.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Consul {
+    /// Every second world has one.
+    BySeed,
+    /// None has.
+    Off,
+    /// All have.
+    On,
+    /// All have one that never answers.
+    Silent,
+}
+
+impl Consul {
+    /// As it is typed.
+    fn word(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+}
+
+impl From<Consul> for ConsulChoice {
+    fn from(choice: Consul) -> ConsulChoice {
+        match choice {
+            Consul::BySeed => ConsulChoice::BySeed,
+            Consul::Off => ConsulChoice::Off,
+            Consul::On => ConsulChoice::On,
+            Consul::Silent => ConsulChoice::Silent,
+        }
+    }
+}
+
 impl Args {
     pub(crate) fn run(&self) -> ExitCode {
         let done = match (&self.replay, self.seed) {
@@ -65,7 +99,12 @@ impl Args {
     }
 
     fn options(&self) -> Options {
-        Options { minutes: self.minutes, story: self.trace, record: self.sentinel.clone() }
+        Options {
+            minutes: self.minutes,
+            story: self.trace,
+            record: self.sentinel.clone(),
+            consul: self.consul.into(),
+        }
     }
 
     fn run_one(&self, seed: u64) -> Result<bool, String> {
@@ -133,8 +172,9 @@ impl Args {
                     Err(failure) => {
                         println!("{failure}");
                         println!(
-                            "  replay: consentinel-sim --seed {seed} --minutes {} --trace",
-                            self.minutes
+                            "  replay: consentinel-sim --seed {seed} --minutes {} --consul {} --trace",
+                            self.minutes,
+                            self.consul.word()
                         );
                         let mut failures = failures.lock().expect("no thread panics while it holds the lock");
                         failures.insert(seed, failure);
@@ -183,13 +223,18 @@ impl Summary {
             "{seeds} seeds, {:.0} virtual seconds in {:.1} s on {threads} threads: {speed:.0} per second and thread\n\
              {events} events, {faults} faults, {acknowledged} writes acknowledged, {saves} saves, {votes} votes told\n\
              {attempts} failovers begun, {elections} elections won, {promotions} promotions\n\
+             {} records published, {} amendments, {} bounced off\n\
              {} replicas wiped by an empty master, {} full synchronisations took writes back\n",
             time.as_secs_f64(),
             took.as_secs_f64(),
+            stats.claims,
+            stats.amendments,
+            stats.bounced,
             stats.wiped,
             stats.rolled_back,
         );
         text += &quantiles("from a master's death to the promotion, less down-after", &stats.failover_times);
+        text += &quantiles("from a promotion to its record in Consul", &stats.publication_times);
         text += &quantiles("from the repair to agreement", &stats.convergence_times);
         text
     }

@@ -1,5 +1,6 @@
 //! What can happen in a world, and what travels over its connections.
 
+use crate::consul::{Answer, Ask, Bell, SessionId};
 use crate::data::DataRef;
 use crate::network::ConnId;
 use crate::step::Step;
@@ -41,6 +42,14 @@ pub(crate) enum Event {
     ClientWrites { client: u16, redis: u16, life: u32, turn: u32 },
     /// The answer reaches the client: the data set that holds the write, or nothing when it was refused.
     ClientAcked { client: u16, turn: u32, data: Option<DataRef> },
+    /// A registrar's request reaches Consul.
+    ConsulHears(Box<Ask>),
+    /// The answer reaches the registrar of a sentinel.
+    RegistrarHears { sentinel: u16, life: u32, answer: Box<Answer> },
+    /// A registrar has waited long enough.
+    RegistrarRings { sentinel: u16, life: u32, bell: Box<Bell> },
+    /// A session may be over.
+    SessionDue(SessionId),
     /// Somebody meddles with the world. What was planned before a repair of everything is void after it.
     Step(Box<Step>, u32),
 }

@@ -2,8 +2,10 @@
 
 use crate::blueprint::{Blueprint, GroupPlan, RedisPlan, SentinelPlan};
 use crate::brain::Kind;
+use crate::consul::ConsulPlan;
 use crate::network::Weather;
-use consentinel_core::{Config, GroupConfig, GroupName, Quorum, Rng};
+use crate::run::ConsulChoice;
+use consentinel_core::{Config, GroupConfig, GroupName, Quorum, Rng, mix};
 use std::time::Duration;
 
 /// One of some things, each with its weight.
@@ -42,6 +44,7 @@ pub(crate) fn generate(rng: &mut Rng) -> Blueprint {
     let plan = |index: usize, rng: &mut Rng| SentinelPlan {
         name: format!("s{}", index + 1),
         kind: if mixed && rng.per_mille(500) { Kind::Original } else { Kind::Core },
+        observes: false,
         disk_pace: pace,
         clock: 1_000_000_000_000 + rng.below(1_000_000_000_000) as i64,
     };
@@ -56,6 +59,25 @@ pub(crate) fn generate(rng: &mut Rng) -> Blueprint {
         host_names,
         acquainted: rng.per_mille(500),
         weather: weather(rng, nodes),
+        consul: None,
+    }
+}
+
+/// The Consul of a seed, if it has one. Its chance is its own, so that the rest of the world does not depend on it.
+pub(crate) fn generate_consul(seed: u64, choice: ConsulChoice) -> Option<ConsulPlan> {
+    let mut rng = Rng::new(mix(seed ^ 0xc0_1150_1000));
+    let on = rng.per_mille(500);
+    let plan = ConsulPlan {
+        servers: pick(&mut rng, &[(1, 1), (2, 3)]),
+        latency: (between(&mut rng, 100, 1000), pick(&mut rng, &[(6, 300), (3, 3000), (1, 40_000)])),
+        commit: pick(&mut rng, &[(6, 500), (3, 3000), (1, 30_000)]),
+        always_silent: choice == ConsulChoice::Silent,
+        seed: rng.bits(),
+    };
+    match choice {
+        ConsulChoice::BySeed => on.then_some(plan),
+        ConsulChoice::Off => None,
+        ConsulChoice::On | ConsulChoice::Silent => Some(plan),
     }
 }
 

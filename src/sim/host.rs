@@ -1,6 +1,7 @@
 //! A sentinel in the world: a mind, and the driver around it that turns actions into messages and back.
 
 use crate::brain::{Brain, Kind};
+use crate::consul::Registrar;
 use crate::disk::Disk;
 use crate::event::{Event, Message};
 use crate::inbound::Inbound;
@@ -9,7 +10,7 @@ use crate::step::Trigger;
 use crate::world::World;
 use consentinel_core::{
     Action, CallId, ClientId, Command, Hello, Input, JobId, LinkError, LinkId, LinkKind, LinkUp, Notice,
-    Recorded, Response, ScriptEnd, SentinelId, Seq, Time,
+    Recorded, RegistryRequest, Response, ScriptEnd, SentinelId, Seq, Time,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -24,6 +25,8 @@ pub(crate) struct SentinelHost {
     pub(crate) kind: Kind,
     pub(crate) brain: Box<dyn Brain>,
     pub(crate) id: SentinelId,
+    /// Whether it only looks on and publishes: nobody counts it.
+    pub(crate) observes: bool,
     pub(crate) disk: Disk,
     /// By how many microseconds its clock is ahead of the world's.
     pub(crate) clock: i64,
@@ -43,6 +46,9 @@ pub(crate) struct SentinelHost {
     pub(crate) operators: u64,
     /// Peers whose next request can be served once the mind has said all that it wants.
     pub(crate) ready: VecDeque<ClientId>,
+    /// Whether they are being served.
+    serving: bool,
+    pub(crate) registrar: Registrar,
     /// What it lives through, when somebody wants to know.
     pub(crate) record: Option<Vec<Recorded>>,
 }
@@ -64,6 +70,7 @@ impl SentinelHost {
             kind,
             brain: kind.wake(disk.stored().clone(), 0, Time::ZERO),
             id,
+            observes: false,
             disk,
             clock,
             links: BTreeMap::new(),
@@ -76,6 +83,8 @@ impl SentinelHost {
             resuming: false,
             operators: 0,
             ready: VecDeque::new(),
+            serving: false,
+            registrar: Registrar::default(),
             record: None,
         }
     }
@@ -109,6 +118,7 @@ impl SentinelHost {
         self.links.clear();
         self.inbound.clear();
         self.ready.clear();
+        self.registrar = Registrar::default();
         self.wake_at = None;
         self.deadline = None;
         self.actions_left = None;
@@ -155,7 +165,8 @@ impl World {
         let node = self.sentinel(sentinel).node;
         let life = self.processes[node.index()].number;
         while let Some(action) = self.sentinel(sentinel).brain.poll_action() {
-            if let Some(left) = &mut self.sentinel(sentinel).actions_left {
+            let counts = !matches!(action, Action::Register { .. });
+            if let Some(left) = self.sentinel(sentinel).actions_left.as_mut().filter(|_| counts) {
                 if *left == 0 {
                     return self.apply(crate::step::Step::Crash { node, how: crate::step::Crash::Kill });
                 }
@@ -168,9 +179,14 @@ impl World {
             }
         }
         self.plan_wake(sentinel);
+        // Whoever becomes ready while another is served waits for his turn: hundreds may have waited for one disk.
+        if std::mem::replace(&mut self.sentinel(sentinel).serving, true) {
+            return;
+        }
         while let Some(client) = self.sentinel(sentinel).ready.pop_front() {
             self.serve_waiting(sentinel, client);
         }
+        self.sentinel(sentinel).serving = false;
     }
 
     /// Sees to it that the sentinel is woken at its deadline.
@@ -188,7 +204,8 @@ impl World {
         let number = host.wake_number;
         let life = self.life_of(sentinel);
         // A timer rings a little late, never early.
-        let at = at + Duration::from_micros(1 + self.rng.below(500));
+        let late = if self.punctual { 0 } else { 1 + self.rng.below(500) };
+        let at = at + Duration::from_micros(late);
         self.queue.push(at, Event::Wake { sentinel, life, number });
     }
 
@@ -212,6 +229,7 @@ impl World {
             Action::Call { command: Command::ReplicaOf(None) | Command::ReplicaOfPlain(None), .. } => {
                 Some(Trigger::Promotes)
             }
+            Action::Register { request: RegistryRequest::Write(_), .. } => Some(Trigger::Publishes),
             _ => None,
         };
         if moment.is_some_and(|moment| self.spring(sentinel, moment)) {
@@ -233,6 +251,7 @@ impl World {
             Action::Call { link, call, command } => self.call(sentinel, link, call, command),
             Action::Save { seq, state } => self.save(sentinel, seq, *state),
             Action::Respond { client, response } => self.respond(sentinel, client, &response),
+            Action::Register { group, request } => self.registrar_asked(sentinel, &group, request),
             Action::Notify(notice) => self.notify(sentinel, &notice),
             Action::RunScript { job, .. } => {
                 let at = self.now + Duration::from_millis(50);
@@ -242,7 +261,7 @@ impl World {
             Action::KillScript(_) => {}
             Action::Exit => {
                 let node = self.sentinel(sentinel).node;
-                self.apply(crate::step::Step::Crash { node, how: crate::step::Crash::Kill });
+                self.apply(crate::step::Step::Crash { node, how: crate::step::Crash::Stop });
             }
         }
     }
@@ -251,7 +270,7 @@ impl World {
         self.sentinels[usize::from(sentinel)].node
     }
 
-    fn life_of(&self, sentinel: u16) -> u32 {
+    pub(crate) fn life_of(&self, sentinel: u16) -> u32 {
         self.processes[self.node_of(sentinel).index()].number
     }
 

@@ -1,5 +1,6 @@
 //! Carrying out deeds: crashes, pauses, partitions, disks, clocks, operators.
 
+use crate::consul::Behaviour;
 use crate::disk::DiskMode;
 use crate::event::Event;
 use crate::network::{NodeId, Path};
@@ -21,6 +22,9 @@ impl World {
 
     /// Does one deed.
     pub(crate) fn apply(&mut self, step: Step) {
+        if !matches!(step, Step::Ambush(_)) {
+            self.stats.publishing_disturbed();
+        }
         match step {
             Step::Crash { node, how } => self.crash(node, how),
             Step::Restart { node, finds } => self.restart(node, finds),
@@ -79,6 +83,7 @@ impl World {
                     self.sentinel(sentinel).disk.set_torn(kept);
                 }
             }
+            Step::Consul(deed) => self.apply_to_consul(deed),
             Step::Ambush(ambush) => self.ambushes.push(ambush),
             Step::Heal => self.heal(),
         }
@@ -116,10 +121,14 @@ impl World {
         self.tell(node, || match how {
             Crash::Kill => "crashes".into(),
             Crash::Vanish => "vanishes from the network".into(),
+            Crash::Stop => "stops".into(),
         });
+        if let (Role::Sentinel(sentinel), Crash::Stop) = (self.processes[node.index()].role, how) {
+            self.registrar_stops(sentinel);
+        }
         let process = &mut self.processes[node.index()];
         process.number += 1;
-        process.life = if how == Crash::Kill { Life::Dead } else { Life::Vanished };
+        process.life = if how == Crash::Vanish { Life::Vanished } else { Life::Dead };
         self.drop_backlog(node);
         let ends: Vec<_> = self
             .net
@@ -152,6 +161,7 @@ impl World {
                 server.subscribers.clear();
             }
             Role::Client => {}
+            Role::Consul => self.set_behaviour(Behaviour::Down),
         }
     }
 
@@ -184,6 +194,7 @@ impl World {
                 });
             }
             Role::Client => {}
+            Role::Consul => self.set_behaviour(Behaviour::Well),
         }
     }
 
@@ -285,6 +296,7 @@ impl World {
         self.ambushes.clear();
         self.era += 1;
         self.repair_network();
+        self.heal_consul();
         for index in 0..self.processes.len() {
             let node = NodeId(index as u16);
             self.apply(Step::Resume { node });

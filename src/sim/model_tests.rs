@@ -32,6 +32,7 @@ fn servers(count: usize) -> World {
         host_names: false,
         acquainted: true,
         weather: Weather::lan(count),
+        consul: None,
     };
     let mut world = blueprint.build(1, false, None);
     pass(&mut world, 5_000);

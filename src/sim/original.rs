@@ -93,7 +93,7 @@ impl OriginalSentinel {
                 self.world.actions.push_back(Action::Respond { client, response });
             }
             Input::Saved { seq, result } => self.handle_saved(seq, result.err().map(|error| error.0)),
-            Input::Resolved { .. } | Input::ScriptEnded { .. } => {}
+            Input::Resolved { .. } | Input::ScriptEnded { .. } | Input::Registry { .. } => {}
         }
         if now >= self.next_tick {
             self.tick(now);

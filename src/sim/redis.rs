@@ -5,7 +5,7 @@ use crate::data::DataRef;
 use crate::event::{Entry, Event, Message, Piece};
 use crate::network::{ConnId, NodeId, Purpose};
 use crate::step::Finds;
-use crate::world::World;
+use crate::world::{Role as WorldRole, World};
 use consentinel_core::{CallId, Command, Endpoint, Hello, Info, Offset, Reply, Role, RunId, Time};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -172,8 +172,11 @@ impl World {
             Message::Ping(call) => self.answer(conn, call, Reply::Pong),
             Message::Info(call) => {
                 let server = &self.redises[usize::from(redis)];
-                let info = Arc::new(server.info(now, self.writes.count(server.data)));
-                self.answer(conn, call, Reply::Info(info));
+                let mut info = server.info(now, self.writes.count(server.data));
+                if self.consul.is_some() {
+                    info.replica_offsets = self.replica_offsets(redis);
+                }
+                self.answer(conn, call, Reply::Info(Arc::new(info)));
             }
             Message::Publish(call, hello) => {
                 if self.redis(redis).loading {
@@ -189,6 +192,16 @@ impl World {
             Message::Close => self.redis(redis).subscribers.retain(|subscriber| *subscriber != conn),
             _ => {}
         }
+    }
+
+    /// How far its replicas have come.
+    fn replica_offsets(&self, redis: u16) -> Vec<(Endpoint, Offset)> {
+        let offset = |replica: &Downstream| {
+            let node = self.net.conn(replica.conn)?.client.node;
+            let WorldRole::Redis(redis) = self.processes[node.index()].role else { return None };
+            Some((replica.addr.clone(), Offset(self.redises[usize::from(redis)].offset)))
+        };
+        self.redises[usize::from(redis)].downstream.iter().filter_map(offset).collect()
     }
 
     fn redis_order(&mut self, redis: u16, conn: ConnId, call: CallId, command: Command) {
@@ -275,7 +288,8 @@ impl World {
             down_since: now,
             heard: now,
         });
-        if server.is_master() {
+        let reign = server.is_master().then(|| (server.node, server.run_id.clone()));
+        if reign.is_some() {
             server.fork_history(fresh);
         } else if finds != Finds::History {
             server.replid = fresh;
@@ -284,6 +298,7 @@ impl World {
         let node = server.node;
         let load = if finds == Finds::Nothing { Duration::ZERO } else { server.settings.load_time };
         server.loading = load > Duration::ZERO;
+        self.witness.reigns.extend(reign);
         let life = self.processes[node.index()].number;
         if load > Duration::ZERO {
             self.queue.push(now + load, Event::Loaded { redis, life });

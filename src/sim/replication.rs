@@ -39,6 +39,8 @@ impl World {
                 let server = self.redis(redis);
                 server.upstream = None;
                 server.fork_history(replid);
+                let reign = (server.node, server.run_id.clone());
+                self.witness.reigns.insert(reign);
             }
             Some(master) => {
                 // A master that becomes a replica keeps its history: it may be able to go on.
@@ -223,6 +225,7 @@ impl World {
         let link = std::mem::replace(&mut upstream.link, UpstreamLink::None);
         if matches!(link, UpstreamLink::Online(_)) {
             upstream.down_since = now;
+            self.stats.streams_lost += 1;
         }
         if let Some(conn) = link.conn() {
             self.net.close(&mut self.queue, now, conn, false, false);

@@ -30,19 +30,43 @@ pub struct Stats {
     pub wiped: u64,
     /// How often a full synchronisation took writes from a replica.
     pub rolled_back: u64,
+    /// How often a replica lost the stream of its master.
+    pub streams_lost: u64,
+    /// Records in Consul that were replaced.
+    pub claims: u64,
+    /// Transactions in Consul that changed entries under the same record.
+    pub amendments: u64,
+    /// Transactions that bounced off.
+    pub bounced: u64,
+    /// How often a lock in Consul was taken or became free.
+    pub locks: u64,
     /// How long the sentinels took from the death of a master to the promotion of another, less down-after.
     pub failover_times: Vec<Duration>,
     /// How long the world took to agree after the disasters.
     pub convergence_times: Vec<Duration>,
+    /// How long it took from a promotion to its record, where Consul was well.
+    pub publication_times: Vec<Duration>,
     /// How often sentinels told of each event.
     pub told: BTreeMap<&'static str, u64>,
     /// When the master of a group died.
     deaths: BTreeMap<u16, (Time, Duration)>,
+    /// When a promotion of a group was seen that is not published yet.
+    unpublished: BTreeMap<u16, Time>,
 }
 
 impl Stats {
     pub(crate) fn count(&mut self, event: Event) {
         *self.told.entry(event.as_str()).or_default() += 1;
+    }
+
+    /// What sentinels brought about in Consul, or wanted to.
+    pub(crate) fn transactions(&self) -> u64 {
+        self.claims + self.amendments + self.bounced + self.locks
+    }
+
+    /// What may happen by itself, in bad weather.
+    pub(crate) fn noise(&self) -> u64 {
+        self.streams_lost + self.told.get(Event::Sdown.as_str()).copied().unwrap_or_default()
     }
 
     /// The master of a group died.
@@ -57,6 +81,21 @@ impl Stats {
         }
     }
 
+    /// A promotion is to be published.
+    pub(crate) fn awaits_publication(&mut self, group: u16, at: Time) {
+        self.unpublished.insert(group, at);
+    }
+
+    /// It will take longer than it should.
+    pub(crate) fn publishing_disturbed(&mut self) {
+        self.unpublished.clear();
+    }
+
+    /// A record was replaced.
+    pub(crate) fn published(&mut self, group: u16, at: Time) {
+        self.publication_times.extend(self.unpublished.remove(&group).map(|since| at - since));
+    }
+
     /// Adds the counts of another run.
     pub fn add(&mut self, other: &Stats) {
         self.events += other.events;
@@ -69,8 +108,14 @@ impl Stats {
         self.acknowledged += other.acknowledged;
         self.wiped += other.wiped;
         self.rolled_back += other.rolled_back;
+        self.streams_lost += other.streams_lost;
+        self.claims += other.claims;
+        self.amendments += other.amendments;
+        self.bounced += other.bounced;
+        self.locks += other.locks;
         self.failover_times.extend(&other.failover_times);
         self.convergence_times.extend(&other.convergence_times);
+        self.publication_times.extend(&other.publication_times);
         for (event, count) in &other.told {
             *self.told.entry(event).or_default() += count;
         }

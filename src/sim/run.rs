@@ -2,7 +2,7 @@
 
 use crate::chaos::Chaos;
 use crate::data::DataRef;
-use crate::generate::{generate, pick};
+use crate::generate::{generate, generate_consul, pick};
 use crate::invariants::Invariant;
 use crate::report::{Failure, Report};
 use crate::step::{Finds, Step};
@@ -19,11 +19,28 @@ pub struct Options {
     pub story: bool,
     /// The sentinel whose life is recorded.
     pub record: Option<String>,
+    /// Whether there is a Consul.
+    pub consul: ConsulChoice,
+}
+
+/// Whether a world has a Consul.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ConsulChoice {
+    /// As the seed says: every second has one.
+    #[default]
+    BySeed,
+    /// No.
+    Off,
+    /// Yes.
+    On,
+    /// Yes, but it never answers anything. Timers ring to the microsecond, as they do when it is off: so the two lives
+    /// of a seed can be compared.
+    Silent,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { minutes: 10, story: false, record: None }
+        Options { minutes: 10, story: false, record: None, consul: ConsulChoice::BySeed }
     }
 }
 
@@ -35,8 +52,10 @@ pub fn run_seed(seed: u64, options: &Options) -> Result<Report, Failure> {
 /// Lives one seed, and gives what the chosen sentinel lived through.
 pub fn run_and_record(seed: u64, options: &Options) -> (Result<Report, Failure>, Vec<Recorded>) {
     let mut rng = Rng::new(mix(seed));
-    let blueprint = generate(&mut rng);
+    let mut blueprint = generate(&mut rng);
+    blueprint.consul = generate_consul(seed, options.consul).filter(|_| blueprint.has_a_publisher());
     let mut world = blueprint.build(seed, options.story, options.record.as_deref());
+    world.punctual = matches!(options.consul, ConsulChoice::Off | ConsulChoice::Silent);
     world.story.tell(Time::ZERO, || blueprint.describe());
     let mut run = Run {
         world,
@@ -69,10 +88,32 @@ struct Run {
 /// How often the world is asked whether all agree, and how often in a row it must say so.
 const LOOK: Duration = Duration::from_secs(1);
 const STEADY: u32 = 3;
+/// How long the last word on a replica may be in coming after all have agreed; and how long nothing comes then.
+const RESTLESS: Duration = Duration::from_secs(15);
+const REST: Duration = Duration::from_secs(20);
 /// How long a replica needs at least to copy its master's data where that matters.
 const SLOW_COPY: Duration = Duration::from_secs(2);
 
 impl Run {
+    /// Where all is well and nothing happens, nothing is written into Consul for longer than that.
+    fn rest(&mut self) -> Result<(), Failure> {
+        let (awake, noise) = (!self.world.is_anybody_in_tilt(), self.world.stats.noise());
+        let end = self.world.now + RESTLESS;
+        self.world.run_until(end)?;
+        let calm = awake && !self.world.is_anybody_in_tilt() && self.world.all_follow_masters();
+        let written = self.world.stats.transactions();
+        let end = self.world.now + REST;
+        self.world.run_until(end)?;
+        let stats = &self.world.stats;
+        let more = stats.transactions() - written;
+        if more > 0 && calm && stats.noise() == noise && self.world.disagreement().is_none() {
+            let what = format!("{more} transactions in {REST:?} in which nothing happened");
+            self.world.violated(Invariant::Quiescence, what);
+            return Err(self.world.failure.take().expect("it was just noted"));
+        }
+        Ok(())
+    }
+
     fn live(&mut self) -> Result<(), Failure> {
         self.world.run_until(Time::from_millis(8_000))?;
         self.settle()?;
@@ -80,6 +121,9 @@ impl Run {
             let length = self.round_length();
             if self.world.now + length + Duration::from_secs(20) > self.end {
                 break;
+            }
+            if self.world.consul_chance(150) {
+                self.rest()?;
             }
             if self.rng.per_mille(200) {
                 self.operate()?;

@@ -1,5 +1,6 @@
 //! The vocabulary of meddling: everything that a story or a plan of disasters can do to a world.
 
+use crate::consul::ConsulDeed;
 use crate::disk::DiskMode;
 use crate::network::{NodeId, Path};
 use consentinel_core::{Endpoint, Event, Request};
@@ -12,6 +13,8 @@ pub(crate) enum Crash {
     Kill,
     /// Its machine vanishes with it, and tells nobody.
     Vanish,
+    /// It ends in order, as a service that is stopped.
+    Stop,
 }
 
 /// What a Redis server finds on its disk when it starts.
@@ -67,6 +70,8 @@ pub(crate) enum Step {
     CrashAtAction { node: NodeId, nth: u32 },
     /// Decides whether the write under way reaches the disk if the next crash comes before its end.
     Torn { node: NodeId, kept: bool },
+    /// Does something to Consul.
+    Consul(ConsulDeed),
     /// Lies in wait.
     Ambush(Ambush),
     /// Ends all disasters: everything runs, is connected and can write.
@@ -98,6 +103,8 @@ pub(crate) enum Trigger {
     Votes,
     /// A sentinel is about to tell a server to be master.
     Promotes,
+    /// A sentinel is about to write to Consul.
+    Publishes,
 }
 
 impl Step {
@@ -126,7 +133,12 @@ impl Step {
             | Step::Torn { node, .. } => fix(node),
             Step::SetPath { from, to, .. } => from.iter_mut().chain(to).for_each(fix),
             Step::Reset { a, b } => [a, b].into_iter().for_each(fix),
-            Step::Repair | Step::Ambush(_) | Step::Heal => {}
+            Step::Consul(
+                ConsulDeed::Drift { of: Some(node), .. } | ConsulDeed::EndSession { of: Some(node) },
+            ) => {
+                fix(node);
+            }
+            Step::Consul(_) | Step::Repair | Step::Ambush(_) | Step::Heal => {}
         }
         self
     }

@@ -31,6 +31,11 @@ impl Story {
         }
     }
 
+    /// Whether anybody listens.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.listening
+    }
+
     pub(crate) fn lines(&self) -> &[Line] {
         &self.lines
     }

@@ -2,6 +2,7 @@
 
 use crate::addresses::Addresses;
 use crate::clients::Client;
+use crate::consul::Consul;
 use crate::data::Writes;
 use crate::event::{Event, Message};
 use crate::host::SentinelHost;
@@ -21,6 +22,7 @@ pub(crate) enum Role {
     Sentinel(u16),
     Redis(u16),
     Client,
+    Consul,
 }
 
 /// Whether a process runs.
@@ -60,6 +62,8 @@ impl Process {
 pub(crate) struct Group {
     pub(crate) name: GroupName,
     pub(crate) config: GroupConfig,
+    /// The server that the sentinels' files name as its master.
+    pub(crate) configured: NodeId,
     /// Indexes of its Redis servers.
     pub(crate) redises: Vec<u16>,
 }
@@ -77,12 +81,15 @@ pub(crate) struct World {
     pub(crate) redises: Vec<Redis>,
     pub(crate) clients: Vec<Client>,
     pub(crate) groups: Vec<Group>,
+    pub(crate) consul: Option<Box<Consul>>,
     pub(crate) addresses: Addresses,
     pub(crate) writes: Writes,
     pub(crate) witness: Witness,
     pub(crate) story: Story,
     pub(crate) stats: Stats,
     pub(crate) ambushes: Vec<Ambush>,
+    /// Whether timers ring to the microsecond.
+    pub(crate) punctual: bool,
     /// Counts the repairs of everything.
     pub(crate) era: u32,
     pub(crate) failure: Option<Failure>,
@@ -119,6 +126,8 @@ impl World {
             | Event::DiskDone { sentinel, .. }
             | Event::Resolved { sentinel, .. }
             | Event::ScriptEnded { sentinel, .. }
+            | Event::RegistrarHears { sentinel, .. }
+            | Event::RegistrarRings { sentinel, .. }
             | Event::ClientAsks { sentinel, .. } => Some(self.sentinels[usize::from(*sentinel)].node),
             Event::Reconnect { redis, .. }
             | Event::Cron { redis, .. }
@@ -149,6 +158,12 @@ impl World {
             Event::DiskDone { sentinel, life: of, seq } if of == life => self.disk_done(sentinel, seq),
             Event::Resolved { sentinel, life: of, name } if of == life => self.resolved(sentinel, name),
             Event::ScriptEnded { sentinel, life: of, job } if of == life => self.script_ended(sentinel, job),
+            Event::RegistrarHears { sentinel, life: of, answer } if of == life => {
+                self.registrar_hears(sentinel, *answer);
+            }
+            Event::RegistrarRings { sentinel, life: of, bell } if of == life => {
+                self.registrar_rings(sentinel, *bell);
+            }
             Event::Reconnect { redis, life: of } if of == life => self.redis_reconnects(redis),
             Event::Cron { redis, life: of } if of == life => self.redis_cron(redis),
             Event::Loaded { redis, life: of } if of == life => self.redis_loaded(redis),
@@ -162,6 +177,8 @@ impl World {
             Event::ClientTurn { client } => self.client_turn(client),
             Event::ClientLearns { client, turn, master } => self.client_learns(client, turn, master),
             Event::ClientAcked { client, turn, data } => self.client_acked(client, turn, data),
+            Event::ConsulHears(ask) => self.consul_hears(*ask),
+            Event::SessionDue(session) => self.session_due(session),
             Event::Step(step, era) if era == self.era => self.apply(*step),
             _ => {}
         }
@@ -229,7 +246,7 @@ impl World {
             (Role::Redis(redis), true, Purpose::Replication) => self.downstream_message(redis, id, message),
             (Role::Redis(redis), true, _) => self.redis_command(redis, id, message),
             (Role::Redis(redis), false, _) => self.upstream_message(redis, id, message),
-            (Role::Client, _, _) => {}
+            (Role::Client | Role::Consul, _, _) => {}
         }
         if closes {
             self.net.free_if_closed(id);

@@ -4,18 +4,31 @@ use consentinel_lab::Program;
 use std::path::PathBuf;
 
 const ROUNDS: usize = 10;
-const USAGE: &str = "usage: just bench [--rounds N] [--only ours|original]";
+const USAGE: &str =
+    "usage: just bench [--rounds N] [--only ours|original] [--table failover|consul|without-consul]...";
+
+/// One of the tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Table {
+    /// A failover, beside the original.
+    Failover,
+    /// Until Consul's DNS knows, beside the classic recipe.
+    Consul,
+    /// What a Consul that does not answer costs.
+    WithoutConsul,
+}
 
 /// What the command line asks for.
 pub(crate) struct Options {
     pub(crate) rounds: usize,
     pub(crate) programs: Vec<Program>,
+    pub(crate) tables: Vec<Table>,
 }
 
 impl Options {
     pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
-        let ours = Program::Ours(PathBuf::from(env!("CARGO_BIN_EXE_consentinel")));
-        let mut options = Options { rounds: ROUNDS, programs: vec![Program::Original, ours.clone()] };
+        let mut options =
+            Options { rounds: ROUNDS, programs: vec![Program::Original, ours()], tables: Vec::new() };
         while let Some(arg) = args.next() {
             match (arg.as_str(), args.next()) {
                 // Cargo says this to every benchmark.
@@ -23,11 +36,29 @@ impl Options {
                 ("--rounds", Some(count)) => {
                     options.rounds = count.parse().map_err(|_| format!("'{count}' is no number; {USAGE}"))?;
                 }
-                ("--only", Some(name)) if name == "ours" => options.programs = vec![ours.clone()],
+                ("--only", Some(name)) if name == "ours" => options.programs = vec![ours()],
                 ("--only", Some(name)) if name == "original" => options.programs = vec![Program::Original],
+                ("--table", Some(name)) => options.tables.push(table(&name)?),
                 _ => return Err(format!("what is '{arg}'? {USAGE}")),
             }
         }
+        if options.tables.is_empty() {
+            options.tables = vec![Table::Failover, Table::Consul, Table::WithoutConsul];
+        }
         Ok(options)
     }
+}
+
+fn table(name: &str) -> Result<Table, String> {
+    match name {
+        "failover" => Ok(Table::Failover),
+        "consul" => Ok(Table::Consul),
+        "without-consul" => Ok(Table::WithoutConsul),
+        _ => Err(format!("there is no table '{name}'; {USAGE}")),
+    }
+}
+
+/// The daemon that was built for this benchmark.
+pub(crate) fn ours() -> Program {
+    Program::Ours(PathBuf::from(env!("CARGO_BIN_EXE_consentinel")))
 }

@@ -1,14 +1,11 @@
 //! The figures, as a table to paste.
 
+use crate::figures::{Figures, beyond, cell};
 use crate::round::{Disaster, Measured};
 use consentinel_lab::Program;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::process::Command;
 use std::time::Duration;
-
-/// What every sentinel has to wait anyway; subtracted from whatever is measured from the disaster on.
-const DOWN_AFTER: Duration = Duration::from_secs(1);
 
 /// All rounds so far.
 #[derive(Default)]
@@ -75,10 +72,6 @@ const ROWS: [Row; 8] = [
     },
 ];
 
-fn beyond(time: Duration) -> Duration {
-    time.saturating_sub(DOWN_AFTER)
-}
-
 impl Report {
     pub(crate) fn add(&mut self, program: &Program, disaster: Disaster, measured: Measured) {
         self.0.entry((disaster, name(program))).or_default().push(measured);
@@ -86,58 +79,25 @@ impl Report {
 
     fn column(&self, row: &Row, program: &'static str) -> Option<Figures> {
         let rounds = self.0.get(&(row.disaster, program))?;
-        let mut times: Vec<_> = rounds.iter().map(row.figure).collect();
-        times.sort();
-        Some(Figures(times))
+        Figures::of(rounds.iter().map(row.figure))
     }
-}
-
-/// Sorted times, at least one.
-struct Figures(Vec<Duration>);
-
-impl Figures {
-    fn median(&self) -> Duration {
-        let (low, high) = (self.0[(self.0.len() - 1) / 2], self.0[self.0.len() / 2]);
-        (low + high) / 2
-    }
-
-    /// The time that all but one of a hundred stay below: with fewer rounds, the longest.
-    fn p99(&self) -> Duration {
-        self.0[(self.0.len() * 99).div_ceil(100) - 1]
-    }
-}
-
-impl fmt::Display for Figures {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} / {}", millis(self.median()), millis(self.p99()))
-    }
-}
-
-fn millis(time: Duration) -> String {
-    format!("{:.0}", time.as_secs_f64() * 1000.0)
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rounds = self.0.values().map(Vec::len).max().unwrap_or(0);
-        writeln!(f, "{}, {rounds} rounds each; {}.", output("date", &["+%Y-%m-%d"]), machine())?;
-        writeln!(
-            f,
-            "Milliseconds, median / p99 (of fewer than 100 rounds: the longest), less down-after.\n"
-        )?;
+        let Some(rounds) = self.0.values().map(Vec::len).max() else { return Ok(()) };
+        writeln!(f, "\nFailovers, {rounds} rounds each, less down-after:\n")?;
         writeln!(f, "| | redis-sentinel | consentinel | ratio of medians | median to reach |")?;
         writeln!(f, "| --- | --- | --- | --- | --- |")?;
         for row in &ROWS {
             let original = self.column(row, "redis-sentinel");
             let ours = self.column(row, "consentinel");
-            let ratio = original.as_ref().zip(ours.as_ref()).map(|(original, ours)| {
-                original.median().as_secs_f64() / ours.median().as_secs_f64().max(0.001)
-            });
-            let ratio = ratio.map_or(String::new(), |ratio| match ratio {
-                100.0.. => "over 100".into(),
+            let ratio = original.as_ref().zip(ours.as_ref()).map(|(original, ours)| ours.ratio(original));
+            let ratio = cell(ratio.map(|ratio| match ratio {
+                100.0.. => "over 100".to_owned(),
                 _ => format!("{ratio:.0}"),
-            });
-            let [original, ours] = [original, ours].map(|f| f.map_or(String::new(), |f| f.to_string()));
+            }));
+            let [original, ours] = [original, ours].map(cell);
             let target = row.target.unwrap_or_default();
             writeln!(f, "| {} | {original} | {ours} | {ratio} | {target} |", row.what)?;
         }
@@ -152,19 +112,4 @@ impl fmt::Display for Report {
         }
         Ok(())
     }
-}
-
-fn machine() -> String {
-    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
-    let model = model.trim_start_matches([' ', '\t', ':']);
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let redis = output("redis-server", &["--version"]);
-    let version = redis.split_whitespace().find_map(|word| word.strip_prefix("v=")).unwrap_or_default();
-    format!("{cores} cores of {model}, Linux {}, Redis {version}", output("uname", &["-r"]))
-}
-
-fn output(program: &str, args: &[&str]) -> String {
-    let output = Command::new(program).args(args).output();
-    output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
 }

@@ -29,12 +29,12 @@ pub(crate) struct Measured {
     pub(crate) twice: bool,
 }
 
-const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 
-const PING_PERIOD: Duration = Duration::from_secs(1);
+pub(crate) const PING_PERIOD: Duration = Duration::from_secs(1);
 
 /// Long enough for a needless second failover to show.
-const CALM: Duration = Duration::from_secs(3);
+pub(crate) const CALM: Duration = Duration::from_secs(3);
 
 /// Plays one round. The disaster comes somewhere between two pings of the original: `phase` says how far along.
 pub(crate) fn play(program: &Program, disaster: Disaster, phase: f64) -> Measured {

@@ -4,9 +4,10 @@ use crate::events::Events;
 use crate::folder::Folder;
 use crate::redis::Redis;
 use crate::resp::Fields;
-use crate::sentinel::{Program, Sentinel};
+use crate::sentinel::{Extra, Program, Sentinel};
 use crate::wait::{eventually, poll_until};
 use std::fmt::Debug;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// What the watched master is called.
@@ -33,6 +34,10 @@ pub struct Setup {
     /// This sentinel needs nobody to agree that the master is down, and the others take four times as long to find it
     /// so: it is the one that leads.
     pub leader: Option<usize>,
+    /// By which of this machine's names or addresses the servers know each other: `127.0.0.1`, `::1`, `localhost`.
+    pub host: &'static str,
+    /// What each sentinel is started with besides; a sentinel without one has nothing besides.
+    pub extra: Vec<Extra>,
 }
 
 impl Setup {
@@ -46,18 +51,32 @@ impl Setup {
             failover_timeout: Duration::from_secs(10),
             sync_delay: 0,
             leader: None,
+            host: "127.0.0.1",
+            extra: Vec::new(),
         }
     }
 
+    /// Every sentinel is started with this besides.
+    pub fn with(mut self, extra: &Extra) -> Setup {
+        self.extra = vec![extra.clone(); self.sentinels.len()];
+        self
+    }
+
     fn sentinel_config(&self, number: usize, master: u16) -> String {
-        let Setup { failover_timeout, .. } = self;
+        let Setup { failover_timeout, host, .. } = self;
         let (quorum, down_after) = match self.leader {
             Some(leader) if leader == number => (1, self.down_after),
             Some(_) => (self.quorum, self.down_after * 4),
             None => (self.quorum, self.down_after),
         };
+        let names = match host.parse::<IpAddr>() {
+            Ok(IpAddr::V4(_)) => "",
+            // The sentinels must be reached from there, too.
+            Ok(IpAddr::V6(_)) => "bind 127.0.0.1 ::1\n",
+            Err(_) => "sentinel resolve-hostnames yes\nsentinel announce-hostnames yes\n",
+        };
         format!(
-            "sentinel monitor {GROUP} 127.0.0.1 {master} {quorum}\n\
+            "{names}sentinel monitor {GROUP} {host} {master} {quorum}\n\
              sentinel down-after-milliseconds {GROUP} {}\n\
              sentinel failover-timeout {GROUP} {}\n\
              sentinel parallel-syncs {GROUP} 1\n",
@@ -81,12 +100,14 @@ impl Cluster {
     /// Starts everything, and returns when every sentinel knows everybody and takes nobody for down.
     pub fn start(setup: &Setup) -> Cluster {
         let folder = Folder::new();
-        let delay = setup.sync_delay;
-        let master = Redis::master(&folder, delay);
+        let (delay, host) = (setup.sync_delay, setup.host);
+        let master = Redis::master(&folder, delay, host);
         let replicas: Vec<_> =
-            (0..setup.replicas).map(|_| Redis::replica_of(&folder, delay, master.port)).collect();
+            (0..setup.replicas).map(|_| Redis::replica_of(&folder, delay, host, master.port)).collect();
         let start = |(number, program): (usize, &Program)| {
-            Sentinel::start_new(&folder, program.clone(), &setup.sentinel_config(number, master.port))
+            let extra = setup.extra.get(number).cloned().unwrap_or_default();
+            let config = setup.sentinel_config(number, master.port);
+            Sentinel::start_new(&folder, program.clone(), &config, extra)
         };
         let sentinels = setup.sentinels.iter().enumerate().map(start).collect();
         let mut redis = vec![master];

@@ -1,27 +1,41 @@
-//! Real Redis servers and real sentinels on free loopback ports, in a folder that goes away with them.
+//! Real Redis servers, real sentinels and real Consul agents on free loopback ports, in a folder that goes away with them.
 //!
 //! Everything that is started here is killed and reaped by its pid when its handle is dropped, also when a test
 //! panics; a panic prints the end of every log first. Nothing waits for a guessed time: whoever waits, waits for a
 //! condition with a deadline, by [`eventually`].
 
 mod cluster;
+mod consul;
+mod dns;
 mod events;
+mod fleet;
 mod folder;
+mod http;
 mod ports;
+mod prober;
 mod process;
+mod proxy;
 mod redis;
+mod resolver;
 mod resp;
 mod sentinel;
 mod wait;
 mod writer;
 
 pub use cluster::{Cluster, GROUP, Setup};
+pub use consul::{Certificates, Consul, ConsulOptions, ConsulServers, consul_program};
+pub use dns::{Code, Data, Dns, Kind, Message, Record};
 pub use events::{Event, Events};
+pub use fleet::Fleet;
 pub use folder::Folder;
+pub use http::Answer;
 pub use ports::free_port;
+pub use prober::{Named, Prober, Span, Timeline};
 pub use process::Process;
+pub use proxy::Proxy;
 pub use redis::Redis;
+pub use resolver::{Resolver, shipped, shipped_path};
 pub use resp::{Client, Fields, Value};
-pub use sentinel::{Program, Sentinel};
+pub use sentinel::{Extra, Program, Sentinel};
 pub use wait::{eventually, poll_until};
 pub use writer::{Outcome, Writer};

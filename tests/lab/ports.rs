@@ -1,7 +1,7 @@
 //! Ports that nobody uses.
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::sync::Mutex;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,7 +12,8 @@ const COUNT: u16 = 20_000;
 
 static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
 
-/// A loopback port on which nobody listens. The same process never gets it twice.
+/// A port on which nobody listens, neither by TCP nor by UDP, on any address of this machine. The same process never
+/// gets it twice.
 pub fn free_port() -> u16 {
     let clock = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.subsec_nanos());
     let start = (clock / 1000 + std::process::id() * 7919) % u32::from(COUNT);
@@ -24,5 +25,6 @@ pub fn free_port() -> u16 {
 }
 
 fn is_free(port: u16) -> bool {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+    TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok()
+        && UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok()
 }

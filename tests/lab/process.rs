@@ -18,8 +18,18 @@ pub struct Process {
 
 impl Process {
     /// Starts a program; both its outputs are appended to the log. Where `setpriv` is there, the kernel kills it when
-    /// this process is killed and cannot do so itself.
+    /// this process is killed and cannot do so itself. Of what the environment says about a Consul nothing reaches it.
     pub fn start<S: AsRef<OsStr>>(program: &Path, args: &[S], log: &Path) -> Process {
+        Process::start_with(program, args, &[], log)
+    }
+
+    /// The same, with more in its environment.
+    pub fn start_with<S: AsRef<OsStr>>(
+        program: &Path,
+        args: &[S],
+        environment: &[(String, String)],
+        log: &Path,
+    ) -> Process {
         let file = File::options().create(true).append(true).open(log).expect("the log can be written");
         let errors = file.try_clone().expect("a file handle can be duplicated");
         let mut command = match find_on_path(&["setpriv"]) {
@@ -29,6 +39,12 @@ impl Process {
         if command.get_program() != program {
             command.args(["--pdeathsig", "KILL"]).arg(program);
         }
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("CONSUL_") {
+                command.env_remove(name);
+            }
+        }
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         let child =
             command.args(args).stdin(Stdio::null()).stdout(file).stderr(errors).spawn().unwrap_or_else(
                 |error| panic!("cannot start {}: {error}; did `just deps` run?", program.display()),
@@ -96,8 +112,13 @@ impl Drop for Process {
         if std::thread::panicking() {
             let log = self.log();
             let lines: Vec<_> = log.lines().collect();
-            let tail = lines[lines.len().saturating_sub(25)..].join("\n");
+            let tail = lines[lines.len().saturating_sub(last_lines())..].join("\n");
             eprintln!("--- the end of {}:\n{tail}", self.log.display());
         }
     }
+}
+
+/// How much of a log a panic prints: `LAB_LOG_LINES=1000 just e2e ...` for more.
+fn last_lines() -> usize {
+    std::env::var("LAB_LOG_LINES").ok().and_then(|lines| lines.parse().ok()).unwrap_or(25)
 }

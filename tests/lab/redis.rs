@@ -21,21 +21,26 @@ pub struct Redis {
 
 impl Redis {
     /// Starts a master that keeps nothing on disk but its configuration, and that waits for so many seconds before it
-    /// sends its data to a replica.
-    pub fn master(folder: &Folder, sync_delay: u32) -> Redis {
-        Redis::start_new(folder, sync_delay, "")
+    /// sends its data to a replica. `host` is the loopback address, or name of one, by
+    /// which it is known.
+    pub fn master(folder: &Folder, sync_delay: u32, host: &str) -> Redis {
+        Redis::start_new(folder, sync_delay, host, "")
     }
 
     /// Starts a replica.
-    pub fn replica_of(folder: &Folder, sync_delay: u32, master: u16) -> Redis {
-        Redis::start_new(folder, sync_delay, &format!("replicaof 127.0.0.1 {master}\n"))
+    pub fn replica_of(folder: &Folder, sync_delay: u32, host: &str, master: u16) -> Redis {
+        Redis::start_new(folder, sync_delay, host, &format!("replicaof {host} {master}\n"))
     }
 
-    fn start_new(folder: &Folder, sync_delay: u32, more: &str) -> Redis {
+    fn start_new(folder: &Folder, sync_delay: u32, host: &str, more: &str) -> Redis {
         let port = free_port();
         let folder = folder.sub(&format!("redis-{port}"));
+        let known = match host {
+            "127.0.0.1" => "bind 127.0.0.1\n".into(),
+            host => format!("bind 127.0.0.1 ::1\nreplica-announce-ip {host}\n"),
+        };
         let config = format!(
-            "port {port}\nbind 127.0.0.1\ndir {}\nsave \"\"\nappendonly no\nrepl-diskless-sync-delay {sync_delay}\n{more}",
+            "port {port}\n{known}dir {}\nsave \"\"\nappendonly no\nrepl-diskless-sync-delay {sync_delay}\n{more}",
             folder.display()
         );
         std::fs::write(folder.join("redis.conf"), config).expect("the folder is ours");

@@ -6,6 +6,7 @@ use crate::redis::on_path;
 use crate::resp::{Client, Fields, Value};
 use crate::wait::eventually;
 use crate::{Folder, GROUP, free_port};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -29,6 +30,42 @@ impl Program {
     }
 }
 
+/// What one sentinel is started with, besides what all are.
+#[derive(Clone, Debug, Default)]
+pub struct Extra {
+    /// Words on its command line, after the configuration file.
+    pub args: Vec<String>,
+    /// Lines of its configuration.
+    pub lines: Vec<String>,
+    /// Names and values of its environment.
+    pub environment: Vec<(String, String)>,
+}
+
+impl Extra {
+    /// `--consul <address>`
+    pub fn consul(address: &str) -> Extra {
+        Extra { args: vec!["--consul".into(), address.into()], ..Extra::default() }
+    }
+
+    /// With one more line of configuration.
+    pub fn line(mut self, line: &str) -> Extra {
+        self.lines.push(line.into());
+        self
+    }
+
+    /// With more words on the command line.
+    pub fn args(mut self, words: &[&str]) -> Extra {
+        self.args.extend(words.iter().map(|word| String::from(*word)));
+        self
+    }
+
+    /// With more in its environment.
+    pub fn variable(mut self, name: &str, value: &str) -> Extra {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+}
+
 /// A sentinel, running or not.
 #[derive(Debug)]
 pub struct Sentinel {
@@ -36,18 +73,21 @@ pub struct Sentinel {
     pub port: u16,
     /// What it is. To be changed only while it does not run.
     pub program: Program,
+    /// What it is started with. The lines count only at the first start.
+    pub extra: Extra,
     folder: PathBuf,
     process: Option<Process>,
 }
 
 impl Sentinel {
     /// Starts one with the given lines in its configuration, besides port and folder.
-    pub fn start_new(folder: &Folder, program: Program, config: &str) -> Sentinel {
+    pub fn start_new(folder: &Folder, program: Program, config: &str, extra: Extra) -> Sentinel {
         let port = free_port();
         let folder = folder.sub(&format!("sentinel-{port}"));
         let head = format!("port {port}\nbind 127.0.0.1\ndir {}\n", folder.display());
-        std::fs::write(folder.join("sentinel.conf"), head + config).expect("the folder is ours");
-        let mut sentinel = Sentinel { port, program, folder, process: None };
+        let more: String = extra.lines.iter().map(|line| format!("{line}\n")).collect();
+        std::fs::write(folder.join("sentinel.conf"), head + config + &more).expect("the folder is ours");
+        let mut sentinel = Sentinel { port, program, extra, folder, process: None };
         sentinel.start();
         sentinel
     }
@@ -55,7 +95,10 @@ impl Sentinel {
     /// Starts it, for the first time or again, with its configuration as it was left.
     pub fn start(&mut self) {
         assert!(self.process.is_none(), "it runs already");
-        self.process = Some(Process::start(&self.program.path(), &[self.config()], &self.folder.join("log")));
+        let args: Vec<_> =
+            [self.config().into()].into_iter().chain(self.extra.args.iter().map(OsString::from)).collect();
+        let log = self.folder.join("log");
+        self.process = Some(Process::start_with(&self.program.path(), &args, &self.extra.environment, &log));
         eventually("the sentinel answers", PATIENCE, || self.call(&["PING"]));
     }
 

@@ -22,6 +22,7 @@ impl Group {
         self.odown = None;
         self.leader = None;
         self.survey = None;
+        self.switched = cx.now;
         self.enter(Failover::Idle, cx);
         self.master_mut().start_afresh(cx.now);
         self.event(Event::ResetMaster, self.describe_master(cx), cx);
@@ -38,6 +39,7 @@ impl Group {
     /// Lets go of everything: the group is no longer watched.
     pub(crate) fn retire(mut self, cx: &mut Context) {
         self.event(Event::Unmonitor, self.describe_master(cx), cx);
+        self.forget_publication(cx);
         for id in self.nodes.keys().copied().collect::<Vec<_>>() {
             self.forget_node(id, cx);
         }

@@ -49,9 +49,9 @@ impl Group {
         }
     }
 
-    /// The sentinels that take the master for down, this one included.
+    /// The sentinels that take the master for down, this one included, unless it only looks on.
     pub(super) fn count_down(&self, cx: &Context) -> usize {
-        1 + self.peers.values().filter(|opinion| opinion.says_down(cx)).count()
+        usize::from(!cx.config.observe) + self.peers.values().filter(|opinion| opinion.says_down(cx)).count()
     }
 
     pub(super) fn agreement_deadline(&self, cx: &Context) -> Time {
@@ -124,7 +124,7 @@ impl Group {
 
     /// What this sentinel answers when it is asked whether the master at that address is down.
     pub(crate) fn is_down_for_peers(&self, cx: &Context) -> bool {
-        cx.tilt.is_none() && self.master().sdown.is_some()
+        cx.tilt.is_none() && self.master().sdown.is_some() && !cx.config.observe
     }
 
     pub(crate) fn is_mastered_by(&self, addr: &Endpoint, cx: &Context) -> bool {

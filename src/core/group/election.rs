@@ -17,7 +17,7 @@ impl Group {
         candidate: &SentinelId,
         cx: &mut Context,
     ) -> (Option<SentinelId>, Epoch) {
-        if cx.storage.failure().is_some() && !active(Mutation::VoteWithoutDisk) {
+        if cx.config.observe || cx.storage.failure().is_some() && !active(Mutation::VoteWithoutDisk) {
             return (None, Epoch(0));
         }
         cx.adopt_epoch(epoch, &self.name, &self.config);
@@ -56,7 +56,8 @@ impl Group {
 
     /// Whether a failover of ours may begin now.
     pub(super) fn may_stand(&self, cx: &Context) -> bool {
-        self.odown.is_some() && cx.storage.failure().is_none() && cx.now >= self.next_attempt(cx)
+        let able = cx.storage.failure().is_none() && !cx.config.observe;
+        self.odown.is_some() && able && cx.now >= self.next_attempt(cx)
     }
 
     /// Until when the last attempt blocks the next one.

@@ -122,7 +122,11 @@ impl Group {
     pub(super) fn failover_deadline(&self, cx: &Context) -> Time {
         let timeout = self.config.failover_timeout;
         match self.failover {
-            Failover::Idle if self.odown.is_some() && cx.storage.failure().is_none() => self.next_attempt(cx),
+            Failover::Idle
+                if self.odown.is_some() && cx.storage.failure().is_none() && !cx.config.observe =>
+            {
+                self.next_attempt(cx)
+            }
             Failover::Idle => Time::NEVER,
             Failover::Standing { at, .. } => at,
             // Until the own vote is on disk, it is the disk that is waited for.

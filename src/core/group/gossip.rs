@@ -5,14 +5,15 @@ use super::{Failover, Group, Opinion};
 use crate::context::Context;
 use crate::ids::PeerId;
 use crate::mutation::{Mutation, active};
-use crate::{Endpoint, Epoch, Event, Hello, Level};
+use crate::{Endpoint, Epoch, Event, Hello, Host, Level};
+use std::time::Duration;
 
 impl Group {
     /// Says hello through every server and to every peer. Only what is on disk is said.
     pub(super) fn say_hello(&mut self, cx: &mut Context) {
         let period = cx.config.timing.publish_period;
         self.next_hello = cx.now + period;
-        if !cx.storage.has_identity() {
+        if !cx.storage.has_identity() || cx.config.observe {
             return;
         }
         let in_memory = (self.master().addr.clone(), self.config_epoch);
@@ -63,7 +64,11 @@ impl Group {
             }
             self.adopt_config(&hello.master, hello.config_epoch, cx);
             self.advance(cx);
-        } else if self.contradicts(hello, cx) && self.failover == Failover::Idle && self.may_reaffirm(cx) {
+        } else if self.contradicts(hello, cx)
+            && self.failover == Failover::Idle
+            && self.may_reaffirm(cx)
+            && self.is_sure_of_its_place(cx)
+        {
             let text = format!("epoch {} has two masters: ours and that of {}", self.config_epoch, hello.id);
             cx.log(Level::Warning, format!("{text}; an election is to settle it"));
             self.hold(Goal::Reaffirm, cx);
@@ -79,6 +84,19 @@ impl Group {
         let same_epoch =
             hello.config_epoch == self.config_epoch && self.announced.config.1 == self.config_epoch;
         known && same_epoch && self.config_epoch > Epoch(0) && !cx.names.same_place(ours, theirs)
+    }
+
+    /// A master that is known by its name may have moved: where it is now is looked up before anybody is contradicted.
+    fn is_sure_of_its_place(&mut self, cx: &mut Context) -> bool {
+        let Host::Name(name) = self.master().addr.host.clone() else { return true };
+        match self.looked_up {
+            Some(at) if cx.now < at + LOOK_UP_LASTS => cx.now >= at + LOOK_UP_TAKES,
+            _ => {
+                self.looked_up = Some(cx.now);
+                cx.names.look_up(&name, &mut cx.out);
+                false
+            }
+        }
     }
 
     /// Finds the speaker among the peers, or welcomes a new one.
@@ -140,3 +158,6 @@ impl Group {
 
 /// More sentinels than anybody runs: a bound for what a forger could make us remember.
 const MOST_PEERS: usize = 64;
+/// How long a look-up may take, and how long it is good for.
+const LOOK_UP_TAKES: Duration = Duration::from_secs(1);
+const LOOK_UP_LASTS: Duration = Duration::from_secs(10);

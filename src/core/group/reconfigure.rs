@@ -85,9 +85,9 @@ impl Group {
         self.event(Event::FailoverEndForTimeout, self.describe_master(cx), cx);
         self.event(Event::FailoverEnd, self.describe_master(cx), cx);
         for id in self.replica_ids() {
-            let untold =
-                self.nodes.get(&id).is_some_and(|node| node.reconf == Reconf::None && node.command.is_open());
-            if untold {
+            // The replaced master is another matter: others may have settled meanwhile that it is the master after all.
+            let untold = |node: &Node| node.reconf == Reconf::None && !node.ousted && node.command.is_open();
+            if self.nodes.get(&id).is_some_and(untold) {
                 self.turn_replica(id, Event::ReconfSentBestEffort, cx);
             }
         }

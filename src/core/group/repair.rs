@@ -20,8 +20,8 @@ use std::time::Duration;
 pub(crate) struct Survey {
     begun: Time,
     confirmed: BTreeSet<PeerId>,
-    /// A majority has confirmed that our configuration is the newest.
-    conclusive: bool,
+    /// When a majority had confirmed that our configuration is the newest.
+    conclusive: Option<Time>,
 }
 
 /// What a node that strayed needs.
@@ -34,21 +34,28 @@ struct Need {
 impl Group {
     /// Looks whether a node that has just told about itself is where it should be.
     pub(super) fn repair(&mut self, id: NodeId, cx: &mut Context) {
-        let Some(need) = self.need_of(id, cx) else { return };
+        let Some(need) = self.need_of(id, cx).filter(|_| !cx.config.observe) else { return };
         let ousted = self.nodes.get(&id).is_some_and(|node| node.ousted);
         // The leader of the failover that replaced it needs to ask nobody: this epoch is his.
-        let ours = ousted && self.failover.turns_replicas();
-        let certain = self.survey.as_ref().is_some_and(|survey| survey.conclusive);
+        // After a while others may have settled it otherwise, in an epoch that did not reach us.
+        let lately = cx.now < self.failover_since + cx.config.timing.publish_period * STRAY_PERIODS;
+        let ours = ousted && self.failover.turns_replicas() && lately;
+        // It is good for a moment only: whoever said that he has not voted may vote now.
+        let settled = self.survey.as_ref().and_then(|survey| survey.conclusive);
+        let certain =
+            settled.is_some_and(|at| cx.now <= at + CERTAIN) && self.leader_epoch <= self.config_epoch;
+        let asking = self.survey.is_some() && settled.is_none();
         if ours || certain || active(Mutation::DemotionWithoutSurvey) {
             self.turn_to_master(id, need.event, cx);
-        } else if self.survey.is_none() && self.failover == Failover::Idle {
+        } else if !asking && self.is_calm() {
             self.begin_survey(cx);
         }
     }
 
     fn need_of(&self, id: NodeId, cx: &Context) -> Option<Need> {
         let node = self.nodes.get(&id)?;
-        let turned_lately = node.turned.is_some_and(|at| cx.now < at + TURN_AGAIN);
+        let told = node.turned_to.as_ref().is_some_and(|to| cx.names.same_place(to, &self.master().addr));
+        let turned_lately = told && node.turned.is_some_and(|at| cx.now < at + TURN_AGAIN);
         if cx.names.same_place(&node.addr, &self.master().addr) {
             // Nobody is told to follow himself.
             return None;
@@ -73,7 +80,7 @@ impl Group {
 
     fn need_of_master(&self, id: NodeId, cx: &Context) -> Option<Need> {
         let node = self.nodes.get(&id)?;
-        let patience = cx.config.timing.publish_period * 4;
+        let patience = cx.config.timing.publish_period * STRAY_PERIODS;
         let long = cx.now - node.role_since > patience && self.well_for(id, patience, cx);
         let needs = (node.ousted || long) && !active(Mutation::StrayMasterTolerated);
         needs.then_some(Need { event: Event::ConvertToReplica, long })
@@ -113,7 +120,7 @@ impl Group {
     }
 
     fn begin_survey(&mut self, cx: &mut Context) {
-        self.survey = Some(Survey { begun: cx.now, confirmed: BTreeSet::new(), conclusive: false });
+        self.survey = Some(Survey { begun: cx.now, confirmed: BTreeSet::new(), conclusive: None });
         let master = cx.shown_ip(&self.master().addr);
         for slot in self.peers.keys().copied().collect::<Vec<_>>() {
             // Epoch zero can win no vote: whoever is asked only says whom he voted for last.
@@ -139,12 +146,17 @@ impl Group {
 
     fn conclude_survey(&mut self, cx: &mut Context) {
         let majority = self.majority();
-        let own = self.leader_epoch <= self.config_epoch && self.failover == Failover::Idle;
+        let own = self.leader_epoch <= self.config_epoch && self.is_calm();
         let Some(survey) = &mut self.survey else { return };
-        if own && !survey.conclusive && survey.confirmed.len() + 1 >= majority {
-            survey.conclusive = true;
+        if own && survey.conclusive.is_none() && survey.confirmed.len() + 1 >= majority {
+            survey.conclusive = Some(cx.now);
             self.repair_all(cx);
         }
+    }
+
+    /// Whether nothing of ours is under way that could make another master.
+    fn is_calm(&self) -> bool {
+        matches!(self.failover, Failover::Idle | Failover::Reconfiguring { .. })
     }
 
     fn repair_all(&mut self, cx: &mut Context) {
@@ -161,7 +173,7 @@ impl Group {
         }
         let Some(survey) = self.survey.take() else { return };
         let astray = |id: &NodeId| self.need_of(*id, cx).is_some_and(|need| need.long);
-        if !survey.conclusive && self.may_reaffirm(cx) && self.replica_ids().iter().any(astray) {
+        if survey.conclusive.is_none() && self.may_reaffirm(cx) && self.replica_ids().iter().any(astray) {
             self.hold(Goal::Reaffirm, cx);
         }
     }
@@ -171,7 +183,8 @@ impl Group {
     }
 
     pub(super) fn may_reaffirm(&self, cx: &Context) -> bool {
-        cx.storage.failure().is_none() && cx.now >= self.next_attempt(cx) && self.master_looks_sane(cx)
+        let able = cx.storage.failure().is_none() && !cx.config.observe;
+        able && cx.now >= self.next_attempt(cx) && self.master_looks_sane(cx)
     }
 
     /// A majority has granted the present master a new epoch: nobody else can be master by an older one.
@@ -183,10 +196,14 @@ impl Group {
         self.retry = None;
         self.enter(Failover::Idle, cx);
         self.mark_changed(true, cx);
-        self.survey = Some(Survey { begun: cx.now, confirmed: BTreeSet::new(), conclusive: true });
+        self.survey = Some(Survey { begun: cx.now, confirmed: BTreeSet::new(), conclusive: Some(cx.now) });
         self.repair_all(cx);
     }
 }
 
+/// For so many hellos' time a stray master is left alone, where nothing else is known of it.
+const STRAY_PERIODS: u32 = 4;
+/// Shorter than a vote and a promotion take together.
+const CERTAIN: Duration = Duration::from_millis(10);
 const SURVEY_LASTS: Duration = Duration::from_secs(1);
 const TURN_AGAIN: Duration = Duration::from_secs(1);

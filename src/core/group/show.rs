@@ -30,6 +30,7 @@ impl Group {
             next_attempt: self.next_attempt(cx),
             voted_for: self.leader.clone(),
             leader_epoch: self.leader_epoch,
+            publication: self.view_publication(cx),
         }
     }
 

@@ -10,6 +10,7 @@ impl Group {
     /// Makes a node the master. Clients and peers hear of it when it is on disk.
     pub(super) fn switch_to(&mut self, new: NodeId, led: bool, cx: &mut Context) {
         let old = std::mem::replace(&mut self.master, new);
+        self.switched = cx.now;
         self.odown = None;
         self.last_attempt = None;
         self.retry = None;
@@ -83,6 +84,7 @@ impl Group {
             self.tell_switch(&before, cx);
         }
         self.say_hello(cx);
+        self.drive_publication(cx);
     }
 
     fn tell_switch(&mut self, from: &Endpoint, cx: &mut Context) {

@@ -2,9 +2,7 @@
 //! in the original's order.
 
 use crate::driver::wire::Writer;
-use consentinel_core::{
-    Endpoint, FailoverPhase, GroupView, Host, LinkView, NodeView, PeerView, ReconfPhase, Time,
-};
+use consentinel_core::{Endpoint, FailoverPhase, GroupView, LinkView, NodeView, PeerView, ReconfPhase, Time};
 use std::fmt::Display;
 
 /// Fields and their values.
@@ -79,7 +77,7 @@ pub(super) fn master(group: &GroupView, shown: Shown) -> Fields {
 pub(super) fn replica(node: &NodeView, group: &GroupView, shown: Shown) -> Fields {
     let mut fields = Fields(Vec::with_capacity(32));
     let host = node.shown_host(shown.names);
-    fields.put("name", joined(&host, node.addr.port));
+    fields.put("name", Endpoint::new(host.clone(), node.addr.port).joined());
     fields.put("ip", &host);
     fields.put("port", node.addr.port);
     fields.put("runid", node.run_id.as_ref().map_or("", |id| id.as_str()));
@@ -176,14 +174,6 @@ fn is_linked(node: &NodeView) -> bool {
 
 fn joined_flags(flags: &[(bool, &str)]) -> String {
     flags.iter().filter(|(set, _)| *set).map(|(_, flag)| *flag).collect::<Vec<_>>().join(",")
-}
-
-/// `host:port`, with brackets where the host has colons itself.
-fn joined(host: &Host, port: u16) -> String {
-    match host {
-        Host::Ip(ip) if ip.is_ipv6() => format!("[{ip}]:{port}"),
-        _ => format!("{host}:{port}"),
-    }
 }
 
 /// A master's state in one word, as INFO has it.

@@ -1,6 +1,7 @@
 //! INFO.
 
 use super::connection::COMPATIBLE_WITH;
+use super::consul;
 use super::describe;
 use super::server::{Context, Outcome};
 use crate::driver::clock;
@@ -11,8 +12,14 @@ use std::fmt::Write;
 /// A section: its name, and what writes its lines.
 type Section = (&'static str, fn(&Context<'_>, &mut String) -> std::fmt::Result);
 
-const SECTIONS: &[Section] =
-    &[("Server", server), ("Clients", clients), ("Stats", stats), ("CPU", cpu), ("Sentinel", sentinel)];
+const SECTIONS: &[Section] = &[
+    ("Server", server),
+    ("Clients", clients),
+    ("Stats", stats),
+    ("CPU", cpu),
+    ("Sentinel", sentinel),
+    ("Consul", consul::info),
+];
 
 pub(super) fn info(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
     let all = ["all", "default", "everything"];

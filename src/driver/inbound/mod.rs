@@ -6,6 +6,7 @@
 
 mod change;
 mod connection;
+mod consul;
 mod describe;
 mod info;
 mod listen;

@@ -1,6 +1,7 @@
 //! SENTINEL ...: the queries. What changes something is in `change.rs`.
 
 use super::change;
+use super::consul;
 use super::describe::{self, Shown};
 use super::server::{Context, Outcome};
 use super::table::{Row, When, run_sub};
@@ -23,6 +24,7 @@ const SENTINEL: &[Row] = &[
     row("myid", 2, myid),
     row("ckquorum", 3, check_quorum),
     row("pending-scripts", 2, pending_scripts),
+    row("consul", 3, consul::consul),
     row("failover", 3, change::failover),
     row("reset", 3, change::reset),
     row("monitor", 6, change::monitor),

@@ -6,6 +6,7 @@ use crate::driver::pubsub::Subscriptions;
 use crate::driver::store::Settings;
 use crate::driver::wire::{self, Writer};
 use crate::driver::{clock, wire::Words};
+use crate::registrar::Gauge;
 use bytes::{Buf, BytesMut};
 use consentinel_core::{ClientId, Hello, Request, Response, Sentinel, Time};
 use std::collections::HashMap;
@@ -30,6 +31,8 @@ pub(in crate::driver) struct Server {
     pub(super) subscriptions: Subscriptions,
     /// What INFO counts.
     pub(super) stats: Stats,
+    /// How Consul is reached and how it answers; nothing when nothing is published.
+    pub(super) consul: Option<Gauge>,
 }
 
 /// What INFO says about the process.
@@ -108,7 +111,12 @@ pub(in crate::driver) enum Step {
 
 impl Server {
     /// A server without clients.
-    pub(in crate::driver) fn new(settings: Settings, identity: Identity, log_level: LogLevel) -> Self {
+    pub(in crate::driver) fn new(
+        settings: Settings,
+        identity: Identity,
+        log_level: LogLevel,
+        consul: Option<Gauge>,
+    ) -> Self {
         Server {
             settings,
             identity,
@@ -116,6 +124,7 @@ impl Server {
             clients: HashMap::new(),
             subscriptions: Subscriptions::default(),
             stats: Stats::default(),
+            consul,
         }
     }
 

@@ -23,6 +23,8 @@ pub(crate) enum Place {
     File(PathBuf, usize),
     /// On the command line.
     Arguments,
+    /// In what Consul is told by the environment and everything else together.
+    Consul,
 }
 
 impl fmt::Display for Place {
@@ -31,6 +33,7 @@ impl fmt::Display for Place {
             Place::File(path, 0) => write!(f, "{}", path.display()),
             Place::File(path, line) => write!(f, "{}, line {line}", path.display()),
             Place::Arguments => f.write_str("the command line"),
+            Place::Consul => f.write_str("the settings for Consul"),
         }
     }
 }

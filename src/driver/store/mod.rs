@@ -1,5 +1,6 @@
 //! The configuration file: read at start, and written back whenever the sentinel must not forget something.
 
+mod consul;
 mod error;
 mod file;
 mod lexer;
@@ -15,7 +16,9 @@ pub(crate) use lexer::split;
 pub(crate) use sentinel::{group_name, script};
 pub(crate) use settings::{Settings, level};
 
-use consentinel_core::{Durable, Host, SaveError};
+use crate::registrar::ConsulSettings;
+use consentinel_core::{Durable, GroupName, Host, SaveError};
+use consul::Said;
 use error::Wrong;
 use sentinel::{Pass, Reader};
 use source::{Directive, Layer};
@@ -28,6 +31,8 @@ pub(crate) struct Loaded {
     pub settings: Settings,
     /// What the core must know.
     pub durable: Durable,
+    /// What the registrar must know; nothing when nothing is published.
+    pub consul: Option<ConsulSettings>,
     /// Where to write it back.
     pub store: Store,
 }
@@ -45,42 +50,98 @@ pub(crate) struct Store {
     original: Vec<u8>,
 }
 
+/// What the environment says under a name.
+pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// What a tool beside the daemon must know of a configuration.
+#[derive(Debug)]
+pub(crate) struct Survey {
+    /// The port and the password of the sentinel that runs by it.
+    pub settings: Settings,
+    /// How Consul is reached.
+    pub consul: ConsulSettings,
+    /// The masters, by the state too where it is kept apart.
+    pub masters: Vec<GroupName>,
+}
+
 /// Reads a configuration file and the overrides of the command line, and goes to the working directory that they name.
-pub(crate) fn load(path: &Path, arguments: &[String]) -> Result<Loaded, ConfigError> {
-    let at = |what: String, hint: &str| ConfigError {
+pub(crate) fn load(
+    path: &Path,
+    arguments: &[String],
+    environment: Environment<'_>,
+) -> Result<Loaded, ConfigError> {
+    let absolute = std::fs::canonicalize(path).map_err(|error| ConfigError {
         at: Place::File(path.to_owned(), 0),
         line: String::new(),
-        what,
-        hint: hint.into(),
-    };
-    let absolute = std::fs::canonicalize(path).map_err(|error| {
-        at(format!("cannot be read: {error}"), "A sentinel needs a configuration file on disk.")
+        what: format!("cannot be read: {error}"),
+        hint: "A sentinel needs a configuration file on disk.".into(),
     })?;
-    let (original, mut directives) = source::read(path, Layer::File)?;
+    let (original, directives) = source::read(path, Layer::File)?;
+    let gathered = gather(directives, arguments, environment)?;
+    let Gathered { settings, mut durable, consul, directives, base } = gathered;
+    let consul = consul.conclude(&mut durable, &directives)?;
+    let store = Store { path: absolute, state_file: settings.state_file.clone(), base, original };
+    store.check_writable()?;
+    Ok(Loaded { settings, durable, consul, store })
+}
+
+/// Reads a configuration, or the command line alone, for a tool that writes nothing.
+pub(crate) fn survey(
+    path: Option<&Path>,
+    arguments: &[String],
+    environment: Environment<'_>,
+) -> Result<Survey, ConfigError> {
+    let directives = match path {
+        Some(path) => source::read(path, Layer::File)?.1,
+        None => Vec::new(),
+    };
+    let gathered = gather(directives, arguments, environment)?;
+    let Gathered { settings, mut durable, consul, directives, .. } = gathered;
+    let consul = consul.conclude(&mut durable, &directives)?.unwrap_or_default();
+    Ok(Survey { settings, consul, masters: durable.groups.into_keys().collect() })
+}
+
+/// All that was said, by whomever.
+struct Gathered {
+    settings: Settings,
+    durable: Durable,
+    consul: Said,
+    directives: Vec<Directive>,
+    base: Durable,
+}
+
+fn gather(
+    mut directives: Vec<Directive>,
+    arguments: &[String],
+    environment: Environment<'_>,
+) -> Result<Gathered, ConfigError> {
     directives.extend(source::arguments(arguments)?);
     let mut settings = server_settings(&directives)?;
     if let Some(dir) = &settings.dir {
-        std::env::set_current_dir(dir).map_err(|error| {
-            at(format!("cannot enter the directory {}: {error}", dir.display()), "Correct the line 'dir'.")
+        std::env::set_current_dir(dir).map_err(|error| ConfigError {
+            at: Place::File(dir.clone(), 0),
+            line: String::new(),
+            what: format!("the directory cannot be entered: {error}"),
+            hint: "Correct the line 'dir'.".into(),
         })?;
     }
-    let configured = read_sentinel(&directives)?;
+    let configured = read_sentinel(&directives, environment)?;
     let mut durable = configured.durable.clone();
     settings.state_file = configured.state_file.map(PathBuf::from);
+    let mut consul = configured.consul;
     let base = match &settings.state_file {
         None => included(&directives),
         Some(file) => {
             if file.exists() {
                 directives.extend(source::read(file, Layer::State)?.1);
-                durable = read_sentinel(&directives)?.durable;
+                let with_state = read_sentinel(&directives, environment)?;
+                (durable, consul) = (with_state.durable, with_state.consul);
             }
             configured.durable
         }
     };
     durable.config.port = settings.port;
-    let store = Store { path: absolute, state_file: settings.state_file.clone(), base, original };
-    store.check_writable()?;
-    Ok(Loaded { settings, durable, store })
+    Ok(Gathered { settings, durable, consul, directives, base })
 }
 
 fn server_settings(directives: &[Directive]) -> Result<Settings, ConfigError> {
@@ -91,8 +152,8 @@ fn server_settings(directives: &[Directive]) -> Result<Settings, ConfigError> {
     Ok(settings)
 }
 
-fn read_sentinel(directives: &[Directive]) -> Result<Reader, ConfigError> {
-    read_with(Reader::default(), directives)
+fn read_sentinel(directives: &[Directive], environment: Environment<'_>) -> Result<Reader, ConfigError> {
+    read_with(Reader::new(Said::by_environment(environment)?), directives)
 }
 
 fn read_with(mut reader: Reader, directives: &[Directive]) -> Result<Reader, ConfigError> {

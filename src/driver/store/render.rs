@@ -170,7 +170,9 @@ pub(super) fn into_configuration(original: &[u8], base: &Durable, state: &Durabl
     for raw in original.split_inclusive(|c| *c == b'\n') {
         generated |= raw.trim_ascii() == GENERATED.as_bytes();
         let words = match source::words_of(raw) {
-            Ok(words) if words.len() > 1 && words[0] == "sentinel" && words[1] != "state-file" => words,
+            Ok(words) if words.len() > 1 && words[0] == "sentinel" && !is_only_read(&words[1..], state) => {
+                words
+            }
             _ => {
                 out.extend_from_slice(raw);
                 continue;
@@ -241,6 +243,18 @@ pub(super) fn as_state_file(base: &Durable, state: &Durable) -> Vec<u8> {
         }
     }
     out
+}
+
+/// Whether a line is the operator's alone: nothing changes it at run time. What is said of a master that was removed
+/// goes with it.
+fn is_only_read(words: &[String], state: &Durable) -> bool {
+    match words[0].as_str() {
+        "state-file" | "consul" | "observe" => true,
+        "consul-service" | "consul-tags" => {
+            words.get(1).is_some_and(|name| state.groups.contains_key(&GroupName::new(name)))
+        }
+        _ => false,
+    }
 }
 
 fn same(written: &[String], state: &[String]) -> bool {

@@ -1,5 +1,6 @@
 //! The directives `sentinel ...`: what is watched, how, and what must not be forgotten.
 
+use super::consul::Said;
 use super::error::Wrong;
 use super::settings::{number, yes_no};
 use super::source::Layer;
@@ -32,6 +33,8 @@ const DIRECTIVES: &[(&str, &str, Pass)] = &[
     ("resolve-hostnames", "<yes|no>", Pass::Global),
     ("announce-hostnames", "<yes|no>", Pass::Global),
     ("state-file", "<path>", Pass::Global),
+    ("consul", "<setting> <value> ...", Pass::Global),
+    ("observe", "<yes|no>", Pass::Global),
     ("monitor", "<master-name> <ip> <port> <quorum>", Pass::Monitor),
     ("removed-master", "<master-name>", Pass::Monitor),
     ("down-after-milliseconds", "<master-name> <milliseconds>", Pass::Group),
@@ -49,6 +52,8 @@ const DIRECTIVES: &[(&str, &str, Pass)] = &[
     ("known-replica", "<master-name> <ip> <port>", Pass::Group),
     ("known-slave", "<master-name> <ip> <port>", Pass::Group),
     ("known-sentinel", "<master-name> <ip> <port> [<id>]", Pass::Group),
+    ("consul-service", "<master-name> <service name>", Pass::Group),
+    ("consul-tags", "<master-name> <tag> ...", Pass::Group),
 ];
 
 /// When to take in a directive, and whether it has the right number of words.
@@ -63,9 +68,11 @@ pub(crate) fn check(words: &[String]) -> Result<Pass, Wrong> {
     // Quoted descriptions like `<new name>` count once, and so does an optional one.
     let most = usage.matches('<').count();
     let least = most - usage.matches('[').count();
-    if (least..=most).contains(&args.len()) {
+    let open_end = usage.ends_with("...");
+    if (least..=most).contains(&args.len()) || open_end && args.len() >= least {
         return Ok(*pass);
     }
+    let least = if open_end { format!("at least {least}") } else { least.to_string() };
     let what = format!("'sentinel {name}' takes {least} values, not {}", args.len());
     Err(Wrong::new(what).hint(format!("Write: sentinel {name} {usage}")))
 }
@@ -73,6 +80,8 @@ pub(crate) fn check(words: &[String]) -> Result<Pass, Wrong> {
 /// Takes directives in, one after the other.
 #[derive(Default)]
 pub(crate) struct Reader {
+    /// What was said of Consul so far.
+    pub consul: Said,
     /// What was read so far.
     pub durable: Durable,
     /// Where the state is kept, if apart.
@@ -85,6 +94,11 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
+    /// A reader that begins with what the environment says of Consul.
+    pub(crate) fn new(consul: Said) -> Self {
+        Reader { consul, ..Reader::default() }
+    }
+
     /// A reader of a part of the configuration: the masters may stand in another.
     pub(crate) fn lenient() -> Self {
         Reader { lenient: true, ..Reader::default() }
@@ -106,6 +120,8 @@ impl Reader {
             ["announce-hostnames", text] => config.announce_hostnames = yes_no(text)?,
             ["sentinel-user", text] => config.sentinel_auth.user = optional(text).map(str::to_owned),
             ["sentinel-pass", text] => config.sentinel_auth.pass = optional(text).map(Secret::new),
+            ["observe", text] => config.observe = yes_no(text)?,
+            ["consul", setting, values @ ..] => self.consul.set(&setting.to_ascii_lowercase(), values)?,
             ["state-file", text] => self.state_file = optional(text).map(str::to_owned),
             ["monitor", name, ip, port, quorum] => {
                 let quorum = Quorum(number(quorum, 1..=u32::MAX)?);
@@ -117,6 +133,8 @@ impl Reader {
             [name, group, args @ ..] => {
                 let group = group_name(group)?;
                 match self.durable.groups.get_mut(&group) {
+                    Some(_) if *name == "consul-service" => self.consul.set_service(&group, args[0]),
+                    Some(_) if *name == "consul-tags" => self.consul.set_tags(&group, args)?,
                     Some(found) => apply_to_group(found, &mut self.durable.current_epoch, name, args)?,
                     // What the state remembers of a master that the operator took out is of no use any more.
                     None if self.lenient || layer == Layer::State || self.removed.contains(&group) => {}

@@ -43,7 +43,12 @@ impl Directive {
 fn without_secrets(mut words: Vec<String>) -> Vec<String> {
     const SECRET: [&str; 5] = ["requirepass", "auth-pass", "sentinel-pass", "user", "tls-key-file-pass"];
     let secret = |word: &String| SECRET.iter().any(|name| word.eq_ignore_ascii_case(name));
-    if let Some(name) = words.iter().take(2).position(secret) {
+    let token = words.get(1).is_some_and(|word| word.eq_ignore_ascii_case("consul"))
+        && words.get(2).is_some_and(|word| word.eq_ignore_ascii_case("token"));
+    if token {
+        words.truncate(4);
+        words.iter_mut().skip(3).for_each(|word| *word = "***".into());
+    } else if let Some(name) = words.iter().take(2).position(secret) {
         words.truncate(name + 2);
         words.iter_mut().skip(name + 1).for_each(|word| *word = "***".into());
     }

@@ -31,9 +31,11 @@ impl Drop for Folder {
     }
 }
 
+const NOTHING_SAID: Environment<'_> = &|_| None;
+
 fn load_text(text: impl AsRef<[u8]>) -> Result<Loaded, ConfigError> {
     let folder = Folder::new();
-    load(&folder.file("sentinel.conf", text), &[])
+    load(&folder.file("sentinel.conf", text), &[], NOTHING_SAID)
 }
 
 fn refused(text: &str) -> String {
@@ -77,7 +79,7 @@ fn what_the_original_wrote_is_understood() {
 fn saving_what_was_read_changes_nothing() {
     let folder = Folder::new();
     let path = folder.file("sentinel.conf", WRITTEN_BY_THE_ORIGINAL);
-    let Loaded { durable, store, .. } = load(&path, &[]).expect("it loads");
+    let Loaded { durable, store, .. } = load(&path, &[], NOTHING_SAID).expect("it loads");
     store.save(&durable).expect("it saves");
     assert_eq!(fs::read_to_string(&path).expect("the file"), WRITTEN_BY_THE_ORIGINAL);
 }
@@ -89,7 +91,7 @@ fn a_failover_is_written_in_place_and_comments_stay() {
         "sentinel.conf",
         "# the shop\nsentinel monitor shop 10.0.0.1 6379 2 \n# waits\nsentinel down-after-milliseconds shop 5000\n",
     );
-    let Loaded { mut durable, store, .. } = load(&path, &[]).expect("it loads");
+    let Loaded { mut durable, store, .. } = load(&path, &[], NOTHING_SAID).expect("it loads");
     durable.current_epoch = Epoch(7);
     let shop = durable.groups.get_mut(&GroupName::new("shop")).expect("the group");
     shop.master = Endpoint::parse("10.0.0.2", "6380").expect("an address");
@@ -102,19 +104,19 @@ fn a_failover_is_written_in_place_and_comments_stay() {
                     sentinel parallel-syncs shop 3\nsentinel config-epoch shop 7\nsentinel leader-epoch shop 0\n\
                     sentinel known-replica shop 10.0.0.1 6379\nsentinel current-epoch 7\n";
     assert_eq!(fs::read_to_string(&path).expect("the file"), expected);
-    assert_eq!(load(&path, &[]).expect("it loads again").durable, durable);
+    assert_eq!(load(&path, &[], NOTHING_SAID).expect("it loads again").durable, durable);
 }
 
 #[test]
 fn a_removed_master_takes_its_lines_with_it() {
     let folder = Folder::new();
     let path = folder.file("sentinel.conf", WRITTEN_BY_THE_ORIGINAL);
-    let Loaded { mut durable, store, .. } = load(&path, &[]).expect("it loads");
+    let Loaded { mut durable, store, .. } = load(&path, &[], NOTHING_SAID).expect("it loads");
     durable.groups.clear();
     store.save(&durable).expect("it saves");
     let text = fs::read_to_string(&path).expect("the file");
     assert!(!text.contains("mymaster") && text.starts_with("# my sentinel\nport 26380\n"), "{text}");
-    assert_eq!(load(&path, &[]).expect("it loads again").durable, durable);
+    assert_eq!(load(&path, &[], NOTHING_SAID).expect("it loads again").durable, durable);
 }
 
 #[test]
@@ -123,7 +125,7 @@ fn the_permissions_of_the_file_stay() {
     let folder = Folder::new();
     let path = folder.file("sentinel.conf", WRITTEN_BY_THE_ORIGINAL);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("chmod");
-    let Loaded { durable, store, .. } = load(&path, &[]).expect("it loads");
+    let Loaded { durable, store, .. } = load(&path, &[], NOTHING_SAID).expect("it loads");
     store.save(&durable).expect("it saves");
     assert_eq!(fs::metadata(&path).expect("the file").permissions().mode() & 0o777, 0o640);
     assert_eq!(fs::read_dir(&folder.0).expect("the folder").count(), 1, "nothing temporary is left");
@@ -141,7 +143,7 @@ fn a_state_file_leaves_the_configuration_alone_and_its_settings_in_force() {
         )
     };
     let path = folder.file("sentinel.conf", configuration(5000));
-    let Loaded { mut durable, store, .. } = load(&path, &[]).expect("it loads");
+    let Loaded { mut durable, store, .. } = load(&path, &[], NOTHING_SAID).expect("it loads");
     durable.myid = Some(SentinelId::new("5288a4d159a1df8a48c3cdd36489c743882bf9f7"));
     durable.groups.remove(&GroupName::new("old"));
     let shop = durable.groups.get_mut(&GroupName::new("shop")).expect("the group");
@@ -153,10 +155,10 @@ fn a_state_file_leaves_the_configuration_alone_and_its_settings_in_force() {
     durable.groups.insert(GroupName::new("new"), added);
     store.save(&durable).expect("it saves");
     assert_eq!(fs::read_to_string(&path).expect("the file"), configuration(5000));
-    assert_eq!(load(&path, &[]).expect("it loads again").durable, durable);
+    assert_eq!(load(&path, &[], NOTHING_SAID).expect("it loads again").durable, durable);
 
     folder.file("sentinel.conf", configuration(7000));
-    let again = load(&path, &[]).expect("it loads").durable;
+    let again = load(&path, &[], NOTHING_SAID).expect("it loads").durable;
     let shop = &again.groups[&GroupName::new("shop")];
     assert_eq!((shop.config.down_after, shop.config.parallel_syncs), (Duration::from_secs(7), 3));
     assert_eq!(shop.master.to_string(), "10.0.0.2 6380");
@@ -167,11 +169,11 @@ fn a_master_from_an_included_file_can_move() {
     let folder = Folder::new();
     let inner = folder.file("inner.conf", "sentinel monitor shop 10.0.0.1 6379 2\n");
     let path = folder.file("sentinel.conf", format!("include {}\n", inner.display()));
-    let Loaded { mut durable, store, .. } = load(&path, &[]).expect("it loads");
+    let Loaded { mut durable, store, .. } = load(&path, &[], NOTHING_SAID).expect("it loads");
     let shop = durable.groups.get_mut(&GroupName::new("shop")).expect("the group");
     shop.master = Endpoint::parse("10.0.0.2", "6380").expect("an address");
     store.save(&durable).expect("it saves");
-    assert_eq!(load(&path, &[]).expect("it loads again").durable, durable);
+    assert_eq!(load(&path, &[], NOTHING_SAID).expect("it loads again").durable, durable);
 }
 
 #[test]
@@ -181,7 +183,7 @@ fn the_command_line_overrules_the_file_but_not_its_memory() {
     let words =
         "--port 7000 --sentinel down-after-milliseconds mymaster 9 --sentinel monitor mymaster 1.2.3.4 1 3";
     let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
-    let Loaded { settings, durable, .. } = load(&path, &words).expect("it loads");
+    let Loaded { settings, durable, .. } = load(&path, &words, NOTHING_SAID).expect("it loads");
     let group = &durable.groups[&GroupName::new("mymaster")];
     assert_eq!(settings.port, 7000);
     assert_eq!((group.config.down_after, group.config.quorum), (Duration::from_millis(9), Quorum(3)));
@@ -273,12 +275,87 @@ proptest! {
         let monitors = "sentinel monitor a 1.1.1.1 1 1\nsentinel monitor b 1.1.1.1 1 1\nsentinel monitor c 1.1.1.1 1 1\n";
         let others: Vec<_> = lines.into_iter().filter(|line| !line.contains("monitor ")).collect();
         let path = folder.file("sentinel.conf", format!("{monitors}{}{end}", others.join("\n")));
-        let Loaded { durable, store, .. } = load(&path, &[]).expect("it loads");
+        let Loaded { durable, store, .. } = load(&path, &[], NOTHING_SAID).expect("it loads");
         store.save(&durable).expect("it saves");
-        prop_assert_eq!(&load(&path, &[]).expect("it loads again").durable, &durable);
+        prop_assert_eq!(&load(&path, &[], NOTHING_SAID).expect("it loads again").durable, &durable);
         let comments = |text: &str| text.lines().filter(|line| line.starts_with("# ") && !line.contains("Generated"))
             .map(str::to_owned).collect::<Vec<_>>();
         let text = fs::read_to_string(&path).expect("the file");
         prop_assert_eq!(comments(&text), comments(&others.join("\n")));
+    }
+}
+
+const ONE: &str = "sentinel monitor mymaster 127.0.0.1 6379 2\n";
+
+#[test]
+fn consul_is_used_only_when_somebody_says_so() {
+    let on = |text: &str, environment: Environment<'_>| {
+        let folder = Folder::new();
+        let loaded =
+            load(&folder.file("s.conf", format!("{ONE}{text}")), &[], environment).expect("it loads");
+        assert_eq!(loaded.consul.is_some(), loaded.durable.config.registry.on);
+        loaded.consul
+    };
+    assert_eq!(on("", NOTHING_SAID), None);
+    let token = &|name: &str| (name == "CONSUL_HTTP_TOKEN").then(|| "x".to_owned());
+    assert_eq!(on("", token), None);
+    let address = &|name: &str| (name == "CONSUL_HTTP_ADDR").then(|| "10.0.0.1:1".to_owned());
+    assert_eq!(
+        on("", address).map(|settings| settings.address.to_string()),
+        Some("http://10.0.0.1:1".into())
+    );
+    assert_eq!(on("sentinel consul enabled no", address), None);
+    let directive = on("sentinel consul address https://c:2\nsentinel consul weights 7 3", address);
+    let directive = directive.expect("it is on");
+    assert_eq!((directive.address.to_string(), directive.weights.passing), ("https://c:2".into(), 7));
+    assert!(on("sentinel consul enabled yes", NOTHING_SAID).is_some());
+}
+
+#[test]
+fn two_masters_under_one_service_name_are_refused_with_both_names() {
+    let two = format!("{ONE}sentinel monitor other 127.0.0.1 6380 2\nsentinel consul enabled yes\n");
+    let text = refused(&two);
+    assert!(text.contains("'mymaster' and 'other'") && text.contains("line 2"), "{text}");
+    assert!(text.contains("sentinel consul-service other"), "{text}");
+    let named = format!("{two}sentinel consul-service other sessions\nsentinel consul-tags other eu fast\n");
+    let settings = load_text(named).expect("it loads").consul.expect("it is on");
+    assert_eq!(settings.services[&GroupName::new("other")], "sessions");
+    let template = format!("{two}sentinel consul service-template redis-{{master}}\n");
+    assert!(load_text(template).is_ok());
+}
+
+#[test]
+fn a_token_is_never_shown_and_the_lines_for_consul_stay_as_they_are() {
+    let text = refused(&format!("{ONE}sentinel consul token secret more\n"));
+    assert!(!text.contains("secret") && text.contains("line 2"), "{text}");
+    let folder = Folder::new();
+    let lines =
+        "sentinel consul  token \"secret\"\nsentinel observe yes\nsentinel consul-service mymaster cache\n";
+    let path = folder.file("s.conf", format!("{ONE}{lines}"));
+    let Loaded { mut durable, store, .. } = load(&path, &[], NOTHING_SAID).expect("it loads");
+    assert!(durable.config.observe);
+    durable.current_epoch = Epoch(9);
+    store.save(&durable).expect("it saves");
+    let written = fs::read_to_string(&path).expect("it is there");
+    assert!(written.contains(lines), "{written}");
+    durable.groups.clear();
+    store.save(&durable).expect("it saves");
+    let written = fs::read_to_string(&path).expect("it is there");
+    assert!(!written.contains("cache") && written.contains("secret"), "{written}");
+    load(&path, &[], NOTHING_SAID).expect("it still loads");
+}
+
+#[test]
+fn a_setting_of_consul_that_is_wrong_is_told_with_its_line() {
+    for (line, part) in [
+        ("sentinel consul adress http://x", "'consul adress' is no setting"),
+        ("sentinel consul address ftp://x", "ftp"),
+        ("sentinel consul", "at least 2 values"),
+        ("sentinel consul weights 0 1", "at least 1"),
+        ("sentinel consul-service nobody x", "no master is called 'nobody'"),
+        ("sentinel consul-service mymaster under_score", "no DNS label"),
+    ] {
+        let text = refused(&format!("{ONE}{line}\n"));
+        assert!(text.contains(part), "{text}");
     }
 }

@@ -24,7 +24,10 @@ impl World {
         }
         let ready = |host: &SentinelHost| {
             let view = host.brain.group(&group.name).filter(|_| host.is_core())?;
-            let calm = host.brain.view().tilt.is_none() && view.next_attempt <= host.clock_at(self.now);
+            let clock = host.clock_at(self.now);
+            // One whose clock ran back has not noticed it yet when nothing has happened since: it sleeps.
+            let awake = host.brain.poll_timeout().is_some_and(|due| due <= clock + Duration::from_secs(2));
+            let calm = awake && host.brain.view().tilt.is_none() && view.next_attempt <= clock;
             // Whoever was reset a moment ago has yet to meet the replicas again.
             let knows_an_heir = view.replicas.iter().any(|replica| {
                 replica.link.up && replica.info.as_ref().is_some_and(|(_, info)| info.priority > 0)
@@ -61,15 +64,16 @@ impl World {
             if view.master.link.sdown.is_some() {
                 return Some(format!("{name} takes the master of {} for down", group.name));
             }
-            if view.sentinels.len() + 1 != self.sentinels.len() {
-                let known = view.sentinels.len();
-                return Some(format!("{name} knows {known} other sentinels for {}", group.name));
+            let known = view.sentinels.len() + usize::from(!host.observes);
+            if known != self.sentinels.iter().filter(|host| !host.observes).count() {
+                return Some(format!("{name} knows of {known} sentinels for {}", group.name));
             }
         }
-        let Some((Some(master), _)) = agreed else {
+        let Some((Some(master), epoch)) = agreed else {
             return Some(format!("the master of {} is nobody", group.name));
         };
-        group.redises.iter().find_map(|redis| self.misplaced(*redis, master))
+        let misplaced = group.redises.iter().find_map(|redis| self.misplaced(*redis, master));
+        misplaced.or_else(|| self.misprinted(index, master, epoch))
     }
 
     /// How a server fails to be, or to follow, that master.

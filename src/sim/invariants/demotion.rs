@@ -1,5 +1,6 @@
 //! Demotions: the newest master stays.
 
+use super::promotion::inner_clock;
 use super::{Invariant, Seat};
 use crate::host::SentinelHost;
 use crate::network::NodeId;
@@ -51,7 +52,7 @@ impl World {
         let host = &self.sentinels[usize::from(seat.0)];
         let Some(view) = host.brain.group(&self.groups[usize::from(seat.1)].name) else { return };
         let master = self.addresses.node(&view.master.addr);
-        let clock = host.clock_at(self.now);
+        let clock = inner_clock(&view, host.clock_at(self.now));
         let left = view.replicas.iter().find(|replica| {
             let node = self.addresses.node(&replica.addr);
             let info = replica.info.as_ref().map(|(_, info)| info);

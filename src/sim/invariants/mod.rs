@@ -1,6 +1,7 @@
 //! What must be true after every step, checked from outside: from what sentinels say and do, and from what is on
 //! their disks; never from the core's own reasoning.
 
+mod consul;
 mod convergence;
 mod demotion;
 mod election;
@@ -14,7 +15,7 @@ use crate::report::Failure;
 use crate::world::{Role, World};
 use consentinel_core::{
     Action, CallId, ClientId, Command, Endpoint, Epoch, Event, GroupName, Input, LinkId, Notice, Reply,
-    Request, Response, SentinelId, Time,
+    Request, Response, RunId, SentinelId, Time,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -51,6 +52,18 @@ pub enum Invariant {
     Convergence,
     /// A write that every server of a group held is still there.
     WritesKept,
+    /// Consul's catalog holds one master, the record's.
+    OneMasterPublished,
+    /// The record in Consul never goes back to an older epoch.
+    RecordGrows,
+    /// Who is published as master was elected in that epoch, and no other ever is published in it.
+    ElectedPublished,
+    /// Who is published as master has been one.
+    SeenBeforePublished,
+    /// How well servers are is written by the holder of the lock.
+    HealthByHolder,
+    /// Where nothing happens, nothing is published.
+    Quiescence,
     /// The core keeps its contract with the driver.
     Contract,
 }
@@ -95,6 +108,12 @@ pub(crate) struct Witness {
     asking: BTreeMap<(u16, ClientId), u16>,
     /// The master of each config epoch.
     masters: BTreeMap<(u16, Epoch), NodeId>,
+    /// Who was first published as the master of each epoch.
+    publications: BTreeMap<(u16, Epoch), NodeId>,
+    /// The run of each server that last told a sentinel that it is a master, unless it told otherwise since.
+    masters_met: BTreeMap<(u16, NodeId), RunId>,
+    /// The lives of servers in which they were masters.
+    pub(crate) reigns: BTreeSet<(NodeId, RunId)>,
     /// Epochs of failovers that an operator ordered.
     forced_epochs: BTreeSet<(u16, Epoch)>,
     /// Config epochs for which an original announced another master than the first.
@@ -126,6 +145,7 @@ impl Witness {
         self.opinions.retain(|(seat, _), _| seat.0 != sentinel);
         self.asked.retain(|(asker, _), _| *asker != sentinel);
         self.asking.retain(|(asked, _), _| *asked != sentinel);
+        self.masters_met.retain(|(met, _), _| *met != sentinel);
         self.tilt_until.remove(&sentinel);
         self.clocks.remove(&sentinel);
     }
@@ -169,6 +189,9 @@ impl World {
                 let Some(peer) = self.peer_behind(sentinel, *link) else { return };
                 self.note_answer((sentinel, group), peer, *down, leader.as_ref(), *epoch);
             }
+            Input::Reply { link, reply: Reply::Info(info), .. } if self.consul.is_some() => {
+                self.note_info(sentinel, *link, info);
+            }
             Input::Request { client, request: Request::IsMasterDown { master, .. } } => {
                 if let Some((group, _)) = self.group_of(master) {
                     self.witness.asking.insert((sentinel, *client), group);
@@ -203,6 +226,7 @@ impl World {
                 let Some(group) = self.witness.asking.remove(&(sentinel, *client)) else { return };
                 self.check_answer((sentinel, group), *down, leader.as_ref(), *epoch);
             }
+            Action::Register { group, request } => self.check_register(sentinel, group, request),
             Action::Notify(Notice::Event { event, payload, group: Some(group), .. }) => {
                 self.stats.count(*event);
                 if let Some(group) = self.group_index(group) {
@@ -227,6 +251,7 @@ impl World {
                 self.witness.distracted.remove(&seat.0);
                 self.witness.told.retain(|(teller, _)| *teller != seat);
                 self.stats.promoted(seat.1, self.now);
+                self.note_to_publish(seat);
             }
             Event::FailoverEnd => {
                 self.check_turned(seat, false);

@@ -3,7 +3,7 @@
 use super::{Invariant, Seat};
 use crate::network::NodeId;
 use crate::world::{Role, World};
-use consentinel_core::{Endpoint, NodeView, Role as RedisRole, Time};
+use consentinel_core::{Endpoint, GroupView, NodeView, Role as RedisRole, Time};
 use std::time::Duration;
 
 /// A replica that told its offset and answered so lately could be chosen for certain.
@@ -41,7 +41,7 @@ impl World {
         let Some(chosen) = chosen.and_then(|chosen| self.addresses.node(&chosen)) else { return };
         let host = &self.sentinels[usize::from(seat.0)];
         let Some(view) = host.brain.group(&self.groups[usize::from(seat.1)].name) else { return };
-        let clock = host.clock_at(self.now);
+        let clock = inner_clock(&view, host.clock_at(self.now));
         let is_chosen = |node: &&NodeView| self.addresses.node(&node.addr) == Some(chosen);
         let Some(taken) = view.replicas.iter().find(is_chosen) else { return };
         let better = view.replicas.iter().find(|node| {
@@ -63,6 +63,12 @@ impl World {
             self.violated(Invariant::BestReplica, what);
         }
     }
+}
+
+/// The time of a sentinel whose clock may have run back: inside it goes on.
+pub(super) fn inner_clock(view: &GroupView, clock: Time) -> Time {
+    let heard = view.replicas.iter().chain([&view.master]).map(|node| node.link.last_ok);
+    heard.fold(clock, Time::max)
 }
 
 fn priority(node: &NodeView) -> u32 {

@@ -36,6 +36,11 @@ impl World {
         }
     }
 
+    /// Whether any sentinel says that it is in TILT.
+    pub(crate) fn is_anybody_in_tilt(&self) -> bool {
+        self.sentinels.iter().any(|host| host.brain.view().tilt.is_some())
+    }
+
     /// Whether a sentinel must be in TILT.
     pub(super) fn must_be_idle(&self, sentinel: u16) -> bool {
         self.is_ours(sentinel) && self.witness.tilt_until.contains_key(&sentinel)

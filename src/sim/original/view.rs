@@ -43,6 +43,7 @@ impl OriginalSentinel {
             next_attempt: time(next_attempt),
             voted_for: group.leader.clone(),
             leader_epoch: group.leader_epoch,
+            publication: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The deeds of a story.
 
 use super::{Planned, duration};
+use crate::consul::{Behaviour, ConsulDeed, Drift};
 use crate::disk::DiskMode;
 use crate::network::{NodeId, Path};
 use crate::step::{Ambush, Crash, Finds, IT, Step, Trigger};
@@ -74,6 +75,7 @@ impl Reader<'_> {
             "has saved" => Trigger::Saved,
             "votes" => Trigger::Votes,
             "promotes" => Trigger::Promotes,
+            "publishes" => Trigger::Publishes,
             event => {
                 let known = Event::ALL.iter().find(|known| known.as_str() == event);
                 Trigger::Says(*known.ok_or_else(|| format!("'{event}' is no moment to wait for"))?)
@@ -87,9 +89,13 @@ impl Reader<'_> {
             return self.order(order);
         }
         let words: Vec<&str> = deed.split_whitespace().collect();
+        if let Some(deed) = self.consul(&words)? {
+            return Ok(deed);
+        }
         let step = match words.as_slice() {
             ["crash", who] => Step::Crash { node: self.node(who)?, how: Crash::Kill },
             ["vanish", who] => Step::Crash { node: self.node(who)?, how: Crash::Vanish },
+            ["stop", who] => Step::Crash { node: self.node(who)?, how: Crash::Stop },
             ["restart", who] => Step::Restart { node: self.node(who)?, finds: Finds::History },
             ["restart", who, "empty"] => Step::Restart { node: self.node(who)?, finds: Finds::Nothing },
             ["bounce", who, "for", time] => {
@@ -130,6 +136,47 @@ impl Reader<'_> {
             _ => return Err(format!("'{deed}' is nothing that anybody can do")),
         };
         Ok(step)
+    }
+
+    /// What is done to Consul, if it is that.
+    fn consul(&self, words: &[&str]) -> Result<Option<Step>, String> {
+        let behave = |behaviour| Some(ConsulDeed::Behave(behaviour));
+        let wipe = |keys, catalog| Some(ConsulDeed::Wipe { keys, catalog, anew: keys && catalog });
+        let drift = |what, of: Option<&str>| {
+            let of = of.map(|name| self.node(name)).transpose()?;
+            Ok::<_, String>(Some(ConsulDeed::Drift { what, of }))
+        };
+        let deed = match words {
+            ["consul", "heals"] => behave(Behaviour::Well),
+            ["consul", "down"] => behave(Behaviour::Down),
+            ["consul", "leaderless"] => behave(Behaviour::Leaderless),
+            ["consul", "silent"] => behave(Behaviour::Silent),
+            ["consul", "denies"] => behave(Behaviour::Denying { reads: false }),
+            ["consul", "babbles"] => behave(Behaviour::Nonsense),
+            ["consul", "takes", time] => Some(ConsulDeed::Slow(duration(time)?)),
+            ["consul", "restarts", "for", time] => Some(ConsulDeed::Restart(duration(time)?)),
+            ["wipe", "consul", "kv"] => wipe(true, false),
+            ["wipe", "consul", "catalog"] => wipe(false, true),
+            ["wipe", "consul"] => wipe(true, true),
+            ["remove", "entry", who] => drift(Drift::Remove, Some(who))?,
+            ["turn", "entry", who] => drift(Drift::Turn, Some(who))?,
+            ["spoil", "entry", who] => drift(Drift::Spoil, Some(who))?,
+            ["copy", "entry", who] => drift(Drift::Stranger, Some(who))?,
+            ["publish", who, "as", "master"] => drift(Drift::SecondMaster, Some(who))?,
+            ["remove", "consul", "node"] => drift(Drift::RemoveNode, None)?,
+            ["alter", "consul", "node"] => drift(Drift::AlterNode, None)?,
+            ["spoil", "consul", "record"] => drift(Drift::SpoilRecord, None)?,
+            ["end", "session", who] => Some(ConsulDeed::EndSession { of: Some(self.node(who)?) }),
+            ["cut", sentinels @ .., "consul"] => return self.to_consul(sentinels, Path::Cut).map(Some),
+            ["join", sentinels @ .., "consul"] => return self.to_consul(sentinels, Path::Open).map(Some),
+            _ => None,
+        };
+        Ok(deed.map(Step::Consul))
+    }
+
+    fn to_consul(&self, sentinels: &[&str], path: Path) -> Result<Step, String> {
+        let (from, to) = (self.nodes(sentinels)?, vec![self.node("consul")?]);
+        Ok(Step::SetPath { from, to, both_ways: true, path })
     }
 
     fn path(&self, words: &[&str], between: &[&str], both_ways: bool, path: Path) -> Result<Step, String> {

@@ -3,6 +3,7 @@
 use crate::data::DataRef;
 use crate::redis::Redis;
 use crate::world::{Process, World};
+use consentinel_core::{GroupName, Role};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -25,7 +26,7 @@ pub(super) fn describe(world: &World) -> String {
                         group.name,
                         view.config_epoch,
                         if replicas.is_empty() { "none".into() } else { replicas.join(" ") },
-                        view.sentinels.len() + 1
+                        view.sentinels.len() + usize::from(!host.observes)
                     )
                 }
                 None => format!("{} is not watched", group.name),
@@ -38,12 +39,41 @@ pub(super) fn describe(world: &World) -> String {
         for server in &group.redises {
             let _ = writeln!(text, "  {}", state(world, &world.redises[usize::from(*server)]));
         }
+        if let Some(line) = published(world, &group.name) {
+            let _ = writeln!(text, "  {line}");
+        }
         let acked = world.clients.iter().filter(|client| usize::from(client.group) == index);
         for client in acked {
             let _ = writeln!(text, "  {}", writes(world, index, client));
         }
     }
     text
+}
+
+/// What Consul says of a group.
+fn published(world: &World, group: &GroupName) -> Option<String> {
+    let consul = world.consul.as_ref()?;
+    let Some(shelf) = consul.state.shelves.get(group) else { return Some("consul knows nothing".into()) };
+    let record = shelf.record().map_or_else(
+        || "no record".into(),
+        |record| format!("{} by epoch {}", world.addresses.call(&record.master), record.epoch),
+    );
+    let mut entries: Vec<(Role, String)> = Vec::new();
+    for stored in shelf.entries.values() {
+        let (entry, damaged) = (&stored.entry, if stored.spoilt { " (damaged)" } else { "" });
+        let name = world.addresses.call(&entry.addr);
+        entries.push((entry.role, format!("{name} {}{damaged}", entry.health.as_str())));
+    }
+    entries.sort();
+    let list = |role| {
+        let of: Vec<&str> =
+            entries.iter().filter(|(of, _)| *of == role).map(|(_, text)| text.as_str()).collect();
+        if of.is_empty() { "none".to_owned() } else { of.join(", ") }
+    };
+    let (masters, replicas) = (list(Role::Master), list(Role::Replica));
+    let holder = consul.state.holder(group).map(|holder| world.sentinel_name(holder));
+    let lock = holder.map_or("nobody holds the lock".into(), |holder| format!("{holder} holds the lock"));
+    Some(format!("consul: {group} is {record}; master: {masters}; replicas: {replicas}; {lock}"))
 }
 
 fn runs(process: &Process) -> bool {

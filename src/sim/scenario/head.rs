@@ -3,6 +3,7 @@
 use super::{ScenarioError, duration};
 use crate::blueprint::{Blueprint, GroupPlan, RedisPlan, SentinelPlan};
 use crate::brain::Kind;
+use crate::consul::ConsulPlan;
 use crate::network::Weather;
 use consentinel_core::{Config, GroupConfig, GroupName, Quorum, Time};
 use std::time::Duration;
@@ -32,6 +33,7 @@ struct Draft {
     acquainted: bool,
     client: bool,
     latency: Duration,
+    consul: Option<ConsulPlan>,
     seed: u64,
     until: Duration,
 }
@@ -46,6 +48,7 @@ impl Default for Draft {
             acquainted: true,
             client: false,
             latency: Duration::from_micros(100),
+            consul: None,
             seed: 1,
             until: Duration::from_secs(30),
         }
@@ -59,6 +62,9 @@ impl Draft {
             ["at" | "when", ..] => {}
             ["sentinels", ..] => self.sentinels(line)?,
             ["originals", names @ ..] => self.originals(names)?,
+            ["observers", names @ ..] => self.observers(names)?,
+            ["consul"] => self.consul(1),
+            ["consul,", "3", "servers"] => self.consul(3),
             ["until", time] => self.until = duration(time)?,
             ["seed", seed] => self.seed = seed.parse().map_err(|_| format!("'{seed}' is no seed"))?,
             ["host", "names"] => self.host_names = true,
@@ -112,6 +118,7 @@ impl Draft {
         let plan = |name: &str| SentinelPlan {
             name: name.to_owned(),
             kind: Kind::Core,
+            observes: false,
             disk_pace: (1000, 200),
             clock: 0,
         };
@@ -125,6 +132,19 @@ impl Draft {
             plan.ok_or_else(|| format!("no sentinel is called {name}"))?.kind = Kind::Original;
         }
         Ok(())
+    }
+
+    fn observers(&mut self, names: &[&str]) -> Result<(), String> {
+        for name in names {
+            let plan = self.sentinels.iter_mut().find(|plan| plan.name == *name);
+            plan.ok_or_else(|| format!("no sentinel is called {name}"))?.observes = true;
+        }
+        Ok(())
+    }
+
+    fn consul(&mut self, servers: u8) {
+        let plan = ConsulPlan { servers, latency: (300, 100), commit: 500, always_silent: false, seed: 1 };
+        self.consul = Some(plan);
     }
 
     /// `mymaster: r1 with replicas r2 r3, down-after 1s, failover-timeout 10s`
@@ -179,6 +199,7 @@ impl Draft {
             host_names: self.host_names,
             acquainted: self.acquainted,
             weather,
+            consul: self.consul.map(|plan| ConsulPlan { seed: self.seed, ..plan }),
         };
         Ok(Head { blueprint, seed: self.seed, until: Time::ZERO + self.until })
     }

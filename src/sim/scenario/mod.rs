@@ -48,6 +48,8 @@ impl std::error::Error for ScenarioError {}
 /// | `sentinels s1 s2 s3, quorum 2` | the sentinels; as a rule they know each other and all replicas |
 /// | `originals s3` | some of them are the model of the original redis-sentinel |
 /// | `mymaster: r1 with replicas r2 r3, down-after 1s` | a group; also `failover-timeout 10s`, `parallel-syncs 2` |
+/// | `observers s4` | some of them only look on and publish |
+/// | `consul` or `consul, 3 servers` | there is a Consul, and the sentinels publish into it |
 /// | `r3 follows r2` | a cascade |
 /// | `priority r2 90` | a replica's priority |
 /// | `a client writes` | one client per group writes once a second: `client1`, … |
@@ -59,15 +61,23 @@ impl std::error::Error for ScenarioError {}
 /// | `until 30s` | when the story ends |
 ///
 /// Deeds are `at TIME DEED` or `when WHO WORD[, after TIME]: DEED`, where the word is an event (`+elected-leader`),
-/// `saves`, `has saved`, `votes` or `promotes`, and `it` in the deed stands for whoever did it:
+/// `saves`, `has saved`, `votes`, `promotes` or `publishes` (is about to write to Consul), and `it` in the deed stands for whoever did it:
 ///
 /// | deed | meaning |
 /// | --- | --- |
-/// | `crash X`, `vanish X`, `restart X [empty]`, `bounce X for 2s`, `pause X [for 5s]`, `resume X` | processes |
+/// | `stop s1`, `crash X`, `vanish X`, `restart X [empty]`, `bounce X for 2s`, `pause X [for 5s]`, `resume X` | processes |
 /// | `partition A B from C D`, `cut A from reaching B`, `hold A from B`, `refuse A from B`, `repair` | the network |
 /// | `fill the disk of s1`, `hold the disk of s1`, `free the disk of s1`, `lose the write of s1` | disks |
 /// | `turn the clock of s1 by -5s`, `move r1`, `priority r2 0`, `redis-cli r3 replicaof r2` | the rest |
+/// | `consul down`, `consul silent`, `consul leaderless`, `consul denies`, `consul babbles`, `consul heals` | how Consul behaves |
+/// | `consul restarts for 2s`, `consul takes 500ms`, `cut s1 s2 consul`, `join s1 s2 consul` | how it can be reached |
+/// | `wipe consul kv`, `wipe consul catalog`, `wipe consul` | what it loses; with everything its indexes begin anew |
+/// | `remove entry r1`, `turn entry r1`, `spoil entry r1`, `copy entry r1`, `publish r2 as master` | entries in strangers' hands |
+/// | `remove consul node`, `alter consul node`, `spoil consul record`, `end session s1` | the rest in strangers' hands |
 /// | `operator on s1: failover mymaster` | also `reset`, `forget`, `monitor`, `remove`, `set`, `flushconfig` |
+///
+/// What changes in Consul is told as `consul: mymaster epoch 5 master r2 (by s1)` when a record is written, and as
+/// `consul: r1 replica critical "does not answer"` for each entry that is another than before.
 ///
 /// ```
 /// let story = "sentinels s1, quorum 1\nmymaster: r1 with replicas r2, down-after 1s\nat 5s crash r1\nuntil 8s\n";

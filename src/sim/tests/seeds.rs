@@ -1,6 +1,6 @@
 //! Some hundreds of worlds on every `cargo test`; `just sim` lives ten thousand.
 
-use consentinel_sim::{Options, run_seed};
+use consentinel_sim::{ConsulChoice, Options, run_seed};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// So many seeds fit into a test.
@@ -60,4 +60,31 @@ fn a_recorded_life_can_be_lived_again() {
         actions
     };
     assert_eq!(live(), live());
+}
+
+/// What sentinels tell, and when, until a clock jumps: when that is noticed depends on when anything is heard at all.
+fn told(seed: u64, consul: ConsulChoice) -> Vec<String> {
+    let options = Options { minutes: 4, story: true, consul, ..Options::default() };
+    let report = run_seed(seed, &options).unwrap_or_else(|failure| panic!("{consul:?}: {failure}"));
+    let is_event = |line: &String| {
+        let mut words = line.split_whitespace().skip(1);
+        words.next().is_some_and(|name| name.starts_with('s'))
+            && words.next().is_some_and(|event| event.starts_with(['+', '-']))
+    };
+    let is_jump = |line: &String| line.contains(" has a clock ") || line.contains(" +tilt ");
+    let lines = report.story.iter().map(ToString::to_string);
+    lines.take_while(|line| !is_jump(line)).filter(is_event).collect()
+}
+
+#[test]
+fn a_consul_that_never_answers_delays_nothing() {
+    let mut failovers = 0;
+    for seed in 1..=60 {
+        let (without, silent) = (told(seed, ConsulChoice::Off), told(seed, ConsulChoice::Silent));
+        let differs = without.iter().zip(&silent).find(|(a, b)| a != b);
+        assert_eq!(differs, None, "seed {seed}");
+        assert_eq!(without.len(), silent.len(), "seed {seed}");
+        failovers += without.iter().filter(|line| line.contains(" +promoted-slave ")).count();
+    }
+    assert!(failovers >= 50, "only {failovers} failovers were compared");
 }

@@ -1,5 +1,6 @@
 //! A sentinel in a world that a test rules: servers that answer at once, a disk that works or does not.
 
+use crate::registry::Registry;
 use consentinel_core::{
     Action, ClientId, Command, Durable, DurableGroup, Endpoint, Event, GroupConfig, GroupName, Host, Info,
     Input, JobId, LinkError, LinkId, LinkUp, Notice, Quorum, Reply, Request, Response, Role, RunId,
@@ -32,6 +33,7 @@ pub(crate) struct Bench {
     pub(crate) scripts: Vec<(JobId, String, Vec<String>)>,
     pub(crate) killed: Vec<JobId>,
     pub(crate) responses: Vec<Response>,
+    pub(crate) registry: Registry,
     links: BTreeMap<LinkId, u16>,
 }
 
@@ -71,6 +73,7 @@ impl Bench {
             scripts: vec![],
             killed: vec![],
             responses: vec![],
+            registry: Registry::new(),
             links: BTreeMap::new(),
         };
         bench.settle();
@@ -126,6 +129,9 @@ impl Bench {
             Action::RunScript { job, path, args } => self.scripts.push((job, path, args)),
             Action::KillScript(job) => self.killed.push(job),
             Action::Respond { response, .. } => self.responses.push(response),
+            Action::Register { group, request } => {
+                return self.registry.answer(request).map(|event| Input::Registry { group, event });
+            }
             Action::Notify(Notice::Log { .. }) | Action::Disconnect(_) | Action::Exit => {}
         }
         None

@@ -4,6 +4,8 @@ mod bench;
 mod failover;
 mod names;
 mod operators;
+mod publish;
+mod registry;
 mod scripts;
 mod servers;
 mod tilt;

@@ -1,0 +1,192 @@
+//! `consentinel consul check`
+
+use super::{Desk, Failure};
+use crate::registrar::{Finding, Names, rules_as_policy};
+use consentinel_core::{RegistryError, RegistryFault};
+use std::process::ExitCode;
+
+/// A name for a master that nobody has named yet: rights are much the same for all.
+const SOME_MASTER: &str = "mymaster";
+
+/// What was found, line by line.
+#[derive(Default)]
+struct Report {
+    /// Whether the datacenter that is meant is not the agent's.
+    abroad: bool,
+    failures: usize,
+    warnings: usize,
+    missing: Vec<crate::registrar::Rule>,
+}
+
+impl Report {
+    fn good(&self, text: &str) {
+        println!("ok    {text}");
+    }
+
+    fn warn(&mut self, text: &str) {
+        self.warnings += 1;
+        println!("warn  {text}");
+    }
+
+    fn fail(&mut self, text: &str) {
+        self.failures += 1;
+        println!("FAIL  {text}");
+    }
+
+    fn finding(&mut self, what: &str, finding: Finding) {
+        match finding {
+            Finding::Allowed => self.good(what),
+            Finding::Missing(rules) => {
+                self.fail(&format!("{what}: not allowed"));
+                self.missing.extend(rules);
+            }
+            Finding::Untried(error) => self.fail(&format!("{what}: {error}")),
+        }
+    }
+}
+
+/// Looks at everything that a daemon needs.
+pub(super) async fn run(desk: &Desk, masters: &[String]) -> Result<ExitCode, Failure> {
+    let mut report = Report::default();
+    if look_at_consul(desk, &mut report).await {
+        let mut names = Vec::new();
+        for master in masters_to_check(desk, masters, &mut report).await? {
+            names.push(desk.names(&master)?);
+        }
+        for names in &names {
+            look_at_master(desk, names, &mut report).await;
+        }
+        match report.abroad {
+            true => report.warn(
+                "the datacenter in the settings is not the agent's: a session for the lock can be had only once \
+                 something is published there, and was not tried; redis-sentinel stands in the agent's own",
+            ),
+            false => report.finding("a session for the lock", desk.errand.try_session().await),
+        }
+    }
+    if !report.missing.is_empty() {
+        println!(
+            "\nThe token needs, besides what it may already do:\n\n{}",
+            rules_as_policy(&report.missing)
+        );
+    }
+    println!("\n{}, {}", counted(report.failures, "failure"), counted(report.warnings, "warning"));
+    Ok(if report.failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn counted(number: usize, what: &str) -> String {
+    match number {
+        0 => format!("no {what}s"),
+        1 => format!("1 {what}"),
+        _ => format!("{number} {what}s"),
+    }
+}
+
+/// Whether there is any use in going on.
+async fn look_at_consul(desk: &Desk, report: &mut Report) -> bool {
+    let errand = &desk.errand;
+    match errand.leader().await {
+        Ok(leader) => report.good(&format!("Consul at {}, led by {leader}", errand.address())),
+        Err(error) => {
+            report.fail(&error.text);
+            return error.kind == RegistryFault::Denied;
+        }
+    }
+    match errand.agent().await {
+        Ok(agent) => {
+            report.good(&format!(
+                "agent {} of datacenter {}, Consul {}",
+                agent.node, agent.datacenter, agent.version
+            ));
+            report.abroad =
+                desk.survey.consul.datacenter.as_ref().is_some_and(|wanted| *wanted != agent.datacenter);
+            for (what, ttl) in &agent.dns_ttls {
+                report.warn(&format!(
+                    "DNS answers for {what} may be kept for {ttl}: clients learn of a failover so much later \
+                     (dns_config in the agent's configuration)"
+                ));
+            }
+            if agent.dns_cache {
+                report.warn("the agent answers DNS out of its cache (dns_config.use_cache)");
+            }
+        }
+        Err(error) if error.kind == RegistryFault::Denied => {
+            report.warn("what the agent says about itself may not be read: DNS TTLs were not looked at");
+        }
+        Err(error) => report.fail(&error.text),
+    }
+    true
+}
+
+async fn masters_to_check(
+    desk: &Desk,
+    named: &[String],
+    report: &mut Report,
+) -> Result<Vec<String>, Failure> {
+    let mut masters = match desk.masters(named).await {
+        Ok(masters) => masters,
+        Err(error) => {
+            report.warn(error.trim_end());
+            Vec::new()
+        }
+    };
+    if masters.is_empty() {
+        report.warn(&format!(
+            "no master is named: rights are tried for one called {SOME_MASTER}; name one, or a configuration with -c"
+        ));
+        masters.push(SOME_MASTER.into());
+    }
+    Ok(masters)
+}
+
+async fn look_at_master(desk: &Desk, names: &Names, report: &mut Report) {
+    let errand = &desk.errand;
+    let group = &names.group;
+    let what = format!("{group}: writing service {} on node {}", names.service, names.node);
+    report.finding(&what, errand.try_writing(names).await);
+    match errand.look(names).await {
+        Ok(sight) => {
+            if sight.is_agent {
+                report.fail(&format!(
+                    "{group}: an agent of Consul runs under the node name {}: it takes away whatever we write \
+                     there; rename the agent or the master",
+                    names.node
+                ));
+            }
+            for name in &sight.published.damaged {
+                report.warn(&format!(
+                    "{group}: '{name}' on node {} is not as it was written, or somebody else's: a daemon will \
+                     repair it",
+                    names.node
+                ));
+            }
+            let published = |record: &consentinel_core::Record| {
+                format!("{group}: {} is published by epoch {}", record.master.joined(), record.epoch)
+            };
+            report.good(
+                &sight
+                    .published
+                    .record
+                    .as_ref()
+                    .map_or_else(|| format!("{group}: not published yet"), published),
+            );
+        }
+        Err(error) => tell(report, &error),
+    }
+    match errand.strangers(names).await {
+        Ok(strangers) => {
+            for stranger in strangers {
+                report.warn(&format!(
+                    "{group}: service {} stands on node {}, too ({} at {}): DNS answers it beside ours; take it \
+                     away, or name our service differently: sentinel consul-service {group} <name>",
+                    stranger.service, stranger.node, stranger.id, stranger.address
+                ));
+            }
+        }
+        Err(error) => tell(report, &error),
+    }
+}
+
+fn tell(report: &mut Report, error: &RegistryError) {
+    report.fail(&error.text);
+}

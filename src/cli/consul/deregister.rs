@@ -1,0 +1,64 @@
+//! `consentinel consul deregister`
+
+use super::{Desk, Failure, line};
+use crate::registrar::{Names, Sight};
+use std::io::{BufRead, IsTerminal, Write};
+use std::process::ExitCode;
+
+/// Says what is there, asks, and takes it away.
+pub(super) async fn run(desk: &Desk, master: &str, yes: bool) -> Result<ExitCode, Failure> {
+    let names = desk.names(master)?;
+    let sight = desk.errand.look(&names).await.map_err(line)?;
+    if is_empty(&sight) {
+        println!("Nothing of {master} is in Consul at {}.", desk.errand.address());
+        return Ok(ExitCode::SUCCESS);
+    }
+    tell(desk, &names, &sight);
+    if !yes && !confirmed()? {
+        println!("Nothing was done.");
+        return Ok(ExitCode::FAILURE);
+    }
+    match desk.errand.deregister(&names, sight.published.fence).await.map_err(line)? {
+        true => {
+            println!("{master} is out of Consul.");
+            Ok(ExitCode::SUCCESS)
+        }
+        false => Err("the record has changed meanwhile, and nothing was done: look again\n".into()),
+    }
+}
+
+fn is_empty(sight: &Sight) -> bool {
+    let published = &sight.published;
+    let nothing_in_kv = published.fence.0 == 0 && sight.folder == Default::default();
+    nothing_in_kv && !sight.has_node
+}
+
+fn tell(desk: &Desk, names: &Names, sight: &Sight) {
+    println!("From Consul at {} this is taken away:", desk.errand.address());
+    println!("  node {}", names.node);
+    for entry in &sight.published.entries {
+        println!("  {} {}", names.service_of(entry.role), entry.addr.joined());
+    }
+    for name in &sight.published.damaged {
+        println!("  {name} (not ours, or altered)");
+    }
+    println!("  keys {}*", names.folder);
+    if sight.folder.locked_by.is_some() {
+        println!(
+            "Beware: {} still publishes it and will put it back. Say SENTINEL REMOVE {} to all sentinels first.",
+            sight.folder.holder, names.group
+        );
+    }
+}
+
+fn confirmed() -> Result<bool, Failure> {
+    let mut input = std::io::stdin().lock();
+    if !std::io::stdin().is_terminal() {
+        return Err("nobody is there to be asked: say --yes\n".into());
+    }
+    print!("Go on? [y/N] ");
+    std::io::stdout().flush().map_err(line)?;
+    let mut answer = String::new();
+    input.read_line(&mut answer).map_err(line)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}

@@ -1,0 +1,147 @@
+//! What each server of a group should be published as.
+
+use super::Group;
+use crate::context::Context;
+use crate::node::Node;
+use crate::{Entry, Epoch, Health, Info, Published, Role, Time};
+use std::time::Duration;
+
+impl Group {
+    /// Every entry that should stand in Consul, the master's first. What is not known anew stays as it was seen there.
+    pub(super) fn desired(&self, epoch: Epoch, seen: Option<&Published>, cx: &Context) -> Vec<Entry> {
+        let (health, sentence) = self.judge_master(epoch);
+        let master = self.master();
+        let mut entries = vec![Entry {
+            role: Role::Master,
+            addr: cx.shown(&master.addr),
+            run_id: master.run_id.clone(),
+            epoch,
+            health,
+            sentence,
+        }];
+        for node in self.nodes.iter().filter(|(id, _)| **id != self.master).map(|(_, node)| node) {
+            if node.info().is_some_and(|info| !info.announced) {
+                continue;
+            }
+            let addr = cx.shown(&node.addr);
+            let known = seen.iter().flat_map(|seen| &seen.entries);
+            let known = known.clone().find(|entry| entry.role == Role::Replica && entry.addr == addr);
+            let judged = self.judge_replica(node, known.map(|entry| entry.sentence.as_str()), cx);
+            let (health, sentence) = match (judged, known) {
+                (Some((health, sentence)), _) => (health, sentence),
+                (None, Some(known)) => (known.health, known.sentence.clone()),
+                (None, None) => continue,
+            };
+            entries.push(Entry {
+                role: Role::Replica,
+                addr,
+                run_id: node.run_id.clone(),
+                epoch,
+                health,
+                sentence,
+            });
+        }
+        if !self.master().told_since(self.switched) {
+            self.keep_unknown(&mut entries, epoch, seen);
+        }
+        entries
+    }
+
+    /// The master has not told its replicas yet: those that somebody has published stay.
+    fn keep_unknown(&self, entries: &mut Vec<Entry>, epoch: Epoch, seen: Option<&Published>) {
+        for known in seen.iter().flat_map(|seen| &seen.entries) {
+            if known.role == Role::Replica && !entries.iter().any(|entry| entry.addr == known.addr) {
+                entries.push(Entry { epoch, ..known.clone() });
+            }
+        }
+    }
+
+    fn judge_master(&self, epoch: Epoch) -> (Health, String) {
+        match self.odown {
+            Some(_) => {
+                let sentence = format!("{DOOMED}: a quorum of {} agrees", self.config.quorum);
+                (Health::Critical, sentence)
+            }
+            None if epoch == Epoch(0) => (Health::Passing, "master by the configuration".to_owned()),
+            None => (Health::Passing, format!("master by the failover of epoch {epoch}")),
+        }
+    }
+
+    /// How well a replica is, and why. Nothing while it has not been seen.
+    fn judge_replica(&self, node: &Node, known: Option<&str>, cx: &Context) -> Option<(Health, String)> {
+        use Health::{Critical, Warning};
+        if node.sdown.is_some() {
+            return Some((Critical, "does not answer".to_owned()));
+        }
+        if node.ousted && node.role == Role::Master {
+            return Some((
+                Critical,
+                "was replaced as the master, and has not followed the new one yet".into(),
+            ));
+        }
+        let info = node.info()?;
+        let turning = !node.told_since(self.switched) || cx.now < self.switched + TURNING;
+        if info.role != Some(Role::Replica) {
+            return Some((Critical, "says that it is a master".to_owned()));
+        }
+        if info.loading {
+            return Some((Critical, "is reading its data".to_owned()));
+        }
+        let master = self.master();
+        match &info.master {
+            Some(follows) if cx.names.same_place(follows, &master.addr) => {}
+            _ if turning => return Some((Warning, "is being turned to the new master".to_owned())),
+            _ => return Some((Critical, "does not follow the master".to_owned())),
+        }
+        if info.syncing {
+            return Some((Warning, "is copying the master's data".to_owned()));
+        }
+        if !info.master_link_up {
+            let lately = turning || info.master_link_down < LINK_GRACE;
+            return Some(match lately {
+                true => (Warning, "has no link to the master".to_owned()),
+                false => (Critical, "has had no link to the master for a while".to_owned()),
+            });
+        }
+        Some(self.judge_lag(node, info, known, cx))
+    }
+
+    /// By the master's own word, so that both numbers are of one moment.
+    fn judge_lag(&self, node: &Node, info: &Info, known: Option<&str>, cx: &Context) -> (Health, String) {
+        let limit = cx.config.registry.max_lag;
+        let sentence = format!("lags more than {limit} bytes behind the master");
+        let seen_by_master = self.master().info().and_then(|master| {
+            let (_, offset) =
+                master.replica_offsets.iter().find(|(addr, _)| cx.names.same_place(addr, &node.addr))?;
+            Some(master.master_repl_offset.0.saturating_sub(offset.0))
+        });
+        // Once too far behind, it must come well below the limit again.
+        let limit = if known == Some(&sentence) { limit / 2 } else { limit };
+        match seen_by_master {
+            Some(lag) if limit > 0 && lag > limit => (Health::Warning, sentence),
+            _ => (Health::Passing, format!("replica, linked, priority {}", info.priority)),
+        }
+    }
+
+    /// Whether it is the master's own doing that the record may name it: it answers, says that it is master, and is
+    /// under no suspicion.
+    pub(super) fn answers_as_master(&self, cx: &Context) -> bool {
+        let master = self.master();
+        let told = master.told_since(self.switched);
+        let info = master.info().filter(|info| told && info.role == Some(Role::Master) && !info.loading);
+        info.is_some() && master.reboot.is_none() && master.run_id.is_some() && self.master_looks_sane(cx)
+    }
+
+    /// When an entry's health may change although nobody says anything new.
+    pub(super) fn entries_deadline(&self, cx: &Context) -> Time {
+        let settled = self.switched + TURNING;
+        if cx.now < settled { settled } else { Time::NEVER }
+    }
+}
+
+/// How long replicas are given to turn to a new master.
+const TURNING: Duration = Duration::from_secs(10);
+/// How long a replica may be without a link before it must not be used.
+const LINK_GRACE: Duration = Duration::from_secs(10);
+/// How the sentence of a master begins that is objectively down.
+pub(super) const DOOMED: &str = "objectively down";

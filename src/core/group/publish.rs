@@ -1,0 +1,436 @@
+//! Consul is to name the master: when to write what, and when not.
+//!
+//! Any sentinel may publish a newer configuration, the leader of the failover first; compare-and-swap on the record
+//! decides between them. How well the servers are is written by the one that holds the lock, so that entries do not
+//! flap between two opinions. There is never more than one write under way, and what is written is always what is so
+//! now: what could not be written in time is not made up for.
+
+mod heard;
+
+use super::Group;
+use super::entries::DOOMED;
+use super::failover::Goal;
+use crate::context::Context;
+use crate::mutation::{Mutation, active};
+use crate::{
+    Action, Entry, EntryKey, Epoch, Guard, Health, Level, Lock, PublicationCounters, PublicationState,
+    PublicationView, Published, Record, RegistryError, RegistryRequest, Role, Time, Transaction,
+};
+use std::time::Duration;
+
+/// How far the publishing of a group has come.
+#[derive(Default)]
+pub(crate) struct Publishing {
+    /// What Consul held when it was last looked at, or written to.
+    seen: Option<(Time, Published)>,
+    /// The write that has no answer yet.
+    writing: Option<Writing>,
+    /// What has no answer yet, apart from a write.
+    asked: Option<Asked>,
+    /// How many times in a row it was in vain, or somebody was quicker.
+    tries: u32,
+    bounces: u32,
+    /// What failed last, and how, until the same succeeds.
+    error: Option<(Asked, RegistryError)>,
+    /// The epoch whose publication has failed already: it waits its time.
+    failed: Option<Epoch>,
+    /// What is due, and when it is our turn to do it; and what that was the last time.
+    turn: Option<(Turn, Time)>,
+    held: Option<(Turn, Time)>,
+    /// Whether the master's word is waited for.
+    gated: bool,
+    /// Somebody was quicker: what was seen is not what stands there.
+    outdated: bool,
+    /// Since when the record has not been ours to write.
+    shut_out: Option<(PublicationState, Time)>,
+    /// The objective end of the master that was published as a stranger to the lock.
+    doom: Option<Time>,
+    /// What stood as it should when it was last compared.
+    settled: Vec<Entry>,
+    /// When there is something to do even if nothing happens.
+    due: Option<Time>,
+    counters: PublicationCounters,
+}
+
+struct Writing {
+    transaction: Transaction,
+    deed: Deed,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Look,
+    Lock,
+    Write,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Deed {
+    Claim,
+    Amend,
+    Repair,
+}
+
+/// What sentinels do one after the other, lest all do it at the same instant.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Claim(Epoch),
+    Lock,
+    PutBack,
+}
+
+impl Group {
+    /// Does what is due. At most one thing: its answer brings the next.
+    pub(super) fn drive_publication(&mut self, cx: &mut Context) {
+        self.publishing.due = None;
+        self.publishing.gated = false;
+        // Whoever has nothing to wait for any more begins anew when he has.
+        self.publishing.held = self.publishing.turn.take();
+        let busy = self.publishing.writing.is_some() || self.publishing.outdated;
+        if !cx.config.registry.on || cx.tilt.is_some() || busy {
+            return;
+        }
+        let state = self.publication_state(cx);
+        let unseen = state == PublicationState::Unseen;
+        if !unseen && self.announced.pending.is_some() && !active(Mutation::PublishedBeforeSaved) {
+            return;
+        }
+        let unheard = state == PublicationState::Behind && self.publishing.failed != Some(self.config_epoch);
+        if self.publishing.asked.is_some() && self.publishing.tries > 0 && !unheard {
+            return;
+        }
+        if !matches!(state, PublicationState::Fenced | PublicationState::Contradicted) {
+            self.publishing.shut_out = None;
+        }
+        match state {
+            PublicationState::Unseen => self.look(cx),
+            PublicationState::Behind => self.claim(cx),
+            PublicationState::Published => self.tend(cx),
+            PublicationState::Fenced | PublicationState::Contradicted => self.stand_aside(state, cx),
+        }
+    }
+
+    /// Whether the master is published as soon as it says that it is one.
+    pub(super) fn waits_to_publish(&self) -> bool {
+        self.publishing.gated
+    }
+
+    pub(super) fn publication_deadline(&self) -> Time {
+        self.publishing.due.unwrap_or(Time::NEVER)
+    }
+
+    /// How the record compares with our configuration.
+    fn publication_state(&self, cx: &Context) -> PublicationState {
+        let Some((_, seen)) = self.publishing.seen.as_ref() else { return PublicationState::Unseen };
+        let Some(record) = seen.record.as_ref().filter(|record| record.epoch <= Epoch::MAX) else {
+            return PublicationState::Behind;
+        };
+        let (ours, master) = (self.config_epoch, &self.master().addr);
+        // Only the holder of the lock says so: others may show the same server by another address on purpose.
+        let moved = record.master != cx.shown(master) && seen.lock == Lock::Ours;
+        match record.epoch.cmp(&ours) {
+            std::cmp::Ordering::Greater if active(Mutation::PublishedOverNewer) => PublicationState::Behind,
+            std::cmp::Ordering::Less => PublicationState::Behind,
+            std::cmp::Ordering::Greater => PublicationState::Fenced,
+            std::cmp::Ordering::Equal if !cx.names.same_place(&record.master, master) => {
+                PublicationState::Contradicted
+            }
+            // The same server, by another address: the record must tell, for the next flip goes by it.
+            std::cmp::Ordering::Equal if moved => PublicationState::Behind,
+            std::cmp::Ordering::Equal => PublicationState::Published,
+        }
+    }
+
+    fn look(&mut self, cx: &mut Context) {
+        if self.publishing.asked.is_none() {
+            let tries = self.publishing.tries.max(self.publishing.bounces);
+            self.ask_registry(RegistryRequest::Look { tries }, cx);
+        }
+    }
+
+    fn ask_registry(&mut self, request: RegistryRequest, cx: &mut Context) {
+        self.publishing.asked = match request {
+            RegistryRequest::Look { .. } => Some(Asked::Look),
+            RegistryRequest::Lock => Some(Asked::Lock),
+            _ => None,
+        };
+        cx.out.push_back(Action::Register { group: self.name.clone(), request });
+    }
+
+    /// Whether it is our turn; otherwise when it will be.
+    fn is_turn(&mut self, turn: Turn, delay: (Duration, Duration), cx: &mut Context) -> bool {
+        let at = match self.publishing.held {
+            Some((of, at)) if of == turn => at,
+            _ => cx.now + delay.0 + cx.chance.span(delay.1),
+        };
+        self.publishing.turn = Some((turn, at));
+        self.publishing.due = Some(at).filter(|at| *at > cx.now);
+        cx.now >= at
+    }
+
+    /// The record is missing, or older than our configuration.
+    fn claim(&mut self, cx: &mut Context) {
+        let Some((_, seen)) = self.publishing.seen.clone() else { return };
+        if !self.answers_as_master(cx) && !active(Mutation::PublishedWithoutGate) {
+            // Its next word brings us back here: it is asked for soon.
+            self.publishing.gated = true;
+            return self.advance_node_only(self.master, cx);
+        }
+        if seen.record.is_none() && !self.sees_majority(cx) {
+            // Where nothing holds back the one who knows less, it takes a majority to begin.
+            return;
+        }
+        let epoch = self.config_epoch;
+        let delay = match (self.announced.led, seen.record.is_none()) {
+            (true, _) => (Duration::ZERO, Duration::ZERO),
+            // Nobody else has led a failover that could publish it first.
+            (false, _) if cx.config.observe => (Duration::ZERO, OBSERVER_SPREAD),
+            (false, true) => (Duration::ZERO, CLAIM_SPREAD),
+            (false, false) => (CLAIM_DELAY, CLAIM_SPREAD),
+        };
+        if !self.is_turn(Turn::Claim(epoch), delay, cx) {
+            return;
+        }
+        let master = self.master();
+        let Some(run_id) = master.run_id.clone() else { return };
+        let master = cx.shown(&master.addr);
+        let before = seen.record.as_ref().map(|record| record.master.clone());
+        let before = before.filter(|before| *before != master);
+        let record = Record { epoch, master, run_id, publisher: cx.myid.clone() };
+        let desired = self.desired(epoch, Some(&seen), cx);
+        let mut remove = stray(&seen, &desired);
+        // At this version of the record, this is the one entry that is the master's, whatever else was seen.
+        remove.extend(before.iter().map(|addr| EntryKey { role: Role::Master, addr: addr.clone() }));
+        remove.push(EntryKey { role: Role::Replica, addr: record.master.clone() });
+        remove.sort();
+        remove.dedup();
+        let guard = Guard::Claim { fence: seen.fence, record, before };
+        let sweep = seen.damaged;
+        self.write(Transaction { guard, remove, sweep, set: desired }, Deed::Claim, cx);
+    }
+
+    fn write(&mut self, transaction: Transaction, deed: Deed, cx: &mut Context) {
+        self.ask_registry(RegistryRequest::Write(Box::new(transaction.clone())), cx);
+        self.publishing.writing = Some(Writing { transaction, deed });
+        self.publishing.due = None;
+    }
+
+    /// The record is ours: the entries are looked after.
+    fn tend(&mut self, cx: &mut Context) {
+        let Some((_, seen)) = self.publishing.seen.clone() else { return };
+        let Some(record) = seen.record.clone() else { return };
+        if self.health_waits(cx) {
+            return;
+        }
+        let desired = self.desired(record.epoch, Some(&seen), cx);
+        let lock = if active(Mutation::HealthWithoutLock) { Lock::Ours } else { seen.lock };
+        match lock {
+            Lock::Free if self.sees_majority(cx) => {
+                if self.publishing.asked.is_none()
+                    && self.is_turn(Turn::Lock, (Duration::ZERO, CLAIM_SPREAD), cx)
+                {
+                    self.ask_registry(RegistryRequest::Lock, cx);
+                }
+            }
+            Lock::Ours if !self.sees_majority(cx) => self.let_go(cx),
+            Lock::Ours => self.amend(&seen, record, desired, cx),
+            Lock::Free | Lock::Theirs => self.help_out(&seen, record, &desired, cx),
+        }
+    }
+
+    /// While a failover is likely, or under way, the next write is to be its own.
+    fn health_waits(&mut self, cx: &Context) -> bool {
+        let down = self.master().sdown.max(self.odown);
+        let since = down.max(self.failover.is_active().then_some(self.failover_since));
+        let until = since.map_or(Time::ZERO, |since| since + HEALTH_PAUSE);
+        if cx.now < until {
+            self.publishing.due = Some(until);
+            return true;
+        }
+        let deadline = self.entries_deadline(cx);
+        self.publishing.due = Some(deadline).filter(|at| *at != Time::NEVER);
+        false
+    }
+
+    /// A sentinel that hears nothing of the others has no say in how well the servers are.
+    fn let_go(&mut self, cx: &mut Context) {
+        if let Some((_, seen)) = &mut self.publishing.seen {
+            seen.lock = Lock::Theirs;
+        }
+        self.ask_registry(RegistryRequest::Unlock, cx);
+    }
+
+    /// The lock is ours: the entries are to be as we see the servers.
+    fn amend(&mut self, seen: &Published, record: Record, mut desired: Vec<Entry>, cx: &mut Context) {
+        self.respect_doom(seen, &mut desired, cx);
+        // What is swept away may by now be what somebody has put right: with a sweep everything is written anew.
+        let anew = !seen.damaged.is_empty();
+        let differs = |entry: &&Entry| anew || !seen.entries.contains(entry);
+        let set: Vec<Entry> = desired.iter().filter(differs).cloned().collect();
+        let remove = stray(seen, &desired);
+        let whole = set.is_empty() && remove.is_empty() && seen.damaged.is_empty() && seen.node_intact;
+        if whole || active(Mutation::DriftTolerated) && desired == self.publishing.settled {
+            self.publishing.settled = desired;
+            return self.publishing.rest();
+        }
+        let deed = if desired == self.publishing.settled { Deed::Repair } else { Deed::Amend };
+        let locked = !active(Mutation::HealthWithoutLock);
+        let guard = Guard::Hold { fence: seen.fence, record, locked };
+        let sweep = seen.damaged.clone();
+        self.write(Transaction { guard, remove, sweep, set }, deed, cx);
+    }
+
+    /// Somebody else, who could not wait for us, says that the master is objectively down. If we see it otherwise, he
+    /// is given a while before his word is taken back.
+    fn respect_doom(&mut self, seen: &Published, desired: &mut [Entry], cx: &mut Context) {
+        let ours = self.publishing.doom.is_some();
+        let doomed = |entry: &&Entry| entry.health == Health::Critical && entry.sentence.starts_with(DOOMED);
+        let Some(theirs) = seen.master().filter(doomed) else {
+            return;
+        };
+        let Some(master) = desired.first_mut().filter(|master| master.health != Health::Critical) else {
+            self.publishing.doom = self.odown;
+            return;
+        };
+        if !ours && !self.is_turn(Turn::PutBack, (DOOM_LASTS, Duration::ZERO), cx) {
+            master.health = theirs.health;
+            master.sentence.clone_from(&theirs.sentence);
+        }
+    }
+
+    /// The lock is not ours. What cannot wait for whoever holds it is done all the same.
+    fn help_out(&mut self, seen: &Published, record: Record, desired: &[Entry], cx: &mut Context) {
+        let Some(master) = desired.first() else { return };
+        let there = seen.master().filter(|entry| entry.addr == master.addr);
+        let guard = Guard::Hold { fence: seen.fence, record, locked: false };
+        let transaction = Transaction { guard, remove: vec![], sweep: vec![], set: vec![master.clone()] };
+        match there {
+            Some(there) if there.health == Health::Passing && self.odown.is_some() => {
+                // Once for each time that it goes down: whoever holds the lock may see it otherwise.
+                if self.publishing.doom != self.odown {
+                    self.publishing.doom = self.odown;
+                    self.write(transaction, Deed::Amend, cx);
+                }
+            }
+            None if seen.damaged.is_empty() && seen.master().is_none() => {
+                if self.is_turn(Turn::PutBack, (PUT_BACK_DELAY, CLAIM_SPREAD), cx) {
+                    self.write(transaction, Deed::Repair, cx);
+                }
+            }
+            _ => self.publishing.rest(),
+        }
+    }
+
+    /// The record is not ours to write: it is of a newer epoch, or names another master of the same one. Normally a
+    /// hello brings us what we do not know yet. When it does not, and we have a master that is well, an election is to
+    /// give it an epoch above the record's: then nobody else's failover can be behind it.
+    fn stand_aside(&mut self, state: PublicationState, cx: &mut Context) {
+        let since = match self.publishing.shut_out {
+            Some((of, since)) if of == state => since,
+            _ => cx.now,
+        };
+        let new = self.publishing.shut_out.is_none_or(|(of, _)| of != state);
+        self.publishing.shut_out = Some((state, since));
+        let Some((_, Published { record: Some(record), lock, .. })) = self.publishing.seen.clone() else {
+            return;
+        };
+        if lock == Lock::Ours {
+            self.let_go(cx);
+        }
+        let patience = cx.config.timing.publish_period * PATIENCE;
+        if cx.now < since + patience {
+            self.publishing.due = Some(since + patience);
+            if new {
+                self.tell_shut_out(state, &record, cx);
+            }
+            return;
+        }
+        self.publishing.due = Some(cx.now + patience);
+        let publisher = cx.peer_named(&record.publisher).is_some_and(|slot| self.peers.contains_key(&slot));
+        if (publisher || record.publisher == cx.myid)
+            && self.failover == super::Failover::Idle
+            && self.may_reaffirm(cx)
+        {
+            cx.adopt_epoch(record.epoch, &self.name, &self.config);
+            self.hold(Goal::Reaffirm, cx);
+        }
+    }
+
+    fn tell_shut_out(&self, state: PublicationState, record: &Record, cx: &mut Context) {
+        let Record { epoch, master, publisher, .. } = record;
+        let (name, our_epoch, master) = (&self.name, self.config_epoch, master.joined());
+        let ours = cx.shown(&self.master().addr).joined();
+        let what = match state {
+            PublicationState::Contradicted => "another master of the same epoch",
+            _ => "a newer epoch",
+        };
+        let text = format!(
+            "Consul has {what} for {name} than this sentinel: {master} by epoch {epoch}, published by {publisher}; here \
+             it is {ours} by epoch {our_epoch}. Nothing is published until a hello or an election settles it. If the \
+             record is left from another set-up: consentinel consul deregister {name}"
+        );
+        cx.log(Level::Warning, text);
+    }
+
+    /// Whether enough sentinels are heard that what this one sees is not its view alone.
+    fn sees_majority(&self, cx: &Context) -> bool {
+        let up = self.peers.values().filter(|opinion| opinion.sdown.is_none()).count();
+        match cx.config.observe {
+            true => up > self.peers.len() / 2 || self.peers.is_empty(),
+            false => up + 1 >= self.majority(),
+        }
+    }
+
+    /// The group is watched no more. What is published stays.
+    pub(super) fn forget_publication(&mut self, cx: &mut Context) {
+        if cx.config.registry.on {
+            self.ask_registry(RegistryRequest::Forget, cx);
+        }
+    }
+
+    pub(super) fn view_publication(&self, cx: &Context) -> Option<PublicationView> {
+        cx.config.registry.on.then_some(())?;
+        let publishing = &self.publishing;
+        let seen = publishing.seen.as_ref().map(|(_, seen)| seen);
+        Some(PublicationView {
+            state: self.publication_state(cx),
+            error: publishing.error.as_ref().map(|(_, error)| error.clone()),
+            tries: publishing.tries,
+            desired: self.desired(self.config_epoch, seen, cx),
+            seen: seen.cloned(),
+            seen_at: publishing.seen.as_ref().map(|(at, _)| *at),
+            counters: publishing.counters,
+        })
+    }
+}
+
+impl Publishing {
+    /// There is nothing to do, or it was done.
+    fn rest(&mut self) {
+        self.bounces = 0;
+        if self.error.is_none() {
+            self.tries = 0;
+        }
+    }
+}
+
+/// The entries that stand in Consul and should not.
+fn stray(seen: &Published, desired: &[Entry]) -> Vec<EntryKey> {
+    let wanted =
+        |key: &EntryKey| desired.iter().any(|entry| entry.role == key.role && entry.addr == key.addr);
+    seen.entries.iter().map(Entry::key).filter(|key| !wanted(key)).collect()
+}
+
+/// How long those wait who did not lead a failover, before they publish it in the leader's place.
+const CLAIM_DELAY: Duration = Duration::from_millis(100);
+/// Over which time sentinels spread what all of them could do at once.
+const CLAIM_SPREAD: Duration = Duration::from_millis(100);
+const OBSERVER_SPREAD: Duration = Duration::from_millis(20);
+/// How long a master's missing entry is left to whoever holds the lock.
+const PUT_BACK_DELAY: Duration = Duration::from_secs(1);
+/// How long health waits for a failover to come first.
+const HEALTH_PAUSE: Duration = Duration::from_millis(500);
+/// How long another sentinel's word that the master is objectively down is let stand.
+const DOOM_LASTS: Duration = Duration::from_secs(5);
+/// After so many hellos' time whoever knows better would have spoken.
+const PATIENCE: u32 = 5;

@@ -1,0 +1,118 @@
+//! What Consul has answered, or told by itself.
+
+use super::{Asked, Deed, Writing};
+use crate::context::Context;
+use crate::group::Group;
+use crate::{Entry, EntryKey, Level, Record, RegistryError, RegistryEvent, RegistryFault, Role, Transaction};
+
+impl Group {
+    pub(crate) fn on_registry(&mut self, event: RegistryEvent, cx: &mut Context) {
+        if !cx.config.registry.on {
+            return;
+        }
+        match event {
+            RegistryEvent::Seen(seen) => {
+                let answered = self.publishing.asked.take();
+                self.on_registry_answers(answered.unwrap_or(Asked::Look), cx);
+                self.publishing.seen = Some((cx.now, *seen));
+                self.publishing.outdated = false;
+            }
+            RegistryEvent::Written(fence) => {
+                self.on_registry_answers(Asked::Write, cx);
+                self.on_written(fence, cx);
+            }
+            RegistryEvent::Stale => {
+                let text = format!("Consul: {} has been published by somebody else meanwhile", self.name);
+                cx.log(Level::Notice, text);
+                self.on_registry_answers(Asked::Write, cx);
+                self.publishing.counters.stale += 1;
+                self.publishing.writing = None;
+                self.publishing.outdated = true;
+                self.publishing.asked = None;
+                self.look(cx);
+                self.publishing.bounces += 1;
+            }
+            RegistryEvent::Failed(error) => self.on_registry_failed(error, cx),
+        }
+        self.advance(cx);
+    }
+
+    /// What failed before has succeeded.
+    fn on_registry_answers(&mut self, what: Asked, cx: &mut Context) {
+        let healed = |(failed, _): &mut (Asked, RegistryError)| {
+            // Who can write can look, and so on.
+            what == *failed || what == Asked::Write || *failed == Asked::Look
+        };
+        if self.publishing.error.take_if(healed).is_some() {
+            self.publishing.tries = 0;
+            cx.log(Level::Notice, format!("Consul answers again for {}", self.name));
+        }
+    }
+
+    fn on_registry_failed(&mut self, error: RegistryError, cx: &mut Context) {
+        let publishing = &mut self.publishing;
+        if let Some(at) = RegistryFault::ALL.iter().position(|kind| *kind == error.kind) {
+            publishing.counters.failures[at] += 1;
+        }
+        let asked = publishing.asked.take();
+        let writing = publishing.writing.take();
+        let what = if writing.is_some() { Asked::Write } else { asked.unwrap_or(Asked::Look) };
+        if let Some(writing) = writing.filter(|writing| writing.deed == Deed::Claim) {
+            publishing.failed = Some(writing.transaction.guard.record().epoch);
+        }
+        publishing.tries = publishing.tries.saturating_add(1);
+        let error = (what, error);
+        if publishing.error.as_ref() != Some(&error) {
+            cx.log(Level::Warning, format!("Consul, for {}: {}", self.name, error.1));
+        }
+        self.publishing.error = Some(error);
+        self.look(cx);
+    }
+
+    fn on_written(&mut self, fence: crate::Fence, cx: &mut Context) {
+        let publishing = &mut self.publishing;
+        publishing.asked = None;
+        let Some(Writing { transaction, deed }) = publishing.writing.take() else { return };
+        publishing.rest();
+        let counter = match deed {
+            Deed::Claim => &mut publishing.counters.claims,
+            Deed::Amend => &mut publishing.counters.amendments,
+            Deed::Repair => &mut publishing.counters.repairs,
+        };
+        *counter += 1;
+        let before = publishing.seen.take().map(|(_, seen)| seen);
+        let known = before.as_ref().map(|seen| seen.entries.clone()).unwrap_or_default();
+        publishing.seen = before.map(|seen| (cx.now, seen.after(&transaction, fence)));
+        self.tell_written(&transaction, deed, &known, cx);
+    }
+
+    fn tell_written(&self, transaction: &Transaction, deed: Deed, known: &[Entry], cx: &mut Context) {
+        let Record { epoch, master, .. } = transaction.guard.record();
+        let (name, master) = (&self.name, master.joined());
+        match deed {
+            Deed::Claim => {
+                cx.log(Level::Notice, format!("Consul: {name} is {master} by epoch {epoch}: published"));
+            }
+            Deed::Repair => {
+                let text =
+                    format!("Consul: somebody has changed what is published of {name}: it is put back");
+                cx.log(Level::Warning, text);
+            }
+            Deed::Amend => {}
+        }
+        if deed == Deed::Claim {
+            return;
+        }
+        let news = |entry: &&Entry| {
+            !known.iter().any(|known| known.key() == entry.key() && known.sentence == entry.sentence)
+        };
+        for Entry { role, addr, health, sentence, .. } in transaction.set.iter().filter(news) {
+            let role = if *role == Role::Master { "master" } else { "replica" };
+            let text = format!("Consul: {name} {role} {} is {}: {sentence}", addr.joined(), health.as_str());
+            cx.log(Level::Notice, text);
+        }
+        for EntryKey { addr, .. } in &transaction.remove {
+            cx.log(Level::Notice, format!("Consul: {name} {} is published no more", addr.joined()));
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What the registrar counts, to be read from any thread.
+
+use consentinel_core::{RegistryError, RegistryFault};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Counters since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    requests: AtomicU64,
+    failures: [AtomicU64; RegistryFault::ALL.len()],
+    latency_micros: AtomicU64,
+    sent: AtomicU64,
+    received: AtomicU64,
+    watched: AtomicU64,
+    polled: AtomicU64,
+    /// What failed last, until something succeeds.
+    trouble: Mutex<Option<RegistryError>>,
+}
+
+/// The counters at one moment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counted {
+    /// Requests that were answered or failed.
+    pub requests: u64,
+    /// Those that failed, in the order of [`RegistryFault::ALL`].
+    pub failures: [u64; RegistryFault::ALL.len()],
+    /// How long the last answer took; that of a request that waits for changes does not count.
+    pub latency: Duration,
+    /// Bytes of requests.
+    pub sent: u64,
+    /// Bytes of answers.
+    pub received: u64,
+    /// Groups whose changes Consul tells.
+    pub watched: u64,
+    /// Groups that are looked at in turn, because they are too many.
+    pub polled: u64,
+    /// Why Consul cannot be asked, while that is so.
+    pub trouble: Option<RegistryError>,
+}
+
+/// How changes of a group are noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Noticing {
+    /// Consul tells them.
+    Watched,
+    /// It is looked at in turn.
+    Polled,
+}
+
+impl Counters {
+    /// A request has gone over the wire, or was to.
+    pub(super) fn transferred(&self, sent: usize, received: usize, latency: Option<Duration>) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.sent.fetch_add(sent as u64, Ordering::Relaxed);
+        self.received.fetch_add(received as u64, Ordering::Relaxed);
+        if let Some(latency) = latency {
+            self.latency_micros.store(latency.as_micros() as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Something failed. Whether Consul as a whole cannot be asked, and that is news: another kind of trouble than
+    /// before, or the first.
+    pub(super) fn failed(&self, error: &RegistryError, whole: bool) -> bool {
+        if let Some(at) = RegistryFault::ALL.iter().position(|fault| *fault == error.kind) {
+            self.failures[at].fetch_add(1, Ordering::Relaxed);
+        }
+        if !whole {
+            return false;
+        }
+        let before = self.lock_trouble().replace(error.clone());
+        before.is_none_or(|before| before.kind != error.kind)
+    }
+
+    /// Something succeeded; whether this is news.
+    pub(super) fn succeeded(&self) -> bool {
+        self.lock_trouble().take().is_some()
+    }
+
+    /// One group more is noticed in this way.
+    pub(super) fn noticing(&self, how: Noticing) {
+        self.of(how).fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One group less.
+    pub(super) fn no_longer(&self, how: Noticing) {
+        self.of(how).fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// How many groups are looked at in turn.
+    pub(super) fn polled(&self) -> u64 {
+        self.polled.load(Ordering::Relaxed)
+    }
+
+    /// All of them, now.
+    pub(crate) fn read(&self) -> Counted {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counted {
+            requests: read(&self.requests),
+            failures: std::array::from_fn(|at| read(&self.failures[at])),
+            latency: Duration::from_micros(read(&self.latency_micros)),
+            sent: read(&self.sent),
+            received: read(&self.received),
+            watched: read(&self.watched),
+            polled: read(&self.polled),
+            trouble: self.lock_trouble().clone(),
+        }
+    }
+
+    fn of(&self, how: Noticing) -> &AtomicU64 {
+        match how {
+            Noticing::Watched => &self.watched,
+            Noticing::Polled => &self.polled,
+        }
+    }
+
+    fn lock_trouble(&self) -> std::sync::MutexGuard<'_, Option<RegistryError>> {
+        // Nobody panics while holding it; and if, what it holds is still good.
+        self.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
