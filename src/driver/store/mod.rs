@@ -10,6 +10,7 @@ mod settings;
 mod source;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 pub(crate) use error::{ConfigError, Place};
 pub(crate) use lexer::split;

@@ -1,6 +1,7 @@
 //! The directives that concern the server, not what it watches.
 
 use super::error::Wrong;
+use super::tls::TlsSettings;
 use consentinel_core::Secret;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -31,10 +32,69 @@ pub(crate) struct Settings {
     pub tcp_keepalive: Duration,
     /// How many clients are served at a time.
     pub maxclients: usize,
+    /// TLS, in and out.
+    pub tls: TlsSettings,
+    /// What stands behind `user`, one entry a line.
+    pub users: Vec<Vec<String>>,
+    /// The file with the users, when they are not in the configuration.
+    pub aclfile: Option<PathBuf>,
+    /// How many denials ACL LOG remembers.
+    pub acllog_max_len: usize,
+    /// Where to listen besides.
+    pub unixsocket: Option<PathBuf>,
+    /// The rights of that socket.
+    pub unixsocketperm: Option<u32>,
+    /// How a line of the log looks.
+    pub log_format: LogFormat,
+    /// What to tell syslog.
+    pub syslog: Syslog,
+    /// Whether to go into the background.
+    pub daemonize: bool,
+    /// Who started us and wants to know when we are ready.
+    pub supervised: Supervised,
     /// Where the state is kept, when not in the configuration file.
     pub state_file: Option<PathBuf>,
     /// Directives that were read and mean nothing here.
     pub without_effect: Vec<String>,
+}
+
+/// How a line of the log looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// As Sentinel writes it.
+    Lines,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Whether and how the log goes to syslog as well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Syslog {
+    /// Whether it does.
+    pub enabled: bool,
+    /// Under which name.
+    pub ident: String,
+    /// As which facility: `local0` to `local7`, `user`, `daemon`, ...
+    pub facility: String,
+}
+
+impl Default for Syslog {
+    fn default() -> Self {
+        Syslog { enabled: false, ident: "redis".into(), facility: "local0".into() }
+    }
+}
+
+/// Who started us and wants to know when we are ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Supervised {
+    /// Nobody.
+    No,
+    /// Upstart: we stop ourselves when ready.
+    Upstart,
+    /// systemd: we write to `NOTIFY_SOCKET`.
+    Systemd,
+    /// Whichever the environment shows.
+    Auto,
 }
 
 impl Default for Settings {
@@ -51,6 +111,16 @@ impl Default for Settings {
             timeout: Duration::ZERO,
             tcp_keepalive: Duration::from_secs(300),
             maxclients: 10_000,
+            tls: TlsSettings::default(),
+            users: Vec::new(),
+            aclfile: None,
+            acllog_max_len: 128,
+            unixsocket: None,
+            unixsocketperm: None,
+            log_format: LogFormat::Lines,
+            syslog: Syslog::default(),
+            daemonize: false,
+            supervised: Supervised::No,
             state_file: None,
             without_effect: Vec::new(),
         }
@@ -62,12 +132,7 @@ impl Settings {
     pub(crate) fn apply(&mut self, words: &[String]) -> Result<(), Wrong> {
         let Some((name, args)) = words.split_first() else { return Ok(()) };
         match name.as_str() {
-            "port" => {
-                self.port = number(one(name, args)?, 0..=65535)?;
-                if self.port == 0 {
-                    return Err(unsupported("port 0", "it would need tls-port"));
-                }
-            }
+            "port" => self.port = number(one(name, args)?, 0..=65535)?,
             "bind" if args.is_empty() => return Err(Wrong::new("'bind' needs at least one address")),
             "bind" => self.bind = args.iter().filter(|address| !address.is_empty()).cloned().collect(),
             "protected-mode" => self.protected_mode = yes_no(one(name, args)?)?,
@@ -75,19 +140,30 @@ impl Settings {
             "logfile" => self.logfile = path(one(name, args)?),
             "loglevel" => self.loglevel = level(one(name, args)?)?,
             "pidfile" => self.pidfile = path(one(name, args)?),
-            "daemonize" => {
-                if yes_no(one(name, args)?)? {
-                    return Err(unsupported(
-                        "daemonize yes",
-                        "say 'daemonize no' and let a service manager, or '&', put it into the background",
-                    ));
-                }
-            }
+            "daemonize" => self.daemonize = yes_no(one(name, args)?)?,
             "supervised" => {
-                if one(name, args)? != "no" {
-                    return Err(unsupported("supervised", "say 'supervised no'"));
+                self.supervised = match one(name, args)?.to_ascii_lowercase().as_str() {
+                    "no" => Supervised::No,
+                    "upstart" => Supervised::Upstart,
+                    "systemd" => Supervised::Systemd,
+                    "auto" => Supervised::Auto,
+                    other => {
+                        return Err(Wrong::new(format!(
+                            "'{other}' must be 'no', 'upstart', 'systemd' or 'auto'"
+                        )));
+                    }
                 }
             }
+            "log-format" => {
+                self.log_format = match one(name, args)?.to_ascii_lowercase().as_str() {
+                    "lines" => LogFormat::Lines,
+                    "json" => LogFormat::Json,
+                    other => return Err(Wrong::new(format!("'{other}' must be 'lines' or 'json'"))),
+                }
+            }
+            "syslog-enabled" => self.syslog.enabled = yes_no(one(name, args)?)?,
+            "syslog-ident" => self.syslog.ident = one(name, args)?.to_owned(),
+            "syslog-facility" => self.syslog.facility = one(name, args)?.to_ascii_lowercase(),
             "requirepass" => {
                 let password = one(name, args)?;
                 self.requirepass = (!password.is_empty()).then(|| Secret::new(password));
@@ -97,18 +173,15 @@ impl Settings {
                 self.tcp_keepalive = Duration::from_secs(number(one(name, args)?, 0..=i32::MAX as u64)?)
             }
             "maxclients" => self.maxclients = number(one(name, args)?, 1..=1_000_000)?,
-            "user" => self.user(args)?,
+            "user" => self.users.push(args.to_vec()),
+            "aclfile" => self.aclfile = path(one(name, args)?),
+            "acllog-max-len" => self.acllog_max_len = number(one(name, args)?, 0..=1_000_000)?,
+            "unixsocket" => self.unixsocket = path(one(name, args)?),
+            "unixsocketperm" => self.unixsocketperm = Some(octal(one(name, args)?)?),
             "latency-tracking-info-percentiles" => {}
-            "acllog-max-len" | "tcp-backlog" | "hz" | "dynamic-hz" | "always-show-logo"
-            | "set-proc-title" | "crash-log-enabled" => self.without_effect.push(name.clone()),
-            _ if name.starts_with("tls-")
-                || matches!(
-                    name.as_str(),
-                    "aclfile" | "unixsocket" | "unixsocketperm" | "syslog-enabled"
-                ) =>
-            {
-                return Err(unsupported(name, "take the line out"));
-            }
+            "tcp-backlog" | "hz" | "dynamic-hz" | "always-show-logo" | "set-proc-title"
+            | "crash-log-enabled" => self.without_effect.push(name.clone()),
+            _ if name.starts_with("tls-") => self.tls.apply(name, args)?,
             _ => {
                 return Err(Wrong::new(format!("'{name}' is no directive of a sentinel"))
                     .hint("Check its spelling; docs/configuration.md lists all directives."));
@@ -116,22 +189,6 @@ impl Settings {
         }
         Ok(())
     }
-
-    /// The original writes the default user back as a line of its own; any other user waits for ACL support.
-    fn user(&mut self, args: &[String]) -> Result<(), Wrong> {
-        let all = |word: &String| matches!(word.as_str(), "on" | "~*" | "&*" | "+@all" | "sanitize-payload");
-        let default = args.first().is_some_and(|user| user == "default");
-        let open = args.iter().skip(1).all(|word| all(word) || word == "nopass" || word.starts_with('#'));
-        if !default || !open {
-            return Err(unsupported("user", "only the default user with 'requirepass' is known so far"));
-        }
-        Ok(())
-    }
-}
-
-/// Something of the complete surface that this version lacks.
-fn unsupported(what: &str, hint: &str) -> Wrong {
-    Wrong::new(format!("'{what}' is not supported yet")).hint(format!("For now: {hint}."))
 }
 
 /// The only argument of a directive.
@@ -160,6 +217,14 @@ pub(crate) fn yes_no(text: &str) -> Result<bool, Wrong> {
         "yes" => Ok(true),
         "no" => Ok(false),
         _ => Err(Wrong::new(format!("'{text}' must be 'yes' or 'no'"))),
+    }
+}
+
+/// The rights of a file, in octal digits.
+fn octal(text: &str) -> Result<u32, Wrong> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode <= 0o777 => Ok(mode),
+        _ => Err(Wrong::new(format!("'{text}' must be rights in octal digits, such as 700"))),
     }
 }
 
