@@ -197,9 +197,6 @@ fn errors_name_the_line_and_what_to_do() {
         assert!(text.contains(part), "{part} is missing in: {text}");
     }
     assert!(refused("sentinel parallel-syncs nobody 1").contains("no master is called 'nobody'"));
-    assert!(refused("daemonize yes").contains("not supported yet"));
-    assert!(refused("tls-port 1").contains("'tls-port' is not supported yet"));
-    assert!(refused("user bob on >x ~* +@all").contains("not supported yet"));
     assert!(refused("prot 1").contains("no directive"));
     assert!(refused("port 70000").contains("no number from"));
     assert!(refused("sentinel monitor a redis.example 1 1").contains("resolve-hostnames yes"));
