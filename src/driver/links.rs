@@ -3,12 +3,13 @@
 use super::bell::Bell;
 use super::calls::{self, Awaited};
 use super::handle::Handle;
+use super::numbered::Numbered;
 use super::stream::Stream;
 use super::wire::{self, Frame};
 use bytes::{Buf, BytesMut};
 use consentinel_core::{CallId, Command, HELLO_CHANNEL, Hello, Input, LinkError, LinkId, LinkKind, LinkUp};
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -27,7 +28,7 @@ const FAIR_SHARE: usize = 64 << 10;
 /// The connections that the core has asked for and not given up.
 #[derive(Default)]
 pub(super) struct Links {
-    lines: HashMap<LinkId, Rc<Line>>,
+    lines: Numbered<LinkId, Rc<Line>>,
 }
 
 /// What the driver shares with the task of a connection.

@@ -12,6 +12,7 @@ mod handle;
 mod inbound;
 mod links;
 mod log;
+mod numbered;
 mod pubsub;
 mod record;
 mod resolve;

@@ -3,6 +3,7 @@
 use super::outbox::Outbox;
 use super::{Opened, Then, Turn, table};
 use crate::driver::log::LogLevel;
+use crate::driver::numbered::Numbered;
 use crate::driver::pubsub::Subscriptions;
 use crate::driver::store::Settings;
 use crate::driver::wire::{self, Writer};
@@ -10,7 +11,6 @@ use crate::driver::{clock, wire::Words};
 use crate::registrar::Gauge;
 use bytes::Buf;
 use consentinel_core::{ClientId, Hello, Request, Response, Sentinel, Time};
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -27,7 +27,7 @@ pub(in crate::driver) struct Server {
     /// The log's level.
     pub(super) log_level: LogLevel,
     /// The clients.
-    pub(super) clients: HashMap<ClientId, Client>,
+    pub(super) clients: Numbered<ClientId, Client>,
     /// What they have subscribed to.
     pub(super) subscriptions: Subscriptions,
     /// What INFO counts.
@@ -130,7 +130,7 @@ impl Server {
             settings,
             identity,
             log_level,
-            clients: HashMap::new(),
+            clients: Numbered::default(),
             subscriptions: Subscriptions::default(),
             stats: Stats::default(),
             consul,
