@@ -4,7 +4,7 @@ use crate::{PATIENCE, ours};
 use consentinel_lab::{Cluster, Program, Setup};
 use std::time::Duration;
 
-const DOWN_AFTER: Duration = Duration::from_secs(4);
+pub(crate) const DOWN_AFTER: Duration = Duration::from_secs(4);
 
 #[test]
 fn the_original_follows_where_ours_leads() {

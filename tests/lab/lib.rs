@@ -6,6 +6,7 @@
 
 mod cluster;
 mod consul;
+mod dialogue;
 mod dns;
 mod events;
 mod fleet;
@@ -25,6 +26,7 @@ mod writer;
 
 pub use cluster::{Cluster, GROUP, Setup};
 pub use consul::{Certificates, Consul, ConsulOptions, ConsulServers, consul_program};
+pub use dialogue::Dialogue;
 pub use dns::{Code, Data, Dns, Kind, Message, Record};
 pub use events::{Event, Events};
 pub use fleet::Fleet;
@@ -35,7 +37,7 @@ pub use prober::{Named, Prober, Span, Timeline};
 pub use process::Process;
 pub use proxy::Proxy;
 pub use redis::{Redis, Serving};
-pub use release::Release;
+pub use release::{Release, cached};
 pub use resolver::{Resolver, shipped, shipped_path};
 pub use resp::{Client, Fields, Value};
 pub use sentinel::{Extra, Program, Sentinel};

@@ -34,7 +34,7 @@ impl Release {
 }
 
 /// What `just deps` has put into its own folder.
-pub(crate) fn cached(name: &str) -> PathBuf {
+pub fn cached(name: &str) -> PathBuf {
     let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.cache")).join(name);
     assert!(path.is_file(), "there is no {name}: run `just deps`");
     path
