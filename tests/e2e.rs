@@ -25,6 +25,7 @@ mod e2e {
     mod failover;
     mod leader;
     mod manual;
+    mod migration;
     mod mixed;
     mod restart;
     mod returning;
