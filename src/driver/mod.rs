@@ -20,6 +20,7 @@ mod scripts;
 mod startup;
 mod store;
 mod stream;
+mod tls;
 pub(crate) mod wire;
 
 pub(crate) use startup::{Options, start};

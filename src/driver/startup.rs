@@ -7,6 +7,7 @@ use super::record::Recorder;
 use super::resolve::Resolver;
 use super::scripts::Scripts;
 use super::store::{self, ConfigError, Loaded, Settings};
+use super::tls::{Tls, TlsError};
 use super::{Driver, clock, log, run};
 use crate::registrar::{ConsulSettings, Presence, Registrar};
 use consentinel_core::{Input, Rng, Sentinel, mix};
@@ -40,6 +41,9 @@ pub(crate) enum StartError {
     /// Something of the system.
     #[error("{0}: {1}\n")]
     System(&'static str, io::Error),
+    /// The certificates.
+    #[error("TLS cannot be set up: {0}\n")]
+    Tls(TlsError),
 }
 
 /// Messages that may wait for the loop.
@@ -76,7 +80,9 @@ async fn serve(loaded: Loaded, mut recorder: Recorder) -> Result<ExitCode, Start
     greet(&settings);
     lost.iter().for_each(|text| warn!("{text}"));
     let stop = StopSignals::new().map_err(|error| StartError::System("signals cannot be awaited", error))?;
-    let listeners = inbound::bind(&settings)
+    let tls = Tls::load(&settings.tls).map_err(StartError::Tls)?;
+    tokio::task::spawn_local(reload_on_hangup(tls.clone()));
+    let listeners = inbound::bind(&settings, &tls)
         .map_err(|error| StartError::System("the server cannot be started", error))?;
     if let Some(path) = &settings.pidfile
         && let Err(error) = std::fs::write(path, format!("{}\n", std::process::id()))
@@ -97,7 +103,7 @@ async fn serve(loaded: Loaded, mut recorder: Recorder) -> Result<ExitCode, Start
     let driver = Handle::new(|myself| Driver {
         sentinel,
         server,
-        links: Links::default(),
+        links: Links::new(tls),
         scripts: Scripts::new(inputs.clone()),
         resolver: Resolver::new(inputs.clone()),
         recorder,
@@ -113,6 +119,18 @@ async fn serve(loaded: Loaded, mut recorder: Recorder) -> Result<ExitCode, Start
     });
     listeners.serve(&driver);
     Ok(run(&driver, &mut receiver, stop).await)
+}
+
+/// SIGHUP: the certificates are read anew.
+async fn reload_on_hangup(tls: Tls) {
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    while hangup.recv().await.is_some() {
+        match tls.reload() {
+            Ok(true) => info!("the TLS certificates were read again; new connections use them"),
+            Ok(false) => {}
+            Err(error) => warn!("the TLS certificates stay as they were: {error}"),
+        }
+    }
 }
 
 fn start_registrar(

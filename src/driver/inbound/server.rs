@@ -1,7 +1,7 @@
 //! What the loop knows of its clients, and the turn of one of them.
 
 use super::outbox::Outbox;
-use super::{Opened, Then, Turn, table};
+use super::{End, Opened, Then, Turn, table};
 use crate::driver::log::LogLevel;
 use crate::driver::numbered::Numbered;
 use crate::driver::pubsub::Subscriptions;
@@ -11,7 +11,6 @@ use crate::driver::{clock, wire::Words};
 use crate::registrar::Gauge;
 use bytes::Buf;
 use consentinel_core::{ClientId, Hello, Request, Response, Sentinel, Time};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -59,8 +58,8 @@ pub(super) struct Stats {
 
 /// One client.
 pub(super) struct Client {
-    pub(super) peer: SocketAddr,
-    pub(super) local: SocketAddr,
+    pub(super) peer: End,
+    pub(super) local: End,
     pub(super) name: String,
     pub(super) resp3: bool,
     pub(super) authenticated: bool,
@@ -166,7 +165,7 @@ impl Server {
         if self.clients.len() >= self.settings.maxclients {
             return Some("ERR max number of clients reached");
         }
-        let stranger = !opened.peer.ip().to_canonical().is_loopback();
+        let stranger = !opened.peer.is_local();
         let open = self.settings.protected_mode && self.settings.requirepass.is_none();
         (open && stranger).then_some(PROTECTED)
     }

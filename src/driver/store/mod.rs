@@ -21,6 +21,7 @@ pub(crate) use error::ConfigError;
 pub(crate) use lexer::split;
 pub(crate) use sentinel::{group_name, script};
 pub(crate) use settings::{Settings, level};
+pub(crate) use tls::{AuthClients, TlsProtocol, TlsSettings};
 
 use crate::registrar::ConsulSettings;
 use consentinel_core::{Durable, GroupName, Host, SaveError};
