@@ -10,6 +10,7 @@ mod e2e {
     mod client_redis_rs;
     mod client_wire;
     mod configuration;
+    mod connections;
     mod consul_access;
     mod consul_drift;
     mod consul_files;
