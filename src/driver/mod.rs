@@ -4,8 +4,10 @@
 //! and carries out every action that the core then has. Everything else is a task that talks to the loop over a bounded
 //! channel, and the loop never waits for one of them.
 
+mod acl;
 mod bounds;
 mod calls;
+mod catalogue;
 pub(crate) mod clock;
 mod inbound;
 mod links;
@@ -17,6 +19,7 @@ mod scripts;
 mod startup;
 mod store;
 pub(crate) mod wire;
+mod word;
 
 pub(crate) use startup::{Options, start};
 pub(crate) use store::{Survey, survey};

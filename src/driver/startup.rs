@@ -1,5 +1,6 @@
 //! From a configuration file to a running driver.
 
+use super::acl::AclError;
 use super::inbound::{self, Identity, Server};
 use super::links::Links;
 use super::record::Recorder;
@@ -38,6 +39,9 @@ pub(crate) enum StartError {
     /// Something of the system.
     #[error("{0}: {1}\n")]
     System(&'static str, io::Error),
+    /// The users.
+    #[error("the users cannot be taken in: {0}\n")]
+    Users(#[from] AclError),
 }
 
 /// Messages that may wait for the loop.
@@ -91,9 +95,10 @@ async fn serve(loaded: Loaded, mut recorder: Recorder) -> Result<ExitCode, Start
         .map(|consul| start_registrar(consul, &sentinel, inputs.clone()))
         .transpose()
         .map_err(|error| StartError::System("the registrar cannot be started", error))?;
+    let server = Server::new(settings, identity, log_level, registrar.as_ref().map(Registrar::gauge))?;
     let mut driver = Driver {
         sentinel,
-        server: Server::new(settings, identity, log_level, registrar.as_ref().map(Registrar::gauge)),
+        server,
         links: Links::new(inputs.clone()),
         scripts: Scripts::new(inputs.clone()),
         resolver: Resolver::new(inputs.clone()),

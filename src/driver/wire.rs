@@ -2,13 +2,13 @@
 
 use super::bounds::{self, Broken};
 use super::store;
+pub(crate) use super::word::{Word, Words};
 use bytes::{BufMut, BytesMut};
 use redis_protocol::resp2::decode::decode_range;
 use redis_protocol::resp2::encode::extend_encode_borrowed as encode2;
 use redis_protocol::resp2::types::{BorrowedFrame as Frame2, RangeFrame};
 use redis_protocol::resp3::encode::complete::extend_encode_borrowed as encode3;
 use redis_protocol::resp3::types::{BorrowedFrame as Frame3, VerbatimStringFormat};
-use std::borrow::Cow;
 
 /// What a server or a peer sent. Links speak RESP2.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,9 +54,6 @@ fn frame(buf: &[u8], range: RangeFrame) -> Result<Frame<'_>, Broken> {
     })
 }
 
-/// The words of a command. What is not text is made text, so that it can be said in an error.
-pub(crate) type Words<'a> = Vec<Cow<'a, str>>;
-
 /// The command at the head of a client's buffer, an array or an inline one, and its length; nothing when it is not
 /// complete yet. It may have no words at all.
 pub(crate) fn command(buf: &[u8]) -> Result<Option<(Words<'_>, usize)>, Broken> {
@@ -71,7 +68,7 @@ fn array_command(buf: &[u8]) -> Result<Option<(Words<'_>, usize)>, Broken> {
     let Some(end) = bounds::end(buf, &bounds::COMMAND)? else { return Ok(None) };
     let RangeFrame::Array(items) = decode(&buf[..end])? else { return Ok(Some((Vec::new(), end))) };
     let word = |item| match item {
-        RangeFrame::BulkString((from, to)) => Ok(String::from_utf8_lossy(&buf[from..to])),
+        RangeFrame::BulkString((from, to)) => Ok(Word::from(&buf[from..to])),
         RangeFrame::SimpleString(_) => Err(Broken::Unexpected('$', '+')),
         RangeFrame::Error(_) => Err(Broken::Unexpected('$', '-')),
         RangeFrame::Integer(_) => Err(Broken::Unexpected('$', ':')),
@@ -85,8 +82,8 @@ fn inline_command(buf: &[u8]) -> Result<Option<(Words<'_>, usize)>, Broken> {
     const MAX_INLINE: usize = 64 << 10;
     match buf.iter().take(MAX_INLINE).position(|c| *c == b'\n') {
         Some(end) => {
-            let words = store::split(&buf[..end]).map_err(|_| Broken::Quotes)?;
-            Ok(Some((words.into_iter().map(Cow::Owned).collect(), end + 1)))
+            let words = store::split_bytes(&buf[..end]).map_err(|_| Broken::Quotes)?;
+            Ok(Some((words.into_iter().map(Word::from).collect(), end + 1)))
         }
         None if buf.len() >= MAX_INLINE => Err(Broken::Line),
         None => Ok(None),
@@ -135,14 +132,12 @@ impl<'a> Writer<'a> {
         self.put2(Frame2::SimpleString(text.as_bytes()));
     }
 
-    /// An error, its code first: `ERR no such thing`.
-    pub(crate) fn error(&mut self, text: &str) {
-        if text.contains(['\r', '\n']) {
-            let text = text.replace(['\r', '\n'], " ");
-            self.put2(Frame2::Error(&text));
-        } else {
-            self.put2(Frame2::Error(text));
-        }
+    /// An error, its code first: `ERR no such thing`. It may hold what a client sent.
+    pub(crate) fn error(&mut self, text: impl AsRef<[u8]>) {
+        let text = text.as_ref();
+        self.out.put_u8(b'-');
+        self.out.extend(text.iter().map(|c| if matches!(c, b'\r' | b'\n') { b' ' } else { *c }));
+        self.out.put_slice(b"\r\n");
     }
 
     /// A number.
@@ -151,20 +146,30 @@ impl<'a> Writer<'a> {
     }
 
     /// A text.
-    pub(crate) fn bulk(&mut self, text: &str) {
-        self.put2(Frame2::BulkString(text.as_bytes()));
+    pub(crate) fn bulk(&mut self, text: impl AsRef<[u8]>) {
+        self.put2(Frame2::BulkString(text.as_ref()));
     }
 
     /// A number as text.
     pub(crate) fn bulk_number(&mut self, number: impl std::fmt::Display) {
-        self.bulk(&number.to_string());
+        self.bulk(number.to_string());
+    }
+
+    /// A number with a fraction.
+    pub(crate) fn double(&mut self, number: f64) {
+        if self.resp3 {
+            self.out.put_slice(format!(",{number}\r\n").as_bytes());
+        } else {
+            self.bulk(number.to_string());
+        }
     }
 
     /// A text of several lines, to be shown as it is.
-    pub(crate) fn verbatim(&mut self, text: &str) {
+    pub(crate) fn verbatim(&mut self, text: impl AsRef<[u8]>) {
+        let text = text.as_ref();
         if self.resp3 {
             let format = VerbatimStringFormat::Text;
-            self.put3(Frame3::VerbatimString { data: text.as_bytes(), format, attributes: None });
+            self.put3(Frame3::VerbatimString { data: text, format, attributes: None });
         } else {
             self.bulk(text);
         }
@@ -191,6 +196,11 @@ impl<'a> Writer<'a> {
         if self.resp3 { self.head(b'%', pairs) } else { self.head(b'*', pairs * 2) }
     }
 
+    /// The head of a set; as many elements must follow.
+    pub(crate) fn set(&mut self, items: usize) {
+        self.head(if self.resp3 { b'~' } else { b'*' }, items);
+    }
+
     /// The head of something that nobody asked for; as many elements must follow.
     pub(crate) fn push(&mut self, items: usize) {
         self.head(if self.resp3 { b'>' } else { b'*' }, items);
@@ -213,7 +223,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn words(buf: &[u8]) -> Result<Option<Vec<String>>, Broken> {
-        Ok(command(buf)?.map(|(words, _)| words.into_iter().map(Cow::into_owned).collect()))
+        Ok(command(buf)?.map(|(words, _)| words.iter().map(|word| word.to_string()).collect()))
     }
 
     #[test]

@@ -4,10 +4,14 @@
 //! the task hands over what it has read, and reads on when it gets its buffers back. Events that a client has
 //! subscribed to may come in between.
 
+mod acl;
 mod change;
+mod client;
+mod command;
 mod connection;
 mod consul;
 mod describe;
+mod help;
 mod info;
 mod listen;
 mod sentinel;
@@ -16,6 +20,7 @@ mod subscribe;
 mod table;
 #[cfg(test)]
 mod tests;
+mod tracking;
 
 pub(super) use listen::listen;
 pub(super) use server::{Identity, Server, Step};

@@ -13,7 +13,8 @@ mod tests;
 mod tls;
 
 pub(crate) use error::{ConfigError, Place};
-pub(crate) use lexer::split;
+pub(crate) use file::replace;
+pub(crate) use lexer::split_bytes;
 pub(crate) use sentinel::{group_name, script};
 pub(crate) use settings::{Settings, level};
 

@@ -173,7 +173,13 @@ impl Settings {
                 self.tcp_keepalive = Duration::from_secs(number(one(name, args)?, 0..=i32::MAX as u64)?)
             }
             "maxclients" => self.maxclients = number(one(name, args)?, 1..=1_000_000)?,
-            "user" => self.users.push(args.to_vec()),
+            "user" => {
+                crate::driver::acl::check_line(args).map_err(Wrong::new)?;
+                if self.users.iter().any(|user| user.first() == args.first()) {
+                    return Err(Wrong::new("this user was defined before; a user can only be defined once"));
+                }
+                self.users.push(args.to_vec());
+            }
             "aclfile" => self.aclfile = path(one(name, args)?),
             "acllog-max-len" => self.acllog_max_len = number(one(name, args)?, 0..=1_000_000)?,
             "unixsocket" => self.unixsocket = path(one(name, args)?),
