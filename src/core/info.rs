@@ -1,6 +1,6 @@
 //! INFO as a struct: what a Redis server says about itself.
 
-use crate::{Endpoint, Host, Offset, RunId};
+use crate::{Endpoint, Host, InfoText, Offset, RunId};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -56,6 +56,9 @@ pub struct Info {
     pub repl_offset: Offset,
     /// Whether clients may be told of it (`replica-announced`).
     pub announced: bool,
+    /// All that it said; nothing depends on it.
+    #[serde(skip)]
+    pub text: InfoText,
 }
 
 impl Default for Info {
@@ -76,6 +79,7 @@ impl Default for Info {
             priority: 100,
             repl_offset: Offset(0),
             announced: true,
+            text: InfoText::default(),
         }
     }
 }
@@ -90,7 +94,7 @@ impl Info {
     /// assert_eq!((info.role, info.priority), (Some(Role::Replica), 90));
     /// ```
     pub fn parse(text: &str) -> Info {
-        let mut info = Info::default();
+        let mut info = Info { text: InfoText::new(text), ..Info::default() };
         let mut master = (None, None);
         for line in text.split('\n') {
             let Some((field, value)) = line.trim_end_matches('\r').split_once(':') else { continue };

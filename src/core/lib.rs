@@ -24,6 +24,7 @@ mod group;
 mod hello;
 mod ids;
 mod info;
+mod info_text;
 mod input;
 mod liveness;
 #[cfg(feature = "mutations")]
@@ -54,6 +55,7 @@ pub use ids::{
     CallId, ClientId, Epoch, GroupName, JobId, LinkId, Offset, Quorum, RunId, Secret, SentinelId, Seq,
 };
 pub use info::{Info, Role};
+pub use info_text::InfoText;
 pub use input::{ConfigChange, GroupChange, Input, LinkError, LinkUp, Reply, Request, SaveError, ScriptEnd};
 #[cfg(feature = "mutations")]
 pub use mutation::Mutation;

@@ -21,7 +21,7 @@ struct Job {
 
 enum JobState {
     Waiting { until: Time },
-    Running { since: Time, killed: bool },
+    Running { since: Time, killed: bool, pid: Option<u32> },
 }
 
 impl Job {
@@ -43,6 +43,15 @@ impl Scripts {
         }
     }
 
+    /// A run has begun as that process.
+    pub(crate) fn note_pid(&mut self, id: JobId, of: u32) {
+        if let Some(JobState::Running { pid, .. }) =
+            self.queue.iter_mut().find(|job| job.id == id).map(|job| &mut job.state)
+        {
+            *pid = Some(of);
+        }
+    }
+
     pub(crate) fn view(&self) -> Vec<ScriptView> {
         let view = |job: &Job| ScriptView {
             argv: std::iter::once(&job.path).chain(&job.args).cloned().collect(),
@@ -55,6 +64,10 @@ impl Scripts {
                 JobState::Waiting { until } => until,
             },
             retries: job.retries,
+            pid: match job.state {
+                JobState::Running { pid, .. } => pid,
+                JobState::Waiting { .. } => None,
+            },
         };
         self.queue.iter().map(view).collect()
     }
@@ -73,16 +86,16 @@ impl Context {
                 JobState::Waiting { .. } if running < MAX_RUNNING => {
                     let (path, args) = (job.path.clone(), job.args.clone());
                     self.out.push_back(Action::RunScript { job: job.id, path, args });
-                    job.state = JobState::Running { since: now, killed: false };
+                    job.state = JobState::Running { since: now, killed: false, pid: None };
                     running += 1;
                     next = next.min(now + limit);
                 }
-                JobState::Running { since, killed } if !*killed && now >= *since + limit => {
+                JobState::Running { since, killed, .. } if !*killed && now >= *since + limit => {
                     *killed = true;
                     self.out.push_back(Action::KillScript(job.id));
                     overdue.push(format!("{} {}", job.path, job.id));
                 }
-                JobState::Running { since, killed: false } => next = next.min(*since + limit),
+                JobState::Running { since, killed: false, .. } => next = next.min(*since + limit),
                 // A place that becomes free is noticed when a script ends.
                 JobState::Waiting { .. } | JobState::Running { .. } => {}
             }

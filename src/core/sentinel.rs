@@ -300,6 +300,11 @@ impl Sentinel {
         }
     }
 
+    /// A script that was to be run runs now, as that process. Only to be shown: nothing depends on it.
+    pub fn handle_script_pid(&mut self, job: crate::JobId, pid: u32) {
+        self.cx.scripts.note_pid(job, pid);
+    }
+
     /// All that can be seen.
     pub fn view(&self) -> View {
         View {

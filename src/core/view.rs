@@ -39,6 +39,8 @@ pub struct ScriptView {
     pub due: Time,
     /// How often it was started already.
     pub retries: u32,
+    /// Its process, while it runs.
+    pub pid: Option<u32>,
 }
 
 /// One watched master with all that belongs to it.

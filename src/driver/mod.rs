@@ -182,7 +182,11 @@ impl Driver {
                 }
             }
             Action::Notify(notice) => self.notify(&notice),
-            Action::RunScript { job, path, args } => self.scripts.run(job, &path, &args),
+            Action::RunScript { job, path, args } => {
+                if let Some(pid) = self.scripts.run(job, &path, &args) {
+                    self.sentinel.handle_script_pid(job, pid);
+                }
+            }
             Action::KillScript(job) => self.scripts.kill(job),
             Action::Exit => {
                 self.recorder.flush();

@@ -20,14 +20,15 @@ impl Scripts {
         Scripts { inputs, running: HashMap::new() }
     }
 
-    /// Starts a script in the working directory; `Input::ScriptEnded` follows.
-    pub(super) fn run(&mut self, job: JobId, path: &str, args: &[String]) {
+    /// Starts a script in the working directory, and says as which process; `Input::ScriptEnded` follows.
+    pub(super) fn run(&mut self, job: JobId, path: &str, args: &[String]) -> Option<u32> {
         let inputs = self.inputs.clone();
         let child = Command::new(path).args(args).stdin(Stdio::null()).spawn();
         let (kill, killed) = oneshot::channel();
         if let Err(error) = &child {
             warn!("the script {path} cannot be started: {error}");
         }
+        let pid = child.as_ref().ok().and_then(Child::id);
         self.running.insert(job, kill);
         tokio::spawn(async move {
             let end = match child {
@@ -36,6 +37,7 @@ impl Scripts {
             };
             let _ = inputs.send(Input::ScriptEnded { job, end }).await;
         });
+        pid
     }
 
     /// Kills a script.

@@ -165,6 +165,7 @@ impl Blueprint {
             punctual: false,
             era: 0,
             failure: None,
+            was_reset: false,
         };
         self.add_sentinels(&mut world, &ids);
         for (host, plan) in world.sentinels.iter_mut().zip(&self.sentinels) {

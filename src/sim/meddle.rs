@@ -285,6 +285,7 @@ impl World {
             return;
         }
         let text = self.addresses.humanise(&crate::story::request(&request));
+        self.was_reset |= matches!(request, Request::Reset { .. });
         self.tell(node, || format!("is asked by an operator: {text}"));
         self.operator_asked(sentinel, &request);
         self.operator_asks(sentinel, request);

@@ -93,6 +93,8 @@ pub(crate) struct World {
     /// Counts the repairs of everything.
     pub(crate) era: u32,
     pub(crate) failure: Option<Failure>,
+    /// Whether SENTINEL RESET was ever used, which forgets who does not follow the master directly at that moment.
+    pub(crate) was_reset: bool,
 }
 
 impl World {

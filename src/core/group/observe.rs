@@ -83,16 +83,31 @@ impl Group {
         let mut kept = vec![self.master];
         for id in self.replica_ids() {
             let Some(node) = self.nodes.get(&id) else { continue };
+            let addr = node.addr.clone();
             let twin = |other: &NodeId| {
-                self.nodes.get(other).is_some_and(|other| cx.names.same_place(&other.addr, &node.addr))
+                self.nodes.get(other).is_some_and(|other| cx.names.same_place(&other.addr, &addr))
             };
-            if !kept.iter().any(twin) {
-                kept.push(id);
-            } else if !self.failover.promotes(id) {
-                self.forget_node(id, cx);
-                cx.storage.soon(cx.now);
+            match kept.iter().copied().find(twin) {
+                None => kept.push(id),
+                Some(_) if self.failover.promotes(id) => {}
+                Some(twin) => {
+                    self.forget_node(id, cx);
+                    self.learn_name(twin, &addr);
+                    cx.storage.soon(cx.now);
+                }
             }
         }
+    }
+
+    /// A server of which only the address was known, as peers tell no names, has said its name: by that it will still be
+    /// found when it has moved.
+    fn learn_name(&mut self, id: NodeId, addr: &Endpoint) -> bool {
+        let Some(node) = self.nodes.get_mut(&id) else { return false };
+        let learns = node.addr.host.ip().is_some() && addr.host.ip().is_none();
+        if learns {
+            node.addr = addr.clone();
+        }
+        learns
     }
 
     /// A reply came over a node's command link.
@@ -200,7 +215,16 @@ impl Group {
 
     fn welcome_replicas(&mut self, info: &Info, cx: &mut Context) {
         for addr in &info.replicas {
-            if !cx.accepts(addr) || self.find(addr, cx).is_some() || self.nodes.len() > MOST_NODES {
+            if !cx.accepts(addr) {
+                continue;
+            }
+            if let Some(known) = self.find(addr, cx) {
+                if self.learn_name(known, addr) {
+                    cx.storage.soon(cx.now);
+                }
+                continue;
+            }
+            if self.nodes.len() > MOST_NODES {
                 continue;
             }
             let id = self.add_node(addr.clone(), Role::Replica, cx.now);

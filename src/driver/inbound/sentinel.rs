@@ -122,7 +122,7 @@ pub(super) fn pending_scripts(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
         cx.out.bulk("flags");
         cx.out.bulk(flags);
         cx.out.bulk("pid");
-        cx.out.bulk("0");
+        cx.out.bulk_number(script.pid.unwrap_or(0));
         cx.out.bulk(field);
         cx.out.bulk_number(span.as_millis());
         cx.out.bulk("retry-num");

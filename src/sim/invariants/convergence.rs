@@ -72,8 +72,22 @@ impl World {
         let Some((Some(master), epoch)) = agreed else {
             return Some(format!("the master of {} is nobody", group.name));
         };
-        let misplaced = group.redises.iter().find_map(|redis| self.misplaced(*redis, master));
+        let watched = group.redises.iter().filter(|redis| !self.is_forgotten(**redis, index));
+        let misplaced = watched.copied().find_map(|redis| self.misplaced(redis, master));
         misplaced.or_else(|| self.misprinted(index, master, epoch))
+    }
+
+    /// Whether an operator made the sentinels forget a server that did not follow the master directly at that moment.
+    fn is_forgotten(&self, redis: u16, index: u16) -> bool {
+        let node = self.redises[usize::from(redis)].node;
+        let knows = |host: &SentinelHost| {
+            let view = host.brain.group(&self.groups[usize::from(index)].name);
+            view.is_some_and(|view| {
+                let mut known = view.replicas.iter().map(|replica| &replica.addr).chain([&view.address]);
+                known.any(|addr| self.addresses.node(addr) == Some(node))
+            })
+        };
+        self.was_reset && !self.sentinels.iter().any(knows)
     }
 
     /// How a server fails to be, or to follow, that master.
