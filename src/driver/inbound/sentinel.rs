@@ -131,7 +131,7 @@ pub(super) fn pending_scripts(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
     Outcome::Answered
 }
 
-/// Nothing is kept of what servers say in INFO but what it means, so there is no text to show.
+/// What servers said of themselves the last time, as they said it.
 pub(super) fn info_cache(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
     let wanted = |group: &GroupView| words[2..].iter().any(|name| **name == *group.name.as_str());
     let (groups, now) = (cx.sentinel.view().groups, clock::now());
@@ -144,7 +144,10 @@ pub(super) fn info_cache(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
             cx.out.array(2);
             let age = node.info.as_ref().map_or(0, |(at, _)| (now - *at).as_millis());
             cx.out.integer(i64::try_from(age).unwrap_or(i64::MAX));
-            cx.out.null();
+            match &node.info {
+                Some((_, info)) => cx.out.bulk(info.text.to_string()),
+                None => cx.out.null(),
+            }
         }
     }
     Outcome::Answered

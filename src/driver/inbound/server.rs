@@ -176,6 +176,7 @@ impl Server {
     }
 
     /// What to do from now on when users have changed.
+    #[expect(dead_code, reason = "the store takes them as soon as it can write them")]
     pub(in crate::driver) fn on_users(&mut self, hear: OnUsers) {
         self.on_users = Some(hear);
     }
