@@ -13,7 +13,8 @@ pub(super) struct Subscriptions {
 #[derive(Default)]
 struct Wanted {
     channels: BTreeSet<Vec<u8>>,
-    patterns: BTreeSet<Vec<u8>>,
+    /// In the order in which they came.
+    patterns: Vec<Vec<u8>>,
 }
 
 /// Names of events, or patterns for them.
@@ -35,14 +36,14 @@ impl Subscriptions {
         if wanted.count() >= MAX {
             return None;
         }
-        wanted.of(kind).insert(name.to_owned());
+        wanted.insert(kind, name);
         Some(wanted.count())
     }
 
     /// Takes a subscription away. Gives how many are left.
     pub(super) fn remove(&mut self, client: ClientId, kind: Kind, name: &[u8]) -> usize {
         let Some(wanted) = self.clients.get_mut(&client) else { return 0 };
-        wanted.of(kind).remove(name);
+        wanted.remove(kind, name);
         let left = wanted.count();
         if left == 0 {
             self.clients.remove(&client);
@@ -53,7 +54,7 @@ impl Subscriptions {
     /// The names that a client has subscribed to.
     pub(super) fn names(&self, client: ClientId, kind: Kind) -> Vec<Vec<u8>> {
         let wanted = self.clients.get(&client);
-        wanted.map(|wanted| wanted.get(kind).iter().cloned().collect()).unwrap_or_default()
+        wanted.map(|wanted| wanted.names(kind).into_iter().cloned().collect()).unwrap_or_default()
     }
 
     /// How many subscriptions a client has.
@@ -63,12 +64,12 @@ impl Subscriptions {
 
     /// How many subscriptions of a kind a client has.
     pub(super) fn count_of(&self, client: ClientId, kind: Kind) -> usize {
-        self.clients.get(&client).map_or(0, |wanted| wanted.get(kind).len())
+        self.clients.get(&client).map_or(0, |wanted| wanted.count_of(kind))
     }
 
     /// How many different names of a kind anybody has subscribed to.
     pub(super) fn distinct(&self, kind: Kind) -> usize {
-        let all: BTreeSet<&Vec<u8>> = self.clients.values().flat_map(|wanted| wanted.get(kind)).collect();
+        let all: BTreeSet<&Vec<u8>> = self.clients.values().flat_map(|wanted| wanted.names(kind)).collect();
         all.len()
     }
 
@@ -93,17 +94,36 @@ impl Subscriptions {
 }
 
 impl Wanted {
-    fn of(&mut self, kind: Kind) -> &mut BTreeSet<Vec<u8>> {
+    fn insert(&mut self, kind: Kind, name: &[u8]) {
         match kind {
-            Kind::Channel => &mut self.channels,
-            Kind::Pattern => &mut self.patterns,
+            Kind::Pattern if self.patterns.iter().any(|known| known == name) => {}
+            Kind::Pattern => self.patterns.push(name.to_vec()),
+            Kind::Channel => {
+                self.channels.insert(name.to_vec());
+            }
         }
     }
 
-    fn get(&self, kind: Kind) -> &BTreeSet<Vec<u8>> {
+    fn remove(&mut self, kind: Kind, name: &[u8]) {
         match kind {
-            Kind::Channel => &self.channels,
-            Kind::Pattern => &self.patterns,
+            Kind::Pattern => self.patterns.retain(|known| known != name),
+            Kind::Channel => {
+                self.channels.remove(name);
+            }
+        }
+    }
+
+    fn names(&self, kind: Kind) -> Vec<&Vec<u8>> {
+        match kind {
+            Kind::Channel => self.channels.iter().collect(),
+            Kind::Pattern => self.patterns.iter().collect(),
+        }
+    }
+
+    fn count_of(&self, kind: Kind) -> usize {
+        match kind {
+            Kind::Channel => self.channels.len(),
+            Kind::Pattern => self.patterns.len(),
         }
     }
 

@@ -50,7 +50,7 @@ const SAME: Duration = Duration::from_secs(60);
 const LOOK_BACK: usize = 10;
 
 /// What of an entry is kept of words that a client chose: they may be long.
-const MAX_WORD: usize = 1024;
+const MAX_WORD: usize = 16 << 10;
 
 /// The denials, the last one first.
 #[derive(Debug)]

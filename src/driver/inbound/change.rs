@@ -30,13 +30,18 @@ pub(super) fn flush_config(_: &mut Context<'_>, _: &Words<'_>) -> Outcome {
 pub(super) fn monitor(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
     let Some(quorum) = words[5].number() else { return cx.fail("ERR Invalid quorum") };
     let Some(port) = words[4].number() else { return cx.fail("ERR Invalid port") };
-    let Some(quorum) = u32::try_from(quorum).ok().filter(|quorum| *quorum > 0) else {
+    if quorum <= 0 {
         return cx.fail(Refusal::InvalidQuorum.to_string());
+    }
+    let host = match Host::parse(&words[3]) {
+        Ok(host @ Host::Ip(_)) => host,
+        Ok(host) if cx.sentinel.config().resolve_hostnames => host,
+        _ => return cx.fail(Refusal::InvalidAddress.to_string()),
     };
-    let Ok(host) = Host::parse(&words[3]) else { return cx.fail(Refusal::InvalidAddress.to_string()) };
     let Some(port) = u16::try_from(port).ok().filter(|port| *port > 0) else {
         return cx.fail("ERR Invalid port number.");
     };
+    let Ok(quorum) = u32::try_from(quorum) else { return cx.fail("ERR Invalid quorum") };
     // A name that fits into no hello could never be told to another sentinel.
     let Ok(group) = store::group_name(&words[2]) else { return cx.fail("ERR Invalid master name") };
     Outcome::Ask(Request::Monitor { group, master: Endpoint::new(host, port), quorum: Quorum(quorum) })
@@ -79,7 +84,8 @@ pub(super) fn set(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
         match parsed {
             Parsed::Good(change) => changes.push(change),
             Parsed::BadValue => {
-                return cx.fail(invalid_argument(&tail[0], "SET", option));
+                let wrong = tail[..needed].iter().find(|word| word.is_empty()).unwrap_or(&tail[0]);
+                return cx.fail(invalid_argument(wrong, "SET", option));
             }
             Parsed::Refused(text) => return cx.fail(text),
             Parsed::Unknown => {
