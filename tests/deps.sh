@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs what the tests need on a Debian machine: redis-server, redis-sentinel, redis-cli, dig, ss, jq, Consul, and the
-# resolvers dnsmasq and unbound, which the tests run as processes of their own.
+# Installs what the tests need on a Debian machine: redis-server, redis-sentinel, redis-cli, dig, ss, jq, Consul, the
+# resolvers dnsmasq and unbound, which the tests run as processes of their own, Redis 8.0 and Valkey 8.1 beside the
+# machine's own Redis, and the Python client.
 # What is on PATH already is used as it is. Quick when nothing is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -48,6 +49,8 @@ has ss || missing+=(iproute2)
 has jq || missing+=(jq)
 [ -x /usr/sbin/dnsmasq ] || has dnsmasq || missing+=(dnsmasq-base)
 [ -x /usr/sbin/unbound ] || has unbound || missing+=(unbound)
+has setpriv && has unshare && has script || missing+=(util-linux bsdutils)
+has python3 && python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3 python3-venv)
 [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
 
 # The address of the Debian archive that this machine uses, from either form of apt's source lists.
@@ -104,5 +107,56 @@ if ! has consul; then
     fi
     ln -sfn "$cache/consul" "$tools/consul"
     "$tools/consul" version >/dev/null || fail "the consul in $cache does not run"
+fi
+# Debian trixie's Redis and Valkey, with the libraries that they were built for: they run here by their own loader.
+fetch_trixie() {
+    local into=$1 uri work
+    has debootstrap || [ -x /usr/sbin/debootstrap ] || install_packages debootstrap
+    uri=$(debian_archive | head -n 1)
+    [ -n "$uri" ] || fail "no Debian archive in apt's source lists: Redis 8.0 and Valkey 8.1 cannot be fetched"
+    work=$(mktemp -d)
+    trap 'as_root rm -rf "$work"' RETURN
+    as_root env PATH="$PATH:/usr/sbin" debootstrap --variant=minbase \
+        --include=redis-server,redis-sentinel,valkey-server,valkey-sentinel trixie "$work/root" "$uri" >"$work/log" ||
+        { tail -n 20 "$work/log" >&2; fail "debootstrap could not make a trixie"; }
+    rm -rf "$into.new"
+    mkdir -p "$into.new/bin" "$into.new/lib"
+    cp -a "$work/root/usr/bin/"{redis,valkey}-* "$into.new/bin/"
+    cp -a "$work/root/usr/lib/"*-linux-gnu/. "$into.new/lib/"
+    rm -rf "$into"
+    mv "$into.new" "$into"
+}
+
+# A program of trixie's as a program of this machine, under a name that tells its version.
+wrap_trixie() {
+    local from=$1 program=$2 version=$3
+    local into=$tools/$program-$version
+    printf '#!/bin/sh\nexec %s --library-path "%s/lib" "%s/bin/%s" "$@"\n' \
+        "$(echo "$from"/lib/ld-linux-*.so.*)" "$from" "$from" "$program" >"$into.new"
+    chmod 755 "$into.new"
+    mv "$into.new" "$into"
+    case $("$into" --version) in
+        *v="$version".*) ;;
+        *) fail "$program of trixie is not a $version: $("$into" --version)" ;;
+    esac
+}
+
+trixie=${XDG_CACHE_HOME:-$HOME/.cache}/consentinel/trixie
+if [ ! -x "$trixie/bin/valkey-sentinel" ]; then
+    say "fetching Redis 8.0 and Valkey 8.1 from Debian trixie"
+    fetch_trixie "$trixie"
+fi
+for program in server sentinel; do
+    wrap_trixie "$trixie" redis-$program 8.0
+    wrap_trixie "$trixie" valkey-$program 8.1
+done
+
+redis_py=8.1.0
+venv=tests/.cache/venv
+if [ "$("$venv/bin/python" -c 'import redis; print(redis.__version__)' 2>/dev/null)" != "$redis_py" ]; then
+    say "installing redis-py $redis_py"
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check "redis==$redis_py"
 fi
 say "all there"

@@ -4,6 +4,11 @@ use consentinel_lab::{Cluster, Program, Setup};
 use std::time::Duration;
 
 mod e2e {
+    mod client_journey;
+    mod client_redis_cli;
+    mod client_redis_py;
+    mod client_redis_rs;
+    mod client_wire;
     mod configuration;
     mod consul_access;
     mod consul_drift;
@@ -21,7 +26,9 @@ mod e2e {
     mod failover;
     mod leader;
     mod manual;
+    mod migration;
     mod mixed;
+    mod releases;
     mod restart;
     mod returning;
     mod storage;

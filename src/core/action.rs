@@ -112,6 +112,10 @@ pub enum Command {
     ReplicaOfPlain(Option<Endpoint>),
     /// SCRIPT KILL.
     ScriptKill,
+    /// CLIENT PAUSE for so long, of writes.
+    HoldWrites(std::time::Duration),
+    /// CLIENT UNPAUSE.
+    LetWritesPass,
     /// SENTINEL is-master-down-by-addr.
     IsMasterDown {
         /// Where we think that the master is.

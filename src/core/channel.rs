@@ -25,6 +25,8 @@ pub(crate) enum Purpose {
     Info,
     Hello,
     ScriptKill,
+    /// The master is to hold writes back.
+    Hold,
     ReplicaOf {
         master: Option<Endpoint>,
         plain: bool,

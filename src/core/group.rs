@@ -12,6 +12,7 @@ mod election;
 mod entries;
 mod failover;
 mod gossip;
+mod handover;
 mod observe;
 mod publish;
 mod reboot;
@@ -52,6 +53,8 @@ pub(crate) struct Group {
     odown: Option<Time>,
     asking: Asking,
     failover: Failover,
+    /// A master that holds writes back for a failover of ours.
+    held: Option<handover::Hold>,
     failover_since: Time,
     /// When a failover was last attempted, by us or by somebody whom we voted for.
     last_attempt: Option<Time>,
@@ -125,6 +128,7 @@ impl Group {
             odown: None,
             asking: Asking { next: Time::NEVER, gap: Duration::ZERO },
             failover: Failover::Idle,
+            held: None,
             failover_since: now,
             last_attempt: None,
             retry: None,
@@ -273,7 +277,7 @@ impl Group {
     fn info_period(&self, id: NodeId, cx: &Context) -> Duration {
         let Some(node) = self.nodes.get(&id) else { return Duration::MAX };
         let period = cx.config.timing.info_period;
-        if self.failover.waits_for(id) {
+        if self.failover.waits_for(id) || self.hands_over_to(id) {
             return PROMOTION_POLL;
         }
         if self.failover.turns_replicas() && matches!(node.reconf, Reconf::Sent(_) | Reconf::InProgress(_)) {

@@ -28,6 +28,8 @@ pub enum Mutation {
     PromotionBeforeElection,
     /// The candidate asks for votes before its own is written.
     ElectionBeforeSave,
+    /// A failover by order does not wait until the replica has all that the master had accepted.
+    HandoverWithoutHold,
     /// Hellos say what is in memory, not what is on disk.
     HelloBeforeSave,
     /// One's own opinion makes a master objectively down.
@@ -92,6 +94,7 @@ impl Mutation {
         Mutation::MajorityOffByOne,
         Mutation::PromotionBeforeElection,
         Mutation::ElectionBeforeSave,
+        Mutation::HandoverWithoutHold,
         Mutation::HelloBeforeSave,
         Mutation::OdownByOwnOpinion,
         Mutation::OpinionsNeverExpire,

@@ -346,7 +346,7 @@ impl Sentinel {
     }
 
     /// Where the master of a group is, as clients are told.
-    pub fn master_of(&self, name: &GroupName) -> Option<crate::Endpoint> {
+    pub fn master_of(&self, name: &str) -> Option<crate::Endpoint> {
         let id = self.names.get(name)?;
         self.groups.get(id).map(|group| group.address(&self.cx))
     }

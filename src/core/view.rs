@@ -151,6 +151,8 @@ pub enum FailoverPhase {
     Election,
     /// Elected; it chooses.
     SelectReplica,
+    /// It has chosen; the master holds writes back until the replica has them all.
+    HandOver,
     /// It has chosen, and tells the replica.
     SendReplicaOfNoOne,
     /// It waits for the replica to say that it is master.
@@ -165,7 +167,7 @@ impl FailoverPhase {
         match self {
             FailoverPhase::None => "none",
             FailoverPhase::WaitStart | FailoverPhase::Election => "wait_start",
-            FailoverPhase::SelectReplica => "select_slave",
+            FailoverPhase::SelectReplica | FailoverPhase::HandOver => "select_slave",
             FailoverPhase::SendReplicaOfNoOne => "send_slaveof_noone",
             FailoverPhase::WaitPromotion => "wait_promotion",
             FailoverPhase::ReconfReplicas => "reconf_slaves",

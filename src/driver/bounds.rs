@@ -1,5 +1,7 @@
-//! How far a message reaches, and whether it keeps within limits: looked at before anything is decoded, so that no
+//! What a message says, and whether it keeps within limits: they are looked at before anything is held, so that no
 //! sender can make us hold more, or nest deeper, than we agreed to.
+
+use super::wire::Frame;
 
 /// What a message may measure.
 #[derive(Clone, Copy, Debug)]
@@ -49,62 +51,86 @@ pub(crate) enum Broken {
     Malformed,
 }
 
-/// Where the message at the head of the buffer ends; nothing when it is not complete yet.
-pub(crate) fn end(buf: &[u8], limits: &Limits) -> Result<Option<usize>, Broken> {
-    let end = element(buf, 0, limits, limits.depth)?;
-    if end.is_none() && buf.len() > limits.total {
+/// The message at the head of the buffer and where it ends; nothing when it is not complete yet.
+pub(crate) fn frame<'a>(buf: &'a [u8], limits: &Limits) -> Result<Option<(Frame<'a>, usize)>, Broken> {
+    let found = element(buf, 0, limits, limits.depth)?;
+    if found.is_none() && buf.len() > limits.total {
         return Err(Broken::String);
     }
-    Ok(end)
+    Ok(found)
 }
 
-fn element(buf: &[u8], at: usize, limits: &Limits, depth: usize) -> Result<Option<usize>, Broken> {
+fn element<'a>(
+    buf: &'a [u8],
+    at: usize,
+    limits: &Limits,
+    depth: usize,
+) -> Result<Option<(Frame<'a>, usize)>, Broken> {
     let Some(kind) = buf.get(at) else { return Ok(None) };
-    let Some(line_end) = line(buf, at + 1)? else { return Ok(None) };
-    let text = &buf[at + 1..line_end];
-    let after = line_end + 2;
-    match kind {
-        b'+' | b'-' | b':' => Ok(Some(after)),
+    let Some((text, after)) = line(buf, at + 1)? else { return Ok(None) };
+    let frame = match kind {
+        b'+' => Frame::Simple(text),
+        b'-' => Frame::Error(text),
+        b':' => Frame::Integer(integer(text).ok_or(Broken::Malformed)?),
         b'$' => match length(text, limits.string).ok_or(Broken::String)? {
-            None => Ok(Some(after)),
+            None => Frame::Null,
             Some(length) => {
-                let end = after + length + 2;
-                match buf.get(end - 2..end) {
+                let end = after + length;
+                return match buf.get(end..end + 2) {
                     None => Ok(None),
-                    Some(b"\r\n") => Ok(Some(end)),
+                    Some(b"\r\n") => Ok(Some((Frame::Bulk(&buf[after..end]), end + 2))),
                     Some(_) => Err(Broken::Malformed),
-                }
+                };
             }
         },
         b'*' => match length(text, limits.items).ok_or(Broken::Items)? {
-            None => Ok(Some(after)),
-            Some(_) if depth == 0 => Err(Broken::Depth),
-            Some(count) => {
-                let mut at = after;
-                for _ in 0..count {
-                    match element(buf, at, limits, depth - 1)? {
-                        Some(end) => at = end,
-                        None => return Ok(None),
-                    }
-                }
-                Ok(Some(at))
-            }
+            None => Frame::Null,
+            Some(_) if depth == 0 => return Err(Broken::Depth),
+            Some(count) => return array(buf, after, count, limits, depth - 1),
         },
-        other => Err(Broken::Unexpected('$', *other as char)),
-    }
+        other => return Err(Broken::Unexpected('$', *other as char)),
+    };
+    Ok(Some((frame, after)))
 }
 
-/// Where the line ends that starts here.
-fn line(buf: &[u8], at: usize) -> Result<Option<usize>, Broken> {
-    match buf[at..].windows(2).take(MAX_LINE).position(|pair| pair == b"\r\n") {
-        Some(length) => Ok(Some(at + length)),
-        None if buf.len() - at > MAX_LINE => Err(Broken::Line),
+fn array<'a>(
+    buf: &'a [u8],
+    mut at: usize,
+    count: usize,
+    limits: &Limits,
+    depth: usize,
+) -> Result<Option<(Frame<'a>, usize)>, Broken> {
+    // Room for what really comes, not for what is announced.
+    let mut items = Vec::with_capacity(count.min(8));
+    for _ in 0..count {
+        match element(buf, at, limits, depth)? {
+            Some((item, end)) => {
+                items.push(item);
+                at = end;
+            }
+            None => return Ok(None),
+        }
+    }
+    Ok(Some((Frame::Array(items), at)))
+}
+
+/// The line that starts here, and where the next one does.
+pub(crate) fn line(buf: &[u8], at: usize) -> Result<Option<(&[u8], usize)>, Broken> {
+    let rest = &buf[at..];
+    // A short loop: most lines are a length.
+    match rest.iter().take(MAX_LINE).position(|c| *c == b'\r') {
+        Some(end) => match rest.get(end + 1) {
+            Some(b'\n') => Ok(Some((&rest[..end], at + end + 2))),
+            Some(_) => Err(Broken::Malformed),
+            None => Ok(None),
+        },
+        None if rest.len() > MAX_LINE => Err(Broken::Line),
         None => Ok(None),
     }
 }
 
 /// A length: `Some(None)` stands for null, nothing for what is no length or exceeds the limit.
-fn length(text: &[u8], limit: usize) -> Option<Option<usize>> {
+pub(crate) fn length(text: &[u8], limit: usize) -> Option<Option<usize>> {
     match text {
         b"-1" => Some(None),
         _ if text.is_empty() || text.len() > 10 || !text.iter().all(u8::is_ascii_digit) => None,
@@ -113,4 +139,8 @@ fn length(text: &[u8], limit: usize) -> Option<Option<usize>> {
             (value <= limit).then_some(Some(value))
         }
     }
+}
+
+fn integer(text: &[u8]) -> Option<i64> {
+    std::str::from_utf8(text).ok()?.parse().ok()
 }

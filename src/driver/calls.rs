@@ -57,6 +57,8 @@ pub(crate) fn encode(command: &Command, renames: &BTreeMap<String, String>, out:
         }
         Command::ReplicaOfPlain(master) => replica_of(master.as_ref(), &mut put),
         Command::ScriptKill => put(&["SCRIPT", "KILL"]),
+        Command::HoldWrites(span) => put(&["CLIENT", "PAUSE", &span.as_millis().to_string(), "WRITE"]),
+        Command::LetWritesPass => put(&["CLIENT", "UNPAUSE"]),
         Command::IsMasterDown { master, epoch, candidate } => {
             let (host, port) = (master.host.to_string(), master.port.to_string());
             let candidate = candidate.as_ref().map_or("*", |id| id.as_str());

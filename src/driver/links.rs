@@ -1,132 +1,137 @@
 //! Connections to servers and peers: one task each, which turns calls into bytes and bytes into inputs.
 
+use super::bell::Bell;
 use super::calls::{self, Awaited};
+use super::handle::Handle;
+use super::numbered::Numbered;
+use super::stream::Stream;
 use super::wire::{self, Frame};
 use bytes::{Buf, BytesMut};
 use consentinel_core::{CallId, Command, HELLO_CHANNEL, Hello, Input, LinkError, LinkId, LinkKind, LinkUp};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
 use tracing::debug;
 
 /// Calls that may wait for one connection. The core bounds how long it waits; this only bounds memory.
 const MAX_QUEUED: usize = 16_384;
 
+/// Who sends more than this at once lets others come in between.
+const FAIR_SHARE: usize = 64 << 10;
+
 /// The connections that the core has asked for and not given up.
+#[derive(Default)]
 pub(super) struct Links {
-    tasks: HashMap<LinkId, Task>,
-    inputs: mpsc::Sender<Input>,
+    lines: Numbered<LinkId, Rc<Line>>,
 }
 
-struct Task {
-    calls: mpsc::Sender<(CallId, Box<Command>)>,
-    abort: AbortHandle,
+/// What the driver shares with the task of a connection.
+struct Line {
+    bell: Bell,
+    queue: RefCell<Queue>,
+    renames: Arc<BTreeMap<String, String>>,
+}
+
+/// What is under way on a connection.
+#[derive(Default)]
+struct Queue {
+    output: BytesMut,
+    awaited: VecDeque<(CallId, Awaited)>,
 }
 
 impl Links {
-    /// No connections yet; what happens to them is told to `inputs`.
-    pub(super) fn new(inputs: mpsc::Sender<Input>) -> Self {
-        Links { tasks: HashMap::new(), inputs }
-    }
-
-    /// Starts to open a connection.
+    /// Starts to open a connection; what happens to it is told to the driver.
     pub(super) fn connect(
         &mut self,
         link: LinkId,
         to: SocketAddr,
         kind: LinkKind,
         renames: Arc<BTreeMap<String, String>>,
+        driver: Handle,
     ) {
-        let (calls, receiver) = mpsc::channel(MAX_QUEUED);
-        let inputs = self.inputs.clone();
-        let task = tokio::spawn(async move {
-            let ended = match run(link, to, kind, &renames, receiver, &inputs).await {
+        let line = Rc::new(Line { bell: Bell::default(), queue: RefCell::default(), renames });
+        self.lines.insert(link, line.clone());
+        tokio::task::spawn_local(async move {
+            let ended = match run(link, to, kind, &line, &driver).await {
                 Ok(()) => return,
                 Err(error) => error,
             };
-            let _ = inputs.send(Input::Link { link, up: Err(ended) }).await;
+            driver.input(Input::Link { link, up: Err(ended) });
         });
-        self.tasks.insert(link, Task { calls, abort: task.abort_handle() });
     }
 
     /// Closes a connection, or gives it up.
     pub(super) fn disconnect(&mut self, link: LinkId) {
-        if let Some(task) = self.tasks.remove(&link) {
-            task.abort.abort();
+        if let Some(line) = self.lines.remove(&link) {
+            line.bell.give_up();
         }
     }
 
     /// A connection was lost: nothing is left to close.
     pub(super) fn forget(&mut self, link: LinkId) {
-        self.tasks.remove(&link);
+        self.lines.remove(&link);
     }
 
     /// Sends a command. False when so many wait already that the connection must be given up.
     #[must_use]
-    pub(super) fn call(&mut self, link: LinkId, call: CallId, command: Command) -> bool {
-        let Some(task) = self.tasks.get(&link) else { return true };
-        match task.calls.try_send((call, Box::new(command))) {
-            // A task that has ended reports so itself.
-            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => true,
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                self.disconnect(link);
-                false
-            }
+    pub(super) fn call(&mut self, link: LinkId, call: CallId, command: &Command) -> bool {
+        let Some(line) = self.lines.get(&link) else { return true };
+        let mut queue = line.queue.borrow_mut();
+        if queue.awaited.len() >= MAX_QUEUED {
+            drop(queue);
+            self.disconnect(link);
+            return false;
         }
+        let awaited = calls::encode(command, &line.renames, &mut queue.output);
+        queue.awaited.push_back((call, awaited));
+        line.bell.ring();
+        true
     }
 }
 
-/// Runs until the core gives the connection up (`Ok`) or it is lost (`Err`).
+/// Runs until the driver gives the connection up (`Ok`) or it is lost (`Err`).
 async fn run(
     link: LinkId,
     to: SocketAddr,
     kind: LinkKind,
-    renames: &BTreeMap<String, String>,
-    mut calls: mpsc::Receiver<(CallId, Box<Command>)>,
-    inputs: &mpsc::Sender<Input>,
+    line: &Line,
+    driver: &Handle,
 ) -> Result<(), LinkError> {
-    let stream = TcpStream::connect(to).await.map_err(|error| refused(&error))?;
-    let local = prepare(&stream).map_err(|error| LinkError::Unreachable(error.to_string()))?;
-    let mut connection = Connection {
-        link,
-        subscribed: kind == LinkKind::PubSub,
-        input: BytesMut::new(),
-        output: BytesMut::new(),
-        awaited: VecDeque::new(),
+    let opened = tokio::select! {
+        biased;
+        () = given_up(&line.bell) => return Ok(()),
+        opened = open(to) => opened?,
     };
-    send(inputs, Input::Link { link, up: Ok(LinkUp { local }) }).await?;
+    let (stream, local) = opened;
+    let subscribed = kind == LinkKind::PubSub;
+    let mut connection = Connection { link, subscribed, stream, input: BytesMut::new(), line, driver };
+    driver.input(Input::Link { link, up: Ok(LinkUp { local }) });
     loop {
-        tokio::select! {
-            call = calls.recv() => {
-                let Some((call, command)) = call else { return Ok(()) };
-                connection.push(call, &command, renames);
-                while let Ok((call, command)) = calls.try_recv() {
-                    connection.push(call, &command, renames);
-                }
-                connection.write(&stream)?;
-            }
-            ready = stream.readable() => {
-                ready.map_err(|_| LinkError::Closed)?;
-                connection.read(&stream)?;
-                while let Some(input) = connection.next_input()? {
-                    send(inputs, input).await?;
-                }
-            }
-            ready = stream.writable(), if !connection.output.is_empty() => {
-                ready.map_err(|_| LinkError::Closed)?;
-                connection.write(&stream)?;
-            }
+        if poll_fn(|cx| connection.poll(cx)).await? == Turn::GivenUp {
+            return Ok(());
         }
+        tokio::task::yield_now().await;
     }
 }
 
-/// The loop has gone when nobody takes the input: then nobody hears of the error either.
-async fn send(inputs: &mpsc::Sender<Input>, input: Input) -> Result<(), LinkError> {
-    inputs.send(input).await.map_err(|_| LinkError::Closed)
+async fn given_up(bell: &Bell) {
+    poll_fn(|cx| {
+        bell.listen(cx);
+        if bell.is_given_up() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await
+}
+
+async fn open(to: SocketAddr) -> Result<(Stream, IpAddr), LinkError> {
+    let stream = TcpStream::connect(to).await.map_err(|error| refused(&error))?;
+    let local = prepare(&stream).map_err(|error| LinkError::Unreachable(error.to_string()))?;
+    Ok((Stream::Tcp(stream), local))
 }
 
 fn prepare(stream: &TcpStream) -> io::Result<IpAddr> {
@@ -141,41 +146,64 @@ fn refused(error: &io::Error) -> LinkError {
     }
 }
 
-/// An open connection with what is under way on it.
-struct Connection {
-    link: LinkId,
-    subscribed: bool,
-    input: BytesMut,
-    output: BytesMut,
-    awaited: VecDeque<(CallId, Awaited)>,
+/// Why a connection leaves its turn.
+#[derive(PartialEq, Eq)]
+enum Turn {
+    /// It has had its share.
+    Over,
+    /// The driver has given it up.
+    GivenUp,
 }
 
-impl Connection {
-    fn push(&mut self, call: CallId, command: &Command, renames: &BTreeMap<String, String>) {
-        let awaited = calls::encode(command, renames, &mut self.output);
-        self.awaited.push_back((call, awaited));
-    }
+/// An open connection.
+struct Connection<'a> {
+    link: LinkId,
+    subscribed: bool,
+    stream: Stream,
+    /// What was read and is not a whole message yet.
+    input: BytesMut,
+    line: &'a Line,
+    driver: &'a Handle,
+}
 
-    fn write(&mut self, stream: &TcpStream) -> Result<(), LinkError> {
-        while !self.output.is_empty() {
-            match stream.try_write(&self.output) {
-                Ok(written) => self.output.advance(written),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(_) => return Err(LinkError::Closed),
+impl Connection<'_> {
+    /// Writes what there is to write and hands over what there is to read, until nothing is left of either.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Turn, LinkError>> {
+        self.line.bell.listen(cx);
+        let mut done = 0;
+        loop {
+            if self.line.bell.is_given_up() {
+                return Poll::Ready(Ok(Turn::GivenUp));
             }
+            self.write(cx)?;
+            if done > FAIR_SHARE {
+                return Poll::Ready(Ok(Turn::Over));
+            }
+            match self.stream.poll_fill(cx, &mut self.input, self.driver.buffers()) {
+                Poll::Ready(Ok(length)) => done += length,
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(LinkError::Closed)),
+                Poll::Pending => return Poll::Pending,
+            }
+            while let Some(input) = self.next_input()? {
+                self.driver.input(input);
+                if self.line.bell.is_given_up() {
+                    return Poll::Ready(Ok(Turn::GivenUp));
+                }
+            }
+            self.driver.buffers().give(&mut self.input);
         }
-        // Idle connections hold no memory: there may be thousands.
-        self.output = BytesMut::new();
-        Ok(())
     }
 
-    fn read(&mut self, stream: &TcpStream) -> Result<(), LinkError> {
-        self.input.reserve(4096);
-        match stream.try_read_buf(&mut self.input) {
-            Ok(0) => Err(LinkError::Closed),
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            Err(_) => Err(LinkError::Closed),
+    fn write(&mut self, cx: &mut Context<'_>) -> Result<(), LinkError> {
+        let mut queue = self.line.queue.borrow_mut();
+        match self.stream.poll_drain(cx, &mut queue.output) {
+            Poll::Ready(Ok(())) => {
+                // Idle connections hold no memory: there may be thousands.
+                queue.output = BytesMut::new();
+                Ok(())
+            }
+            Poll::Ready(Err(_)) => Err(LinkError::Closed),
+            Poll::Pending => Ok(()),
         }
     }
 
@@ -185,29 +213,32 @@ impl Connection {
             let Some((frame, end)) =
                 wire::reply(&self.input).map_err(|error| LinkError::Protocol(error.to_string()))?
             else {
-                if self.input.is_empty() {
-                    self.input = BytesMut::new();
-                }
                 return Ok(None);
             };
             let input = match self.subscribed.then(|| published(&frame)).flatten() {
                 Some(text) => hello(self.link, &text),
-                None => match self.awaited.pop_front() {
-                    None => return Err(LinkError::Protocol("an answer that nobody asked for".into())),
-                    Some((call, awaited)) => match awaited.take(&frame) {
-                        Ok(reply) => Some(Input::Reply { link: self.link, call, reply }),
-                        Err(still) => {
-                            self.awaited.push_front((call, still));
-                            None
-                        }
-                    },
-                },
+                None => self.answer(&frame)?,
             };
             self.input.advance(end);
             if input.is_some() {
                 return Ok(input);
             }
         }
+    }
+
+    /// What a frame means that answers a call; nothing while more of its kind must follow.
+    fn answer(&self, frame: &Frame<'_>) -> Result<Option<Input>, LinkError> {
+        let mut queue = self.line.queue.borrow_mut();
+        let Some((call, awaited)) = queue.awaited.pop_front() else {
+            return Err(LinkError::Protocol("an answer that nobody asked for".into()));
+        };
+        Ok(match awaited.take(frame) {
+            Ok(reply) => Some(Input::Reply { link: self.link, call, reply }),
+            Err(still) => {
+                queue.awaited.push_front((call, still));
+                None
+            }
+        })
     }
 }
 

@@ -1,34 +1,39 @@
 //! The driver: it carries out what the core wants done, and tells it what happened.
 //!
-//! One task owns the core. Its loop takes something in (a timer, a link's or a client's message), hands it to the core,
-//! and carries out every action that the core then has. Everything else is a task that talks to the loop over a bounded
-//! channel, and the loop never waits for one of them.
+//! One thread does it all. The task of a connection reads, calls the driver (`handle.rs`), and writes what that has left
+//! for it; the loop here does the same for the timer and for what other threads report. The core takes in one thing
+//! after the other, every action that follows is carried out before the next, and nothing in here ever waits.
 
 mod acl;
+mod bell;
 mod bounds;
 mod calls;
 mod catalogue;
 pub(crate) mod clock;
+mod handle;
 mod inbound;
 mod links;
 mod log;
+mod numbered;
 mod pubsub;
 mod record;
 mod resolve;
 mod scripts;
 mod startup;
 mod store;
+mod stream;
 pub(crate) mod wire;
 mod word;
 
 pub(crate) use startup::{Options, start};
-pub(crate) use store::{Survey, survey};
+pub(crate) use store::{Beginnings, COMPATIBLE_WITH, Survey, survey};
 
 use crate::registrar::Registrar;
 use consentinel_core::{
     Action, ClientId, Input, Level, LinkError, LinkId, Notice, Request, Response, Sentinel, Time,
 };
-use inbound::{FromClient, Server, Step, Then, Turn};
+use handle::{Handle, Myself};
+use inbound::{Server, Step, Then, Turn};
 use links::Links;
 use record::Recorder;
 use resolve::Resolver;
@@ -43,9 +48,6 @@ use store::Store;
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
 use tracing::{info, warn};
-
-/// Messages that are taken in before the loop looks at the clock and the other channel again.
-const BATCH: usize = 64;
 
 /// The process exits with this when SENTINEL SIMULATE-FAILURE says so, as the original does.
 const SIMULATED_CRASH: i32 = 99;
@@ -67,58 +69,78 @@ struct Driver {
     store: Arc<Store>,
     /// Nothing when nothing is published.
     registrar: Option<Registrar>,
+    /// Where other threads report.
     inputs: mpsc::Sender<Input>,
+    myself: Myself,
     /// Answers of the core that were not yet given to their clients.
     responses: VecDeque<(ClientId, Response)>,
     /// Links that were given up because they cannot keep up.
     overrun: Vec<LinkId>,
+    /// When the loop will come without being called.
+    alarm: Option<Time>,
+    /// What came of the last save.
+    saved: Option<bool>,
     shutdown: bool,
 }
 
-impl Driver {
-    /// Runs until somebody wants the process to end.
-    async fn run(
-        &mut self,
-        inputs: &mut mpsc::Receiver<Input>,
-        clients: &mut mpsc::Receiver<FromClient>,
-        mut stop: startup::StopSignals,
-    ) -> ExitCode {
-        self.drain();
-        let mut alarm = Alarm::new();
-        while !self.shutdown {
-            alarm.set(self.sentinel.poll_timeout());
-            tokio::select! {
-                biased;
-                name = stop.recv() => {
-                    warn!("Received {name}, scheduling shutdown...");
-                    break;
-                }
-                () = &mut alarm.sleep, if alarm.at.is_some() => self.input(Input::Wake),
-                Some(input) = inputs.recv() => self.input(input),
-                Some(message) = clients.recv() => self.client(message),
+/// Runs until somebody wants the process to end.
+async fn run(
+    driver: &Handle,
+    inputs: &mut mpsc::Receiver<Input>,
+    mut stop: startup::StopSignals,
+) -> ExitCode {
+    driver.driver().drain();
+    let mut alarm = Alarm::new();
+    loop {
+        alarm.set(driver.driver().next_alarm());
+        tokio::select! {
+            biased;
+            name = stop.recv() => {
+                warn!("Received {name}, scheduling shutdown...");
+                break;
             }
-            // Whatever else has arrived is taken in without asking the runtime; both sides get their share.
-            for _ in 0..BATCH {
-                let Ok(input) = inputs.try_recv() else { break };
-                self.input(input);
-            }
-            for _ in 0..BATCH {
-                let Ok(message) = clients.try_recv() else { break };
-                self.client(message);
-            }
-            self.recorder.flush();
+            () = &mut alarm.sleep, if alarm.at.is_some() => driver.driver().wake(),
+            Some(input) = inputs.recv() => driver.input(input),
+            () = driver.changed() => {}
         }
-        // Nobody waits for what it still has to tell.
-        let mut registrar = self.registrar.take();
-        let farewell = async {
-            if let Some(registrar) = &mut registrar {
-                registrar.stop().await;
-            }
-        };
-        let (code, ()) = tokio::join!(self.finish(inputs), farewell);
-        code
+        if driver.driver().shutdown {
+            break;
+        }
     }
+    // Nobody waits for what it still has to tell.
+    let mut registrar = driver.driver().registrar.take();
+    let farewell = async {
+        if let Some(registrar) = &mut registrar {
+            registrar.stop().await;
+        }
+    };
+    let (code, ()) = tokio::join!(finish(driver, inputs), farewell);
+    code
+}
 
+/// Writes the state a last time.
+async fn finish(driver: &Handle, inputs: &mut mpsc::Receiver<Input>) -> ExitCode {
+    driver.input(Input::Request { client: OURSELVES, request: Request::FlushConfig });
+    let saved = async {
+        loop {
+            if let Some(saved) = driver.driver().saved {
+                return saved;
+            }
+            match inputs.recv().await {
+                Some(input) => driver.input(input),
+                None => return false,
+            }
+        }
+    };
+    let saved = tokio::time::timeout(LAST_SAVE, saved).await.unwrap_or(false);
+    if !saved {
+        warn!("the state could not be saved at the end; what was promised to others was saved before");
+    }
+    info!("Consentinel is now ready to exit, bye bye...");
+    if saved { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+impl Driver {
     /// Hands something to the core and carries out what follows.
     fn input(&mut self, input: Input) {
         match &input {
@@ -127,12 +149,49 @@ impl Driver {
             _ => {}
         }
         self.hand_over(input);
+        self.settle();
+    }
+
+    /// Serves a client until it has no more to ask for. Nothing when the core must think first.
+    fn turn(&mut self, turn: Turn) -> Option<(Turn, Then)> {
+        let ended = self.serve(turn);
+        self.settle();
+        ended
+    }
+
+    /// A deadline may have passed.
+    fn wake(&mut self) {
+        // Deadlines move, and the alarm follows only those that come closer.
+        if self.sentinel.poll_timeout().is_some_and(|at| at <= clock::now()) {
+            self.input(Input::Wake);
+        }
+    }
+
+    /// When the loop must come the next time.
+    fn next_alarm(&mut self) -> Option<Time> {
+        self.alarm = self.sentinel.poll_timeout();
+        self.alarm
+    }
+
+    /// Whether the loop would come too late.
+    fn wants_attention(&self) -> bool {
+        let too_late = |at| self.alarm.is_none_or(|alarm| at < alarm);
+        self.shutdown || self.sentinel.poll_timeout().is_some_and(too_late)
+    }
+
+    /// Gives out the answers that others had to wait for.
+    fn settle(&mut self) {
         while let Some((client, response)) = self.responses.pop_front() {
-            if let Some(mut turn) = self.server.unpark(client) {
+            if client == OURSELVES {
+                self.saved = Some(response == Response::Ok);
+            } else if let Some(mut turn) = self.server.unpark(client) {
                 self.server.answer(&mut turn, &response);
-                self.turn(turn);
+                if let Some((turn, then)) = self.serve(turn) {
+                    self.server.deliver(turn, then);
+                }
             }
         }
+        self.recorder.flush();
     }
 
     fn hand_over(&mut self, input: Input) {
@@ -159,11 +218,12 @@ impl Driver {
         match action {
             Action::Resolve { name } => self.resolver.resolve(name),
             Action::Connect { link, to, ip, kind, renames } => {
-                self.links.connect(link, SocketAddr::new(ip, to.port), kind, renames);
+                let driver = self.myself.handle();
+                self.links.connect(link, SocketAddr::new(ip, to.port), kind, renames, driver);
             }
             Action::Disconnect(link) => self.links.disconnect(link),
             Action::Call { link, call, command } => {
-                if !self.links.call(link, call, command) {
+                if !self.links.call(link, call, &command) {
                     self.overrun.push(link);
                 }
             }
@@ -207,19 +267,10 @@ impl Driver {
         }
     }
 
-    fn client(&mut self, message: FromClient) {
-        match message {
-            FromClient::Opened(opened) => self.server.handle_opened(opened),
-            FromClient::Asks(turn) => self.turn(turn),
-            FromClient::Closed(id) => self.server.handle_closed(id),
-        }
-    }
-
-    /// Serves a client until it has no more to ask for, or the core must think first.
-    fn turn(&mut self, mut turn: Turn) {
+    fn serve(&mut self, mut turn: Turn) -> Option<(Turn, Then)> {
         loop {
             match self.server.serve(&self.sentinel, &mut turn) {
-                Step::Over(then) => return self.server.end_turn(turn, then),
+                Step::Over(then) => return Some((turn, then)),
                 Step::Tell(hello) => self.hand_over(Input::Hello { link: None, hello }),
                 Step::Ask(request) => {
                     let client = turn.id;
@@ -227,40 +278,19 @@ impl Driver {
                     let mine = self.responses.iter().position(|(id, _)| *id == client);
                     match mine.and_then(|at| self.responses.remove(at)) {
                         Some((_, response)) => self.server.answer(&mut turn, &response),
-                        None => return self.server.park(turn),
+                        None => {
+                            self.server.park(turn);
+                            return None;
+                        }
                     }
                 }
                 Step::Shutdown => {
                     warn!("User requested shutdown...");
                     self.shutdown = true;
-                    return self.server.end_turn(turn, Then::Close);
+                    return Some((turn, Then::Close));
                 }
             }
         }
-    }
-
-    /// Writes the state a last time.
-    async fn finish(&mut self, inputs: &mut mpsc::Receiver<Input>) -> ExitCode {
-        self.hand_over(Input::Request { client: OURSELVES, request: Request::FlushConfig });
-        let saved = async {
-            loop {
-                match self.responses.pop_front() {
-                    Some((OURSELVES, response)) => return response == Response::Ok,
-                    Some(_) => {}
-                    None => match inputs.recv().await {
-                        Some(input) => self.hand_over(input),
-                        None => return false,
-                    },
-                }
-            }
-        };
-        let saved = tokio::time::timeout(LAST_SAVE, saved).await.unwrap_or(false);
-        self.recorder.flush();
-        if !saved {
-            warn!("the state could not be saved at the end; what was promised to others was saved before");
-        }
-        info!("Consentinel is now ready to exit, bye bye...");
-        if saved { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 }
 

@@ -1,13 +1,14 @@
 //! From a configuration file to a running driver.
 
 use super::acl::AclError;
+use super::handle::Handle;
 use super::inbound::{self, Identity, Server};
 use super::links::Links;
 use super::record::Recorder;
 use super::resolve::Resolver;
 use super::scripts::Scripts;
 use super::store::{self, ConfigError, Loaded, Settings};
-use super::{Driver, clock, log};
+use super::{Driver, clock, log, run};
 use crate::registrar::{ConsulSettings, Presence, Registrar};
 use consentinel_core::{Input, Rng, Sentinel, mix};
 use std::collections::VecDeque;
@@ -15,6 +16,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use tokio::runtime::LocalOptions;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
@@ -60,7 +62,7 @@ pub(crate) fn start(options: &Options) -> Result<ExitCode, StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
-        .build()
+        .build_local(LocalOptions::default())
         .map_err(|error| StartError::System("the runtime cannot be started", error))?;
     let pidfile = loaded.settings.pidfile.clone();
     let result = runtime.block_on(serve(loaded, recorder));
@@ -73,12 +75,12 @@ pub(crate) fn start(options: &Options) -> Result<ExitCode, StartError> {
 }
 
 async fn serve(loaded: Loaded, mut recorder: Recorder) -> Result<ExitCode, StartError> {
-    let Loaded { settings, durable, consul, store } = loaded;
+    let Loaded { settings, durable, consul, store, lost } = loaded;
     let log_level = log::start(settings.logfile.clone(), settings.loglevel);
     greet(&settings);
+    lost.iter().for_each(|text| warn!("{text}"));
     let stop = StopSignals::new().map_err(|error| StartError::System("signals cannot be awaited", error))?;
-    let (client_sender, mut clients) = mpsc::channel(QUEUE);
-    inbound::listen(&settings, &client_sender)
+    let listeners = inbound::bind(&settings)
         .map_err(|error| StartError::System("the server cannot be started", error))?;
     if let Some(path) = &settings.pidfile
         && let Err(error) = std::fs::write(path, format!("{}\n", std::process::id()))
@@ -95,22 +97,29 @@ async fn serve(loaded: Loaded, mut recorder: Recorder) -> Result<ExitCode, Start
         .map(|consul| start_registrar(consul, &sentinel, inputs.clone()))
         .transpose()
         .map_err(|error| StartError::System("the registrar cannot be started", error))?;
-    let server = Server::new(settings, identity, log_level, registrar.as_ref().map(Registrar::gauge))?;
-    let mut driver = Driver {
+    let mut server = Server::new(settings, identity, log_level, registrar.as_ref().map(Registrar::gauge))?;
+    let store = Arc::new(store);
+    let users = store.clone();
+    server.on_users(Box::new(move |lines| users.set_users(lines)));
+    let driver = Handle::new(|myself| Driver {
         sentinel,
         server,
-        links: Links::new(inputs.clone()),
+        links: Links::default(),
         scripts: Scripts::new(inputs.clone()),
         resolver: Resolver::new(inputs.clone()),
         recorder,
-        store: Arc::new(store),
+        store,
         registrar,
         inputs,
+        myself,
         responses: VecDeque::new(),
         overrun: Vec::new(),
+        alarm: None,
+        saved: None,
         shutdown: false,
-    };
-    Ok(driver.run(&mut receiver, &mut clients, stop).await)
+    });
+    listeners.serve(&driver);
+    Ok(run(&driver, &mut receiver, stop).await)
 }
 
 fn start_registrar(
@@ -134,8 +143,8 @@ fn greet(settings: &Settings) {
     let (version, pid) = (env!("CARGO_PKG_VERSION"), std::process::id());
     warn!("Consentinel version={version}, bits={}, pid={pid}, just started", usize::BITS);
     info!("Running mode=sentinel, port={}.", settings.port);
-    for name in &settings.without_effect {
-        info!("the directive '{name}' has no effect here");
+    if !settings.without_effect.is_empty() {
+        info!("without meaning for a sentinel, and passed over: {}", settings.without_effect.join(", "));
     }
 }
 

@@ -1,14 +1,12 @@
-//! RESP as bytes. The only file that knows the crate `redis-protocol`.
+//! RESP as bytes.
 
 use super::bounds::{self, Broken};
 use super::store;
 pub(crate) use super::word::{Word, Words};
 use bytes::{BufMut, BytesMut};
-use redis_protocol::resp2::decode::decode_range;
-use redis_protocol::resp2::encode::extend_encode_borrowed as encode2;
-use redis_protocol::resp2::types::{BorrowedFrame as Frame2, RangeFrame};
-use redis_protocol::resp3::encode::complete::extend_encode_borrowed as encode3;
-use redis_protocol::resp3::types::{BorrowedFrame as Frame3, VerbatimStringFormat};
+use consentinel_core::Host;
+use std::fmt::Write;
+use std::net::IpAddr;
 
 /// What a server or a peer sent. Links speak RESP2.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,29 +27,7 @@ pub(crate) enum Frame<'a> {
 
 /// The frame at the head of the buffer and its length; nothing when it is not complete yet.
 pub(crate) fn reply(buf: &[u8]) -> Result<Option<(Frame<'_>, usize)>, Broken> {
-    let Some(end) = bounds::end(buf, &bounds::REPLY)? else { return Ok(None) };
-    Ok(Some((frame(buf, decode(&buf[..end])?)?, end)))
-}
-
-fn decode(message: &[u8]) -> Result<RangeFrame, Broken> {
-    match decode_range(message) {
-        Ok(Some((frame, _))) => Ok(frame),
-        _ => Err(Broken::Malformed),
-    }
-}
-
-fn frame(buf: &[u8], range: RangeFrame) -> Result<Frame<'_>, Broken> {
-    let slice = |(from, to): (usize, usize)| buf.get(from..to).ok_or(Broken::Malformed);
-    Ok(match range {
-        RangeFrame::SimpleString(text) => Frame::Simple(slice(text)?),
-        RangeFrame::Error(text) => Frame::Error(slice(text)?),
-        RangeFrame::Integer(number) => Frame::Integer(number),
-        RangeFrame::BulkString(text) => Frame::Bulk(slice(text)?),
-        RangeFrame::Null => Frame::Null,
-        RangeFrame::Array(items) => {
-            Frame::Array(items.into_iter().map(|item| frame(buf, item)).collect::<Result<_, _>>()?)
-        }
-    })
+    bounds::frame(buf, &bounds::REPLY)
 }
 
 /// The command at the head of a client's buffer, an array or an inline one, and its length; nothing when it is not
@@ -64,18 +40,30 @@ pub(crate) fn command(buf: &[u8]) -> Result<Option<(Words<'_>, usize)>, Broken> 
     }
 }
 
+/// The same as an array of bulk strings, without making a frame of it first: clients are many.
 fn array_command(buf: &[u8]) -> Result<Option<(Words<'_>, usize)>, Broken> {
-    let Some(end) = bounds::end(buf, &bounds::COMMAND)? else { return Ok(None) };
-    let RangeFrame::Array(items) = decode(&buf[..end])? else { return Ok(Some((Vec::new(), end))) };
-    let word = |item| match item {
-        RangeFrame::BulkString((from, to)) => Ok(Word::from(&buf[from..to])),
-        RangeFrame::SimpleString(_) => Err(Broken::Unexpected('$', '+')),
-        RangeFrame::Error(_) => Err(Broken::Unexpected('$', '-')),
-        RangeFrame::Integer(_) => Err(Broken::Unexpected('$', ':')),
-        RangeFrame::Array(_) => Err(Broken::Unexpected('$', '*')),
-        RangeFrame::Null => Err(Broken::String),
-    };
-    Ok(Some((items.into_iter().map(word).collect::<Result<_, _>>()?, end)))
+    let limits = &bounds::COMMAND;
+    let unfinished = || if buf.len() > limits.total { Err(Broken::String) } else { Ok(None) };
+    let Some((text, mut at)) = bounds::line(buf, 1)? else { return unfinished() };
+    let count = bounds::length(text, limits.items).ok_or(Broken::Items)?.unwrap_or(0);
+    let mut words = Vec::with_capacity(count.min(8));
+    for _ in 0..count {
+        match buf.get(at) {
+            None => return unfinished(),
+            Some(b'$') => {}
+            Some(b'*') => return Err(Broken::Depth),
+            Some(other) => return Err(Broken::Unexpected('$', *other as char)),
+        }
+        let Some((text, from)) = bounds::line(buf, at + 1)? else { return unfinished() };
+        let to = from + bounds::length(text, limits.string).flatten().ok_or(Broken::String)?;
+        match buf.get(to..to + 2) {
+            None => return unfinished(),
+            Some(b"\r\n") => words.push(Word::from(&buf[from..to])),
+            Some(_) => return Err(Broken::Malformed),
+        }
+        at = to + 2;
+    }
+    Ok(Some((words, at)))
 }
 
 fn inline_command(buf: &[u8]) -> Result<Option<(Words<'_>, usize)>, Broken> {
@@ -114,14 +102,6 @@ impl<'a> Writer<'a> {
         self.resp3 = resp3;
     }
 
-    fn put2(&mut self, frame: Frame2<'_>) {
-        encode2(self.out, &frame, false).expect("a buffer that grows has room for every scalar");
-    }
-
-    fn put3(&mut self, frame: Frame3<'_>) {
-        encode3(self.out, &frame, false).expect("a buffer that grows has room for every scalar");
-    }
-
     /// `+OK`
     pub(crate) fn ok(&mut self) {
         self.simple("OK");
@@ -129,12 +109,13 @@ impl<'a> Writer<'a> {
 
     /// A short word without line breaks.
     pub(crate) fn simple(&mut self, text: &str) {
-        self.put2(Frame2::SimpleString(text.as_bytes()));
+        self.line(b'+', text);
     }
 
     /// An error, its code first: `ERR no such thing`. It may hold what a client sent.
     pub(crate) fn error(&mut self, text: impl AsRef<[u8]>) {
         let text = text.as_ref();
+        self.out.reserve(text.len() + 3);
         self.out.put_u8(b'-');
         self.out.extend(text.iter().map(|c| if matches!(c, b'\r' | b'\n') { b' ' } else { *c }));
         self.out.put_slice(b"\r\n");
@@ -142,34 +123,64 @@ impl<'a> Writer<'a> {
 
     /// A number.
     pub(crate) fn integer(&mut self, number: i64) {
-        self.put2(Frame2::Integer(number));
+        self.out.put_u8(b':');
+        if number < 0 {
+            self.out.put_u8(b'-');
+        }
+        self.digits(number.unsigned_abs());
+        self.out.put_slice(b"\r\n");
     }
 
     /// A text.
     pub(crate) fn bulk(&mut self, text: impl AsRef<[u8]>) {
-        self.put2(Frame2::BulkString(text.as_ref()));
+        let text = text.as_ref();
+        self.out.reserve(text.len() + 16);
+        self.head(b'$', text.len());
+        self.out.put_slice(text);
+        self.out.put_slice(b"\r\n");
     }
 
-    /// A number as text.
+    /// Anything as text.
     pub(crate) fn bulk_number(&mut self, number: impl std::fmt::Display) {
-        self.bulk(number.to_string());
+        let mut text = Short::new();
+        match write!(text, "{number}") {
+            Ok(()) => self.bulk(text.as_str()),
+            Err(_) => self.bulk(number.to_string()),
+        }
+    }
+
+    /// A host as text.
+    pub(crate) fn bulk_host(&mut self, host: &Host) {
+        match host {
+            Host::Ip(IpAddr::V4(ip)) => {
+                let mut text = Short::new();
+                for (index, part) in ip.octets().into_iter().enumerate() {
+                    if index > 0 {
+                        text.push(b'.');
+                    }
+                    text.push_digits(u64::from(part));
+                }
+                self.bulk(text.as_str());
+            }
+            Host::Ip(IpAddr::V6(ip)) => self.bulk_number(ip),
+            Host::Name(name) => self.bulk(name.as_bytes()),
+        }
     }
 
     /// A number with a fraction.
     pub(crate) fn double(&mut self, number: f64) {
-        if self.resp3 {
-            self.out.put_slice(format!(",{number}\r\n").as_bytes());
-        } else {
-            self.bulk(number.to_string());
-        }
+        let text = number.to_string();
+        if self.resp3 { self.line(b',', &text) } else { self.bulk(text) }
     }
 
     /// A text of several lines, to be shown as it is.
     pub(crate) fn verbatim(&mut self, text: impl AsRef<[u8]>) {
         let text = text.as_ref();
         if self.resp3 {
-            let format = VerbatimStringFormat::Text;
-            self.put3(Frame3::VerbatimString { data: text, format, attributes: None });
+            self.head(b'=', text.len() + 4);
+            self.out.put_slice(b"txt:");
+            self.out.put_slice(text);
+            self.out.put_slice(b"\r\n");
         } else {
             self.bulk(text);
         }
@@ -177,16 +188,15 @@ impl<'a> Writer<'a> {
 
     /// No text.
     pub(crate) fn null(&mut self) {
-        if self.resp3 { self.put3(Frame3::Null) } else { self.put2(Frame2::Null) }
+        self.out.put_slice(if self.resp3 { b"_\r\n" } else { b"$-1\r\n" });
     }
 
     /// No array.
     pub(crate) fn null_array(&mut self) {
-        if self.resp3 { self.put3(Frame3::Null) } else { self.out.put_slice(b"*-1\r\n") }
+        self.out.put_slice(if self.resp3 { b"_\r\n" } else { b"*-1\r\n" });
     }
 
-    /// The head of an array; as many elements must follow. (The crate writes arrays only whole, which would build
-    /// every answer twice, and maps only in the order of a hash.)
+    /// The head of an array; as many elements must follow.
     pub(crate) fn array(&mut self, items: usize) {
         self.head(b'*', items);
     }
@@ -206,14 +216,70 @@ impl<'a> Writer<'a> {
         self.head(if self.resp3 { b'>' } else { b'*' }, items);
     }
 
-    fn head(&mut self, kind: u8, items: usize) {
+    fn head(&mut self, kind: u8, length: usize) {
         self.out.put_u8(kind);
-        if items < 10 {
-            self.out.put_u8(b'0' + items as u8);
-        } else {
-            self.out.put_slice(items.to_string().as_bytes());
-        }
+        self.digits(length as u64);
         self.out.put_slice(b"\r\n");
+    }
+
+    fn line(&mut self, kind: u8, text: &str) {
+        self.out.reserve(text.len() + 3);
+        self.out.put_u8(kind);
+        self.out.put_slice(text.as_bytes());
+        self.out.put_slice(b"\r\n");
+    }
+
+    fn digits(&mut self, number: u64) {
+        if number < 10 {
+            self.out.put_u8(b'0' + number as u8);
+        } else {
+            let mut text = Short::new();
+            text.push_digits(number);
+            self.out.put_slice(text.as_str().as_bytes());
+        }
+    }
+}
+
+/// A text of a few bytes that needs no memory of its own.
+struct Short {
+    bytes: [u8; 48],
+    length: usize,
+}
+
+impl Short {
+    fn new() -> Self {
+        Short { bytes: [0; 48], length: 0 }
+    }
+
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
+    }
+
+    fn push(&mut self, byte: u8) {
+        self.bytes[self.length] = byte;
+        self.length += 1;
+    }
+
+    fn push_digits(&mut self, number: u64) {
+        let from = self.length;
+        let mut rest = number;
+        loop {
+            self.push(b'0' + (rest % 10) as u8);
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        self.bytes[from..self.length].reverse();
+    }
+}
+
+impl Write for Short {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        let room = self.bytes.get_mut(self.length..self.length + text.len()).ok_or(std::fmt::Error)?;
+        room.copy_from_slice(text.as_bytes());
+        self.length += text.len();
+        Ok(())
     }
 }
 

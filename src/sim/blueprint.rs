@@ -236,6 +236,7 @@ impl Blueprint {
                 downstream: Vec::new(),
                 subscribers: Vec::new(),
                 loading: false,
+                holds_until: Time::ZERO,
                 emptied: None,
             });
         }

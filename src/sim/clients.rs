@@ -4,7 +4,7 @@ use crate::data::DataRef;
 use crate::event::{Event, Piece};
 use crate::network::{NodeId, Path};
 use crate::world::World;
-use consentinel_core::Endpoint;
+use consentinel_core::{Endpoint, Time};
 use std::time::Duration;
 
 /// A client of one group.
@@ -32,6 +32,8 @@ impl Client {
 
 /// How long a client waits for an answer, and between two writes.
 const PATIENCE: Duration = Duration::from_millis(1000);
+/// So many writes, for a tenth of a second.
+const BURST: u32 = 500;
 /// After so many writes it asks again.
 const TRUST: u32 = 10;
 
@@ -78,6 +80,33 @@ impl World {
         }
     }
 
+    /// A client writes to the master more often than clients do, for a while. Which one.
+    pub(crate) fn burst(&mut self, group: u16, from: Time) -> Option<usize> {
+        let client = self.clients.iter().position(|client| client.group == group)?;
+        let redis = self.master_of(group)?;
+        let life = self.processes[self.redises[usize::from(redis)].node.index()].number;
+        let turn = self.clients[client].turn;
+        for step in 0..BURST {
+            let at = from + Duration::from_micros(200) * step;
+            self.queue.push(at, Event::ClientWrites { client: client as u16, redis, life, turn });
+        }
+        Some(client)
+    }
+
+    /// What the master of a group holds, as the first sentinel knows it.
+    pub(crate) fn held_by_master(&self, group: u16) -> DataRef {
+        self.master_of(group).map_or(DataRef::EMPTY, |redis| self.redises[usize::from(redis)].data)
+    }
+
+    fn master_of(&self, group: u16) -> Option<u16> {
+        let view = self.sentinels.first()?.brain.group(&self.groups[usize::from(group)].name)?;
+        let node = self.addresses.node(&view.address)?;
+        match self.processes[node.index()].role {
+            crate::world::Role::Redis(redis) => Some(redis),
+            _ => None,
+        }
+    }
+
     /// A client's question reaches a sentinel.
     pub(crate) fn client_asks(&mut self, client: u16, sentinel: u16, turn: u32) {
         let (asker, group) = (self.client(client).node, self.client(client).group);
@@ -103,6 +132,12 @@ impl World {
     /// A write reaches a server.
     pub(crate) fn client_writes(&mut self, client: u16, redis: u16, turn: u32) {
         let server = &self.redises[usize::from(redis)];
+        if self.now < server.holds_until && server.is_master() {
+            // It is looked at again in a moment: the server may have become a replica, and its clients were cut off then.
+            let life = self.processes[server.node.index()].number;
+            let again = self.now + Duration::from_millis(1);
+            return self.queue.push(again, Event::ClientWrites { client, redis, life, turn });
+        }
         let accepts = server.is_master() && !server.loading;
         let node = server.node;
         let data = accepts.then(|| self.write(redis));

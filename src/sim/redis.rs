@@ -91,6 +91,8 @@ pub(crate) struct Redis {
     pub(crate) downstream: Vec<Downstream>,
     pub(crate) subscribers: Vec<ConnId>,
     pub(crate) loading: bool,
+    /// Until when it holds writes back.
+    pub(crate) holds_until: Time,
     /// When it began its life with nothing where there had been something.
     pub(crate) emptied: Option<Time>,
 }
@@ -222,6 +224,15 @@ impl World {
                 self.answer(conn, call, Reply::Ok);
                 self.redis_follows(redis, master);
             }
+            Command::HoldWrites(span) => {
+                let until = self.now + span;
+                self.redis(redis).holds_until = until;
+                self.answer(conn, call, Reply::Ok);
+            }
+            Command::LetWritesPass => {
+                self.redis(redis).holds_until = Time::ZERO;
+                self.answer(conn, call, Reply::Ok);
+            }
             Command::ScriptKill => {
                 self.answer(conn, call, Reply::Error("NOTBUSY No scripts in execution right now.".into()));
             }
@@ -271,6 +282,7 @@ impl World {
         let now = self.now;
         let server = self.redis(redis);
         server.run_id = run_id;
+        server.holds_until = Time::ZERO;
         server.downstream.clear();
         server.subscribers.clear();
         if finds != Finds::History {

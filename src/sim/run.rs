@@ -3,6 +3,7 @@
 use crate::chaos::Chaos;
 use crate::data::DataRef;
 use crate::generate::{generate, generate_consul, pick};
+use crate::host::SentinelHost;
 use crate::invariants::Invariant;
 use crate::report::{Failure, Report};
 use crate::step::{Finds, Step};
@@ -211,6 +212,29 @@ impl Run {
         self.world.groups.iter().map(held).collect()
     }
 
+    /// An operator orders a failover while the master is well and takes writes: none that it acknowledges is lost.
+    fn ordered_failover(&mut self, sentinel: usize, group: u16) -> Result<(), Failure> {
+        let node = self.world.sentinels[sentinel].node;
+        let name = self.world.groups[usize::from(group)].name.clone();
+        let write_from = self.world.now + self.rng.span(Duration::from_millis(5));
+        let client = self.world.burst(group, write_from);
+        let known = client.map_or(0, |client| self.world.clients[client].acked_writes.len());
+        self.world.apply(Step::Request { node, request: Request::Failover { group: name.clone() } });
+        self.settle()?;
+        let Some(client) = client.filter(|_| self.world.sentinels.iter().all(SentinelHost::is_core)) else {
+            return Ok(());
+        };
+        let held = self.world.held_by_master(group);
+        let acked = &self.world.clients[client].acked_writes[known..];
+        let lost = acked.iter().filter(|data| !self.world.writes.contains(held, **data)).count();
+        if lost > 0 {
+            let what = format!("{name} lost {lost} acknowledged writes by a failover that was ordered");
+            self.world.violated(Invariant::WritesKept, what);
+            return Err(self.world.failure.take().expect("it was just noted"));
+        }
+        Ok(())
+    }
+
     /// What every server of a group held before the disasters is still held by all, acknowledged or not.
     fn check_writes(&mut self, safe: &[DataRef]) -> Result<(), Failure> {
         for (index, held) in self.held_by_all().into_iter().enumerate() {
@@ -233,7 +257,7 @@ impl Run {
         let node = self.world.sentinels[sentinel].node;
         let name = self.world.groups[group].name.clone();
         let request = match pick(&mut self.rng, &[(5, 0), (2, 1), (1, 2), (1, 3)]) {
-            0 => Request::Failover { group: name },
+            0 => return self.ordered_failover(sentinel, group as u16),
             1 => Request::Reset { pattern: "*".into() },
             2 => Request::FlushConfig,
             _ => Request::Set { group: name, changes: vec![GroupChange::ParallelSyncs(2)] },

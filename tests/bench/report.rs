@@ -14,7 +14,7 @@ pub(crate) struct Report(BTreeMap<(Disaster, &'static str), Vec<Measured>>);
 /// How a program is called in the table.
 pub(crate) fn name(program: &Program) -> &'static str {
     match program {
-        Program::Original => "redis-sentinel",
+        Program::Original | Program::Other(_) => "redis-sentinel",
         Program::Ours(_) => "consentinel",
     }
 }

@@ -1,11 +1,16 @@
 //! One configuration file, either program.
 
 use crate::{PATIENCE, ours, three_daemons};
-use consentinel_lab::{Cluster, Program};
+use consentinel_lab::{Cluster, Program, Setup};
 
 #[test]
 fn the_original_goes_on_from_our_file_and_we_from_its() {
-    let mut cluster = Cluster::start(&three_daemons());
+    each_goes_on_from_the_file_of_the_last(&three_daemons(), [Program::Original, ours()]);
+}
+
+/// After a failover the next program takes over all files, and fails over in its turn.
+pub(crate) fn each_goes_on_from_the_file_of_the_last(setup: &Setup, programs: [Program; 2]) {
+    let mut cluster = Cluster::start(setup);
     cluster.redis[0].kill();
     let first = cluster.wait_for_new_master(0, PATIENCE);
     cluster.redis[0].start();
@@ -13,7 +18,7 @@ fn the_original_goes_on_from_our_file_and_we_from_its() {
     let ids: Vec<_> = cluster.sentinels.iter().map(|sentinel| sentinel.id()).collect();
 
     let mut master = first;
-    for program in [Program::Original, ours()] {
+    for program in programs {
         for sentinel in &mut cluster.sentinels {
             sentinel.terminate();
             sentinel.program = program.clone();

@@ -126,7 +126,7 @@ fn a_failover_makes_one_entry_another_and_is_remembered() {
 
 #[test]
 fn a_master_by_its_host_name() {
-    let setup = Setup { host: "localhost", ..three_daemons() };
+    let setup = three_daemons().on_host("localhost");
     let stage = by_another_host(setup);
     let port = stage.cluster.redis[0].port;
     let message = stage.consul.ask(SERVICE, Kind::Srv).expect("an answer");
@@ -137,7 +137,7 @@ fn a_master_by_its_host_name() {
 
 #[test]
 fn a_master_by_its_ipv6_address() {
-    let stage = by_another_host(Setup { host: "::1", ..three_daemons() });
+    let stage = by_another_host(three_daemons().on_host("::1"));
     let port = stage.cluster.redis[0].port;
     let message = stage.consul.ask(SERVICE, Kind::Srv).expect("an answer");
     assert_eq!(message.servers(), [("::1".to_owned(), port)]);

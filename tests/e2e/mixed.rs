@@ -1,23 +1,25 @@
 //! One quorum of both programs.
 
 use crate::{PATIENCE, ours};
-use consentinel_lab::{Cluster, Program, Setup};
+use consentinel_lab::{Cluster, Program, Release, Setup};
 use std::time::Duration;
 
-const DOWN_AFTER: Duration = Duration::from_secs(4);
+pub(crate) const DOWN_AFTER: Duration = Duration::from_secs(4);
 
 #[test]
 fn the_original_follows_where_ours_leads() {
-    one_leads_and_all_follow(vec![Program::Original, Program::Original, ours()], 2);
+    one_leads_and_all_follow(vec![Program::Original, Program::Original, ours()], 2, Release::Machine);
 }
 
 #[test]
 fn ours_follow_where_the_original_leads() {
-    one_leads_and_all_follow(vec![Program::Original, ours(), ours()], 0);
+    one_leads_and_all_follow(vec![Program::Original, ours(), ours()], 0, Release::Machine);
 }
 
-fn one_leads_and_all_follow(programs: Vec<Program>, leader: usize) {
+/// The master is killed; the given sentinel replaces it.
+pub(crate) fn one_leads_and_all_follow(programs: Vec<Program>, leader: usize, servers: Release) {
     let mut setup = Setup::new(programs);
+    setup.serving.release = servers;
     setup.leader = Some(leader);
     // An original tries a lost server once a second; with less than that it may take the new master for down before it
     // has tried to reach it, and fail over a second time (tests/scenarios, originals fail over twice).

@@ -38,7 +38,7 @@ fn it_is_soon_a_replica(cluster: &Cluster, old: &Writer, new: usize) {
 fn a_master_that_restarts_empty_does_not_wipe_its_replicas() {
     // Five seconds are what Redis waits by default before it sends a replica its data, here: nothing.
     let mut setup = three_daemons();
-    setup.sync_delay = 5;
+    setup.serving.sync_delay = 5;
     let mut cluster = Cluster::start(&setup);
     crate::write_everywhere(&cluster, "before");
     cluster.redis[0].kill();

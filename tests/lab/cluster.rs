@@ -2,7 +2,7 @@
 
 use crate::events::Events;
 use crate::folder::Folder;
-use crate::redis::Redis;
+use crate::redis::{Redis, Serving};
 use crate::resp::Fields;
 use crate::sentinel::{Extra, Program, Sentinel};
 use crate::wait::{eventually, poll_until};
@@ -29,13 +29,13 @@ pub struct Setup {
     pub down_after: Duration,
     /// `failover-timeout`
     pub failover_timeout: Duration,
-    /// `repl-diskless-sync-delay`: seconds that a master waits before it sends a replica its data.
-    pub sync_delay: u32,
     /// This sentinel needs nobody to agree that the master is down, and the others take four times as long to find it
     /// so: it is the one that leads.
     pub leader: Option<usize>,
-    /// By which of this machine's names or addresses the servers know each other: `127.0.0.1`, `::1`, `localhost`.
-    pub host: &'static str,
+    /// How all servers are started.
+    pub serving: Serving,
+    /// More lines for each server, the master's first; a server without has none.
+    pub server_lines: Vec<Vec<String>>,
     /// What each sentinel is started with besides; a sentinel without one has nothing besides.
     pub extra: Vec<Extra>,
 }
@@ -49,9 +49,9 @@ impl Setup {
             quorum: 2,
             down_after: Duration::from_secs(1),
             failover_timeout: Duration::from_secs(10),
-            sync_delay: 0,
             leader: None,
-            host: "127.0.0.1",
+            serving: Serving::default(),
+            server_lines: Vec::new(),
             extra: Vec::new(),
         }
     }
@@ -62,8 +62,14 @@ impl Setup {
         self
     }
 
+    /// The servers know each other by this name or address of this machine.
+    pub fn on_host(mut self, host: &'static str) -> Setup {
+        self.serving.host = host;
+        self
+    }
+
     fn sentinel_config(&self, number: usize, master: u16) -> String {
-        let Setup { failover_timeout, host, .. } = self;
+        let (failover_timeout, host) = (self.failover_timeout, self.serving.host);
         let (quorum, down_after) = match self.leader {
             Some(leader) if leader == number => (1, self.down_after),
             Some(_) => (self.quorum, self.down_after * 4),
@@ -75,11 +81,13 @@ impl Setup {
             Ok(IpAddr::V6(_)) => "bind 127.0.0.1 ::1\n",
             Err(_) => "sentinel resolve-hostnames yes\nsentinel announce-hostnames yes\n",
         };
+        let secret = self.serving.password.as_ref();
+        let secret = secret.map(|word| format!("sentinel auth-pass {GROUP} {word}\n")).unwrap_or_default();
         format!(
             "{names}sentinel monitor {GROUP} {host} {master} {quorum}\n\
              sentinel down-after-milliseconds {GROUP} {}\n\
              sentinel failover-timeout {GROUP} {}\n\
-             sentinel parallel-syncs {GROUP} 1\n",
+             sentinel parallel-syncs {GROUP} 1\n{secret}",
             down_after.as_millis(),
             failover_timeout.as_millis(),
         )
@@ -100,10 +108,13 @@ impl Cluster {
     /// Starts everything, and returns when every sentinel knows everybody and takes nobody for down.
     pub fn start(setup: &Setup) -> Cluster {
         let folder = Folder::new();
-        let (delay, host) = (setup.sync_delay, setup.host);
-        let master = Redis::master(&folder, delay, host);
-        let replicas: Vec<_> =
-            (0..setup.replicas).map(|_| Redis::replica_of(&folder, delay, host, master.port)).collect();
+        let server = |number: usize, follows| {
+            let mut serving = setup.serving.clone();
+            serving.lines.extend(setup.server_lines.get(number).cloned().unwrap_or_default());
+            Redis::start_new(&folder, &serving, follows)
+        };
+        let master = server(0, None);
+        let replicas: Vec<_> = (1..=setup.replicas).map(|number| server(number, Some(master.port))).collect();
         let start = |(number, program): (usize, &Program)| {
             let extra = setup.extra.get(number).cloned().unwrap_or_default();
             let config = setup.sentinel_config(number, master.port);

@@ -32,9 +32,10 @@ pub struct Events {
 
 impl Events {
     /// Subscribes; returns when the subscription stands.
-    pub(crate) fn subscribe(port: u16) -> Events {
+    pub(crate) fn subscribe(port: u16, password: Option<&str>) -> Events {
         let heard = Arc::new(Heard::default());
-        let mut client = Client::connect(port, Duration::from_secs(5)).expect("the sentinel listens");
+        let client = Client::connect(port, Duration::from_secs(5)).expect("the sentinel listens");
+        let mut client = client.authenticated(password).expect("the password is right");
         client.call(&["PSUBSCRIBE", "*"]).expect("the sentinel lets us subscribe");
         let socket = client.wait_forever().expect("a socket can be duplicated");
         let listener = std::thread::spawn({

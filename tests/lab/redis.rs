@@ -1,50 +1,83 @@
 //! A real Redis server.
 
 use crate::process::Process;
+use crate::release::Release;
 use crate::resp::{Client, Value};
 use crate::wait::eventually;
 use crate::{Folder, free_port};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// For what a healthy server does.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a server is started with.
+#[derive(Clone, Debug)]
+pub struct Serving {
+    /// Which program.
+    pub release: Release,
+    /// By which of this machine's names or addresses it is known: `127.0.0.1`, `::1`, `localhost`.
+    pub host: &'static str,
+    /// `repl-diskless-sync-delay`: seconds that a master waits before it sends a replica its data.
+    pub sync_delay: u32,
+    /// `requirepass` and `masterauth`
+    pub password: Option<String>,
+    /// More lines of its configuration.
+    pub lines: Vec<String>,
+}
+
+impl Default for Serving {
+    fn default() -> Self {
+        Serving {
+            release: Release::Machine,
+            host: "127.0.0.1",
+            sync_delay: 0,
+            password: None,
+            lines: Vec::new(),
+        }
+    }
+}
+
+impl Serving {
+    fn config(&self, port: u16, folder: &Path, follows: Option<u16>) -> String {
+        let Serving { host, sync_delay, .. } = self;
+        let known = match *host {
+            "127.0.0.1" => "bind 127.0.0.1\n".into(),
+            host => format!("bind 127.0.0.1 ::1\nreplica-announce-ip {host}\n"),
+        };
+        let secret = self.password.iter().map(|word| format!("requirepass {word}\nmasterauth {word}"));
+        let follows = follows.iter().map(|master| format!("replicaof {host} {master}"));
+        let more: String =
+            secret.chain(follows).chain(self.lines.iter().cloned()).map(|line| line + "\n").collect();
+        format!(
+            "port {port}\n{known}dir {}\nsave \"\"\nappendonly no\nrepl-diskless-sync-delay {sync_delay}\n{more}",
+            folder.display()
+        )
+    }
+}
 
 /// A Redis server, running or not.
 #[derive(Debug)]
 pub struct Redis {
     /// Where it listens.
     pub port: u16,
+    /// Which program. To be changed only while it does not run.
+    pub release: Release,
+    /// What it asks its clients for.
+    pub password: Option<String>,
     folder: PathBuf,
     process: Option<Process>,
 }
 
 impl Redis {
-    /// Starts a master that keeps nothing on disk but its configuration, and that waits for so many seconds before it
-    /// sends its data to a replica. `host` is the loopback address, or name of one, by
-    /// which it is known.
-    pub fn master(folder: &Folder, sync_delay: u32, host: &str) -> Redis {
-        Redis::start_new(folder, sync_delay, host, "")
-    }
-
-    /// Starts a replica.
-    pub fn replica_of(folder: &Folder, sync_delay: u32, host: &str, master: u16) -> Redis {
-        Redis::start_new(folder, sync_delay, host, &format!("replicaof {host} {master}\n"))
-    }
-
-    fn start_new(folder: &Folder, sync_delay: u32, host: &str, more: &str) -> Redis {
+    /// Starts a server that keeps nothing on disk but its configuration: a replica of that port, or a master.
+    pub fn start_new(folder: &Folder, serving: &Serving, follows: Option<u16>) -> Redis {
         let port = free_port();
         let folder = folder.sub(&format!("redis-{port}"));
-        let known = match host {
-            "127.0.0.1" => "bind 127.0.0.1\n".into(),
-            host => format!("bind 127.0.0.1 ::1\nreplica-announce-ip {host}\n"),
-        };
-        let config = format!(
-            "port {port}\n{known}dir {}\nsave \"\"\nappendonly no\nrepl-diskless-sync-delay {sync_delay}\n{more}",
-            folder.display()
-        );
+        let config = serving.config(port, &folder, follows);
         std::fs::write(folder.join("redis.conf"), config).expect("the folder is ours");
-        let mut redis = Redis { port, folder, process: None };
+        let (release, password) = (serving.release, serving.password.clone());
+        let mut redis = Redis { port, release, password, folder, process: None };
         redis.start();
         redis
     }
@@ -58,9 +91,8 @@ impl Redis {
     /// Starts it and does not wait until it answers.
     pub fn spawn(&mut self) {
         assert!(self.process.is_none(), "it runs already");
-        let program = on_path(&["redis-server", "valkey-server"]);
-        self.process =
-            Some(Process::start(&program, &[self.folder.join("redis.conf")], &self.folder.join("log")));
+        let args = [self.folder.join("redis.conf")];
+        self.process = Some(Process::start(&self.release.server(), &args, &self.folder.join("log")));
     }
 
     /// SIGKILL.
@@ -80,7 +112,8 @@ impl Redis {
 
     /// A new connection; nothing when nobody answers.
     pub fn client(&self) -> Option<Client> {
-        Client::connect(self.port, Duration::from_millis(500)).ok()
+        let client = Client::connect(self.port, Duration::from_millis(500)).ok()?;
+        client.authenticated(self.password.as_deref()).ok()
     }
 
     /// One command over a connection of its own; nothing when nobody answers.

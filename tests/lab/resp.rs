@@ -69,6 +69,15 @@ impl Client {
         Ok(Client(BufReader::new(stream)))
     }
 
+    /// The same connection, after AUTH with that password, when there is one.
+    pub fn authenticated(mut self, password: Option<&str>) -> Result<Client> {
+        if let Some(password) = password {
+            let reply = self.call(&["AUTH", password])?;
+            reply.error().map_or(Ok(()), |text| Err(Error::new(ErrorKind::PermissionDenied, text)))?;
+        }
+        Ok(self)
+    }
+
     /// From now on reading takes as long as it takes. The socket that is returned can end it.
     pub fn wait_forever(&mut self) -> Result<TcpStream> {
         self.0.get_ref().set_read_timeout(None)?;

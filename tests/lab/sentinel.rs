@@ -2,7 +2,7 @@
 
 use crate::events::Events;
 use crate::process::Process;
-use crate::redis::on_path;
+use crate::release::Release;
 use crate::resp::{Client, Fields, Value};
 use crate::wait::eventually;
 use crate::{Folder, GROUP, free_port};
@@ -17,6 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub enum Program {
     /// redis-sentinel, as the machine has it.
     Original,
+    /// Another release of the original.
+    Other(Release),
     /// The daemon built here.
     Ours(PathBuf),
 }
@@ -24,7 +26,8 @@ pub enum Program {
 impl Program {
     fn path(&self) -> PathBuf {
         match self {
-            Program::Original => on_path(&["redis-sentinel", "valkey-sentinel"]),
+            Program::Original => Release::Machine.sentinel(),
+            Program::Other(release) => release.sentinel(),
             Program::Ours(path) => path.clone(),
         }
     }
@@ -39,6 +42,8 @@ pub struct Extra {
     pub lines: Vec<String>,
     /// Names and values of its environment.
     pub environment: Vec<(String, String)>,
+    /// What it asks its clients for, and tells the other sentinels.
+    pub password: Option<String>,
 }
 
 impl Extra {
@@ -51,6 +56,12 @@ impl Extra {
     pub fn line(mut self, line: &str) -> Extra {
         self.lines.push(line.into());
         self
+    }
+
+    /// With a password for all sentinels.
+    pub fn password(mut self, word: &str) -> Extra {
+        self.password = Some(word.into());
+        self.line(&format!("requirepass {word}")).line(&format!("sentinel sentinel-pass {word}"))
     }
 
     /// With more words on the command line.
@@ -153,12 +164,18 @@ impl Sentinel {
 
     /// One command over a connection of its own; nothing when nobody answers.
     pub fn call(&self, words: &[&str]) -> Option<Value> {
-        Client::connect(self.port, Duration::from_secs(1)).ok()?.call(words).ok()
+        self.client()?.call(words).ok()
+    }
+
+    /// A new connection; nothing when nobody answers.
+    pub fn client(&self) -> Option<Client> {
+        let client = Client::connect(self.port, Duration::from_secs(1)).ok()?;
+        client.authenticated(self.extra.password.as_deref()).ok()
     }
 
     /// Subscribes to all of its events.
     pub fn events(&self) -> Events {
-        Events::subscribe(self.port)
+        Events::subscribe(self.port, self.extra.password.as_deref())
     }
 
     /// Its id.

@@ -1,6 +1,7 @@
 //! A failover that this sentinel leads, from the first intention to the last replica.
 
 use super::election::Tally;
+use super::handover::Handover;
 use super::{Group, Retry};
 use crate::context::Context;
 use crate::ids::NodeId;
@@ -40,6 +41,13 @@ pub(crate) enum Failover {
     Selecting {
         epoch: Epoch,
         since: Time,
+    },
+    /// It has chosen, and the master is well: the chosen one is to have all that the master has accepted.
+    HandingOver {
+        epoch: Epoch,
+        successor: NodeId,
+        since: Time,
+        step: Handover,
     },
     /// It has chosen, but cannot reach the chosen one yet.
     Promoting {
@@ -83,6 +91,7 @@ impl Failover {
             Failover::Standing { .. } => FailoverPhase::WaitStart,
             Failover::Election { .. } => FailoverPhase::Election,
             Failover::Selecting { .. } => FailoverPhase::SelectReplica,
+            Failover::HandingOver { .. } => FailoverPhase::HandOver,
             Failover::Promoting { .. } => FailoverPhase::SendReplicaOfNoOne,
             Failover::WaitPromotion { .. } => FailoverPhase::WaitPromotion,
             Failover::Reconfiguring { .. } => FailoverPhase::ReconfReplicas,
@@ -95,6 +104,7 @@ impl Group {
         self.failover = state;
         self.failover_since = cx.now;
         if self.failover == Failover::Idle {
+            self.end_hold(cx);
             // How far each replica was turned is part of a failover, and over with it.
             self.nodes.values_mut().for_each(|node| node.reconf = crate::node::Reconf::None);
         }
@@ -109,6 +119,9 @@ impl Group {
                 Failover::Standing { at, goal } => self.hold_back(at, goal, cx),
                 Failover::Election { epoch, since, goal, .. } => self.count_votes(epoch, since, goal, cx),
                 Failover::Selecting { epoch, since } => self.choose(epoch, since, cx),
+                Failover::HandingOver { epoch, successor, since, step } => {
+                    self.hand_over(epoch, successor, since, step, cx)
+                }
                 Failover::Promoting { epoch, promoted, since } => self.promote(epoch, promoted, since, cx),
                 Failover::WaitPromotion { promoted, since, .. } => self.await_promotion(promoted, since, cx),
                 Failover::Reconfiguring { since } => self.turn_replicas(since, cx),
@@ -134,7 +147,10 @@ impl Group {
             Failover::Election { since, goal: Goal::Obey, .. } => since + FORCED_ELECTION,
             Failover::Election { since, .. } => since + self.election_timeout(cx),
             Failover::Selecting { since, .. } => since + FRESH_INFO_WAIT,
-            Failover::Promoting { since, .. } | Failover::WaitPromotion { since, .. } => since + timeout,
+            Failover::HandingOver { since, .. } => self.handover_deadline(since),
+            Failover::Promoting { since, .. } | Failover::WaitPromotion { since, .. } => {
+                self.hold_deadline().min(since + timeout)
+            }
             Failover::Reconfiguring { since } => self.reconf_deadline(cx).min(since + timeout),
         }
     }
@@ -204,7 +220,10 @@ impl Group {
     pub(crate) fn wake_from_tilt(&mut self, cx: &mut Context) {
         let unsaid = matches!(
             self.failover,
-            Failover::Election { .. } | Failover::Selecting { .. } | Failover::Promoting { .. }
+            Failover::Election { .. }
+                | Failover::Selecting { .. }
+                | Failover::HandingOver { .. }
+                | Failover::Promoting { .. }
         );
         if unsaid {
             self.abort(Event::AbortNotElected, cx);
@@ -249,6 +268,15 @@ impl Group {
             return self.abort(Event::AbortNoGoodReplica, cx);
         };
         self.event(Event::SelectedReplica, self.describe(chosen, cx), cx);
+        if self.ask_to_hold(cx) {
+            let (successor, since) = (chosen, cx.now);
+            let step = Handover::Asked;
+            return self.enter(Failover::HandingOver { epoch, successor, since, step }, cx);
+        }
+        self.go_on_to_promote(epoch, chosen, cx);
+    }
+
+    pub(super) fn go_on_to_promote(&mut self, epoch: Epoch, chosen: NodeId, cx: &mut Context) {
         self.enter(Failover::Promoting { epoch, promoted: chosen, since: cx.now }, cx);
         self.event(Event::SendReplicaOfNoOne, self.describe(chosen, cx), cx);
     }
@@ -269,6 +297,7 @@ impl Group {
 
     fn await_promotion(&mut self, promoted: NodeId, since: Time, cx: &mut Context) {
         let lost = self.nodes.get(&promoted).is_none_or(|node| node.sdown.is_some());
+        self.keep_holding(cx);
         if active(Mutation::PromotionNeverGivenUp) {
             return;
         }

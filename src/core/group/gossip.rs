@@ -28,7 +28,8 @@ impl Group {
             master: master.clone(),
             config_epoch,
         };
-        for node in self.nodes.values_mut() {
+        let held = self.nodes.keys().copied().find(|id| self.holds_writes(*id, cx.now));
+        for (_, node) in self.nodes.iter_mut().filter(|(id, _)| Some(**id) != held) {
             if let Some(local) = node.command.local() {
                 node.publish(hello(local, cx), cx);
             }

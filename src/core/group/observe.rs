@@ -134,6 +134,10 @@ impl Group {
                 self.on_refusal(id, master, &text, cx);
             }
             (Purpose::ReplicaOf { plain: true, .. }, reply) => node.complain("SLAVEOF", &reply, cx),
+            (Purpose::Hold, reply) => {
+                self.on_hold_answered(&reply, cx);
+                self.advance(cx);
+            }
             _ => {}
         }
     }

@@ -17,6 +17,7 @@ impl Group {
             self.event(Event::FailoverEndForTimeout, self.describe_master(cx), cx);
             return self.enter(Failover::Idle, cx);
         }
+        self.demote_held(cx);
         self.note_slow_replicas(cx);
         let busy = |node: &Node| matches!(node.reconf, Reconf::Sent(_) | Reconf::InProgress(_));
         let mut syncing = self.nodes.values().filter(|node| busy(node)).count();

@@ -96,11 +96,14 @@ impl Group {
             .then_some(Need { event: Event::FixReplicaConfig, long })
     }
 
-    fn turn_to_master(&mut self, id: NodeId, event: Event, cx: &mut Context) {
+    pub(super) fn turn_to_master(&mut self, id: NodeId, event: Event, cx: &mut Context) {
         let master = cx.shown(&self.master().addr);
         let Some(node) = self.nodes.get_mut(&id) else { return };
         if node.turn(Some(master), false, cx) {
             self.event(event, self.describe(id, cx), cx);
+            if self.held.is_some_and(|hold| hold.node == id) {
+                self.let_writes_pass(cx);
+            }
             self.advance_node_only(id, cx);
         }
     }

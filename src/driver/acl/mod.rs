@@ -198,11 +198,11 @@ impl Acl {
         }
     }
 
-    /// The lines of the configuration that make these users, without the word `user`; nothing when they are in a file
-    /// of their own.
+    /// The lines of the configuration that make these users; nothing when they are in a file of their own.
     pub(crate) fn lines(&self) -> Option<Vec<String>> {
         let line = |(name, user): (&Vec<u8>, &User)| {
-            String::from_utf8_lossy(&[name.as_slice(), b" ", &user.describe()].concat()).into_owned()
+            String::from_utf8_lossy(&[b"user ", name.as_slice(), b" ", &user.describe()].concat())
+                .into_owned()
         };
         self.file.is_none().then(|| self.all().map(line).collect())
     }
@@ -223,7 +223,9 @@ fn configured(words: &[String]) -> Result<(Vec<u8>, User), String> {
     let user = User::new().with_rules(&rules).map_err(|error| match error {
         UserError::Unmatched(_) => "Unmatched parenthesis in a selector".to_owned(),
         // The rule may be a password.
-        UserError::Rule(rule, error) if rule.starts_with(b">") || rule.starts_with(b"<") => error.to_string(),
+        UserError::Rule(rule, error) if matches!(rule.first(), Some(b'>' | b'<' | b'#' | b'!')) => {
+            error.to_string()
+        }
         UserError::Rule(rule, error) => format!("'{}': {error}", String::from_utf8_lossy(&rule)),
     })?;
     Ok((name.clone().into_bytes(), user))

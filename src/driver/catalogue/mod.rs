@@ -181,7 +181,11 @@ impl Catalogue {
 
     /// What these two first words call: a command with subcommands is meant itself only when it stands alone.
     pub(crate) fn called(&self, first: &str, second: Option<&str>) -> Option<&Command> {
-        let command = self.command(first)?;
+        self.narrowed(self.command(first)?, second)
+    }
+
+    /// A command, or the subcommand that the second word names.
+    pub(crate) fn narrowed<'a>(&'a self, command: &'a Command, second: Option<&str>) -> Option<&'a Command> {
         match second {
             Some(second) if !command.subcommands.is_empty() => self.subcommand(command, second),
             _ => Some(command),

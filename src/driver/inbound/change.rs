@@ -66,7 +66,7 @@ impl<T> Parsed<T> {
 
 pub(super) fn set(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
     let group = GroupName::new(&words[2]);
-    if cx.sentinel.master_of(&group).is_none() {
+    if cx.sentinel.master_of(group.as_str()).is_none() {
         return cx.fail(NO_SUCH_MASTER);
     }
     let denied = cx.sentinel.config().deny_scripts_reconfig;

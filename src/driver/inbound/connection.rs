@@ -4,11 +4,9 @@ use super::client::{BAD_NAME, is_client_name};
 use super::server::{Context, Outcome, Replies};
 use super::table::quoting;
 use super::tracking::Tracking;
+use crate::driver::COMPATIBLE_WITH;
 use crate::driver::acl::{DEFAULT, DEFAULT_NAME, Reason};
 use crate::driver::wire::{Word, Words};
-
-/// The version of the original whose behaviour clients may expect.
-pub(super) const COMPATIBLE_WITH: &str = "7.0.15";
 
 pub(super) const SYNTAX: &str = "ERR syntax error";
 

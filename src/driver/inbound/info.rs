@@ -1,12 +1,11 @@
 //! INFO.
 
-use super::connection::COMPATIBLE_WITH;
 use super::consul;
 use super::describe;
 use super::server::{Context, Outcome};
-use crate::driver::clock;
 use crate::driver::pubsub::Kind;
 use crate::driver::wire::Words;
+use crate::driver::{COMPATIBLE_WITH, clock};
 use std::fmt::Write;
 
 /// A section: its name, and what writes its lines.

@@ -1,38 +1,31 @@
-//! Listening sockets, and the task of each connection.
+//! The listening sockets.
 
-use super::{FromClient, Opened, Then, ToClient, Turn};
+use super::serve::serve;
+use crate::driver::handle::Handle;
 use crate::driver::store::Settings;
-use bytes::{Buf, BytesMut};
+use crate::driver::stream::Stream;
 use consentinel_core::ClientId;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use std::cell::Cell;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::rc::Rc;
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
-/// Events that may wait for a subscriber; one that is slower is closed.
-const MAX_EVENTS: usize = 4096;
+/// Sockets that are open, on which nobody is served yet.
+pub(in crate::driver) struct Listeners {
+    tcp: Vec<TcpListener>,
+    timeout: Duration,
+    keepalive: Duration,
+}
 
-/// How long the loop may take to answer before the connection is given up: the disk may be stuck.
-const MAX_WAIT: Duration = Duration::from_secs(60);
-
-/// Buffers larger than this are not kept while a connection is idle.
-const IDLE_BUFFER: usize = 4096;
-
-/// Opens the listening sockets and serves whoever connects. The error says which address it is about.
-pub(in crate::driver) fn listen(
-    settings: &Settings,
-    clients: &mpsc::Sender<FromClient>,
-) -> Result<(), io::Error> {
-    let ids = Arc::new(AtomicU64::new(1));
+/// Opens the listening sockets. The error says which address it is about.
+pub(in crate::driver) fn bind(settings: &Settings) -> Result<Listeners, io::Error> {
     let wildcard = ["*".to_owned(), "-::*".to_owned()];
     let bind = if settings.bind.is_empty() { &wildcard[..] } else { &settings.bind[..] };
-    let mut opened = 0;
+    let mut tcp = Vec::new();
     for text in bind {
         let (address, optional) = text.strip_prefix('-').map_or((text.as_str(), false), |rest| (rest, true));
         let ip = match address {
@@ -43,16 +36,7 @@ pub(in crate::driver) fn listen(
             })?,
         };
         match open(SocketAddr::new(ip, settings.port)) {
-            Ok(listener) => {
-                opened += 1;
-                tokio::spawn(accept(
-                    listener,
-                    ids.clone(),
-                    clients.clone(),
-                    settings.timeout,
-                    settings.tcp_keepalive,
-                ));
-            }
+            Ok(listener) => tcp.push(listener),
             Err(error) if optional => warn!("not listening on {address}: {error}"),
             Err(error) => {
                 let what = format!("cannot listen on {address} port {}: {error}", settings.port);
@@ -60,10 +44,21 @@ pub(in crate::driver) fn listen(
             }
         }
     }
-    if opened == 0 {
+    if tcp.is_empty() {
         return Err(io::Error::other("none of the addresses of 'bind' can be listened on"));
     }
-    Ok(())
+    Ok(Listeners { tcp, timeout: settings.timeout, keepalive: settings.tcp_keepalive })
+}
+
+impl Listeners {
+    /// Serves whoever connects.
+    pub(in crate::driver) fn serve(self, driver: &Handle) {
+        let ids = Rc::new(Cell::new(0));
+        for listener in self.tcp {
+            let (ids, driver) = (ids.clone(), driver.clone());
+            tokio::task::spawn_local(accept(listener, ids, driver, self.timeout, self.keepalive));
+        }
+    }
 }
 
 fn open(address: SocketAddr) -> io::Result<TcpListener> {
@@ -81,20 +76,23 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
 
 async fn accept(
     listener: TcpListener,
-    ids: Arc<AtomicU64>,
-    clients: mpsc::Sender<FromClient>,
+    ids: Rc<Cell<u64>>,
+    driver: Handle,
     timeout: Duration,
     keepalive: Duration,
 ) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let id = ClientId(ids.fetch_add(1, Ordering::Relaxed));
-                if let Err(error) = prepare(&stream, keepalive) {
-                    warn!("a connection from {peer} cannot be set up: {error}");
-                    continue;
+                ids.set(ids.get() + 1);
+                let id = ClientId(ids.get());
+                match prepare(&stream, keepalive) {
+                    Ok(local) => {
+                        let stream = Stream::Tcp(stream);
+                        tokio::task::spawn_local(serve(stream, (peer, local), id, driver.clone(), timeout));
+                    }
+                    Err(error) => warn!("a connection from {peer} cannot be set up: {error}"),
                 }
-                tokio::spawn(serve(stream, peer, id, clients.clone(), timeout));
             }
             Err(error) => {
                 // Most likely out of file descriptors: they come back when others leave.
@@ -105,121 +103,13 @@ async fn accept(
     }
 }
 
-fn prepare(stream: &TcpStream, keepalive: Duration) -> io::Result<()> {
+/// Sets a connection up, and tells our end of it.
+fn prepare(stream: &TcpStream, keepalive: Duration) -> io::Result<SocketAddr> {
     stream.set_nodelay(true)?;
     if !keepalive.is_zero() {
         let third = (keepalive / 3).max(Duration::from_secs(1));
         let options = TcpKeepalive::new().with_time(keepalive).with_interval(third).with_retries(3);
         SockRef::from(stream).set_tcp_keepalive(&options)?;
     }
-    Ok(())
-}
-
-async fn serve(
-    stream: TcpStream,
-    peer: SocketAddr,
-    id: ClientId,
-    clients: mpsc::Sender<FromClient>,
-    timeout: Duration,
-) {
-    let (out, from_loop) = mpsc::channel(MAX_EVENTS);
-    let (lifeline, cut) = oneshot::channel();
-    let Ok(local) = stream.local_addr() else { return };
-    let opened = Opened { id, peer, local, out, lifeline };
-    if clients.send(FromClient::Opened(opened)).await.is_err() {
-        return;
-    }
-    let mut connection = Connection { id, stream, clients, from_loop };
-    tokio::select! {
-        _ = connection.run(timeout) => {}
-        _ = cut => {}
-    }
-    let _ = connection.clients.send(FromClient::Closed(id)).await;
-}
-
-struct Connection {
-    id: ClientId,
-    stream: TcpStream,
-    clients: mpsc::Sender<FromClient>,
-    from_loop: mpsc::Receiver<ToClient>,
-}
-
-impl Connection {
-    /// Takes turns with the loop until one side has enough. Errors need no words: the client is gone.
-    async fn run(&mut self, timeout: Duration) -> io::Result<()> {
-        let mut turn = Turn { id: self.id, input: BytesMut::new(), output: BytesMut::new() };
-        let mut then = Then::Read;
-        loop {
-            if then != Then::Again {
-                let may_be_silent = timeout.is_zero() || then == Then::Listen;
-                if may_be_silent {
-                    self.read(&mut turn.input).await?;
-                } else {
-                    tokio::time::timeout(timeout, self.read(&mut turn.input)).await??;
-                }
-            }
-            (turn, then) = self.ask(turn).await?;
-            if then == Then::Close {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Reads something; passes events on meanwhile.
-    async fn read(&mut self, input: &mut BytesMut) -> io::Result<()> {
-        loop {
-            input.reserve(IDLE_BUFFER);
-            tokio::select! {
-                // Unlike `try_read`, this does not ask the system again when it has just given all that it had.
-                length = self.stream.read_buf(input) => match length? {
-                    0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                    _ => return Ok(()),
-                },
-                message = self.from_loop.recv() => match message {
-                    Some(ToClient::Event(event)) => write(&self.stream, &event).await?,
-                    // The loop speaks first to those that it refuses.
-                    Some(ToClient::Answered { turn, .. }) => {
-                        write(&self.stream, &turn.output).await?;
-                        return Err(io::ErrorKind::ConnectionRefused.into());
-                    }
-                    None => return Err(io::ErrorKind::ConnectionAborted.into()),
-                },
-            }
-        }
-    }
-
-    async fn ask(&mut self, turn: Turn) -> io::Result<(Turn, Then)> {
-        let gone = |_| io::Error::from(io::ErrorKind::ConnectionAborted);
-        self.clients.send(FromClient::Asks(turn)).await.map_err(gone)?;
-        loop {
-            match tokio::time::timeout(MAX_WAIT, self.from_loop.recv()).await? {
-                Some(ToClient::Answered { mut turn, then }) => {
-                    write(&self.stream, &turn.output).await?;
-                    turn.output.clear();
-                    shrink(&mut turn.output);
-                    shrink(&mut turn.input);
-                    return Ok((turn, then));
-                }
-                Some(ToClient::Event(event)) => write(&self.stream, &event).await?,
-                None => return Err(io::ErrorKind::ConnectionAborted.into()),
-            }
-        }
-    }
-}
-
-fn shrink(buffer: &mut BytesMut) {
-    if buffer.is_empty() && buffer.capacity() > IDLE_BUFFER {
-        *buffer = BytesMut::new();
-    }
-}
-
-async fn write(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
-    while bytes.has_remaining() {
-        match stream.try_write(bytes) {
-            Ok(written) => bytes.advance(written),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.writable().await?,
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
+    stream.local_addr()
 }

@@ -1,8 +1,8 @@
 //! The server on `port`: connections of clients and peers, and what they ask for.
 //!
-//! A connection's task moves bytes; everything that has a meaning happens in the driver's loop. The two take turns:
-//! the task hands over what it has read, and reads on when it gets its buffers back. Events that a client has
-//! subscribed to may come in between.
+//! A connection's task moves bytes; everything that has a meaning happens in the driver, which the task calls with what it
+//! has read. Where the core must think first, the driver keeps the turn and puts it into the connection's outbox later.
+//! Events that a client has subscribed to go into the outbox, too.
 
 mod acl;
 mod change;
@@ -14,7 +14,9 @@ mod describe;
 mod help;
 mod info;
 mod listen;
+mod outbox;
 mod sentinel;
+mod serve;
 mod server;
 mod subscribe;
 mod table;
@@ -22,23 +24,14 @@ mod table;
 mod tests;
 mod tracking;
 
-pub(super) use listen::listen;
+pub(super) use listen::bind;
 pub(super) use server::{Identity, Server, Step};
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use consentinel_core::ClientId;
+use outbox::Outbox;
 use std::net::SocketAddr;
-use tokio::sync::{mpsc, oneshot};
-
-/// What a connection tells the loop.
-pub(super) enum FromClient {
-    /// It is there.
-    Opened(Opened),
-    /// It has read something.
-    Asks(Turn),
-    /// It has gone.
-    Closed(ClientId),
-}
+use std::rc::Rc;
 
 /// A new connection.
 pub(super) struct Opened {
@@ -48,10 +41,8 @@ pub(super) struct Opened {
     pub peer: SocketAddr,
     /// Our end.
     pub local: SocketAddr,
-    /// Where answers and events go.
-    pub out: mpsc::Sender<ToClient>,
-    /// Dropped, it ends the connection at once.
-    pub lifeline: oneshot::Sender<()>,
+    /// Where answers that come late and events go.
+    pub outbox: Rc<Outbox>,
 }
 
 /// What a connection has read, and room for the answers.
@@ -62,19 +53,6 @@ pub(super) struct Turn {
     pub input: BytesMut,
     /// The answers so far.
     pub output: BytesMut,
-}
-
-/// What the loop tells a connection.
-pub(super) enum ToClient {
-    /// The answers to all that could be understood; the rest waits for more.
-    Answered {
-        /// The buffers.
-        turn: Turn,
-        /// What to do when the answers are written.
-        then: Then,
-    },
-    /// An event.
-    Event(Bytes),
 }
 
 /// How a connection goes on after its answers.

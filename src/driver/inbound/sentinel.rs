@@ -10,10 +10,10 @@ pub(super) const NO_SUCH_MASTER: &str = "ERR No such master with that name";
 pub(super) const NO_NUMBER: &str = "ERR value is not an integer or out of range";
 
 pub(super) fn get_master_addr(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    match cx.sentinel.master_of(&GroupName::new(&words[2])) {
+    match cx.sentinel.master_of(&words[2]) {
         Some(Endpoint { host, port }) => {
             cx.out.array(2);
-            cx.out.bulk(host.to_string());
+            cx.out.bulk_host(&host);
             cx.out.bulk_number(port);
         }
         None => cx.out.null_array(),

@@ -1,21 +1,22 @@
 //! What the loop knows of its clients, and the turn of one of them.
 
+use super::outbox::Outbox;
 use super::tracking::Tracking;
-use super::{Opened, Then, ToClient, Turn, table};
+use super::{Opened, Then, Turn, table};
 use crate::driver::acl::{Acl, AclError, DEFAULT, Entry, Reason, UserId};
 use crate::driver::catalogue::Command;
 use crate::driver::log::LogLevel;
+use crate::driver::numbered::Numbered;
 use crate::driver::pubsub::Subscriptions;
 use crate::driver::store::Settings;
 use crate::driver::wire::{self, Writer};
 use crate::driver::{clock, wire::Words};
 use crate::registrar::Gauge;
-use bytes::{Buf, BytesMut};
+use bytes::Buf;
 use consentinel_core::{ClientId, Hello, Request, Response, Sentinel, Time};
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use tokio::sync::{mpsc, oneshot};
+use std::rc::Rc;
 
 /// Answers longer than this are written before more is computed.
 const LONG_OUTPUT: usize = 1 << 20;
@@ -29,7 +30,7 @@ pub(in crate::driver) struct Server {
     /// The log's level.
     pub(super) log_level: LogLevel,
     /// The clients.
-    pub(super) clients: HashMap<ClientId, Client>,
+    pub(super) clients: Numbered<ClientId, Client>,
     /// What they have subscribed to.
     pub(super) subscriptions: Subscriptions,
     /// What INFO counts.
@@ -81,11 +82,19 @@ pub(super) struct Client {
     pub(super) since: Time,
     pub(super) last: Time,
     pub(super) last_command: Option<&'static Command>,
-    out: mpsc::Sender<ToClient>,
     /// Its turn, while an answer of the core is awaited.
     waiting: Option<Turn>,
-    /// Dropped with the client: ends the connection.
-    _lifeline: oneshot::Sender<()>,
+    /// What its connection is to write. Dropped with the client, it ends the connection.
+    outbox: Lifeline,
+}
+
+/// Ends a connection when it is dropped.
+struct Lifeline(Rc<Outbox>);
+
+impl Drop for Lifeline {
+    fn drop(&mut self) {
+        self.0.give_up();
+    }
 }
 
 /// Which answers a client wants to have.
@@ -168,7 +177,7 @@ impl Server {
             settings,
             identity,
             log_level,
-            clients: HashMap::new(),
+            clients: Numbered::default(),
             subscriptions: Subscriptions::default(),
             stats: Stats::default(),
             consul,
@@ -176,9 +185,19 @@ impl Server {
     }
 
     /// What to do from now on when users have changed.
-    #[expect(dead_code, reason = "the store takes them as soon as it can write them")]
     pub(in crate::driver) fn on_users(&mut self, hear: OnUsers) {
         self.on_users = Some(hear);
+    }
+
+    /// What a command is called in the catalogue; nothing when it was renamed or taken away by the configuration.
+    pub(super) fn original_name<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+        let renames = &self.settings.renamed_commands;
+        let renamed = renames.iter().rfind(|(_, to)| !to.is_empty() && to.eq_ignore_ascii_case(name));
+        match renamed {
+            Some((from, _)) => Some(from),
+            None if renames.iter().any(|(from, _)| from.eq_ignore_ascii_case(name)) => None,
+            None => Some(name),
+        }
     }
 
     /// Tells of the users as they are now.
@@ -188,25 +207,15 @@ impl Server {
         }
     }
 
-    /// Takes a connection in, or refuses it.
-    pub(in crate::driver) fn handle_opened(&mut self, opened: Opened) {
+    /// Takes a connection in, or refuses it: the error is for it to read.
+    pub(in crate::driver) fn handle_opened(&mut self, opened: Opened) -> Result<(), &'static str> {
         self.stats.connections += 1;
-        let refusal = self.refusal(&opened);
-        let now = clock::now();
-        let Opened { id, peer, local, out, lifeline } = opened;
-        if let Some(text) = refusal {
+        if let Some(text) = self.refusal(&opened) {
             self.stats.refused += 1;
-            let mut output = BytesMut::new();
-            Writer::new(&mut output, false).error(text);
-            let turn = Turn { id, input: BytesMut::new(), output };
-            let _ = out.try_send(ToClient::Answered { turn, then: Then::Close });
-            // The connection ends by itself once that is written, or by its own timeout; nobody waits for it.
-            tokio::spawn(async move {
-                let _lifeline = lifeline;
-                out.closed().await;
-            });
-            return;
+            return Err(text);
         }
+        let now = clock::now();
+        let Opened { id, peer, local, outbox } = opened;
         let client = Client {
             peer,
             local,
@@ -220,11 +229,11 @@ impl Server {
             since: now,
             last: now,
             last_command: None,
-            out,
             waiting: None,
-            _lifeline: lifeline,
+            outbox: Lifeline(outbox),
         };
         self.clients.insert(id, client);
+        Ok(())
     }
 
     fn refusal(&self, opened: &Opened) -> Option<&'static str> {
@@ -244,11 +253,13 @@ impl Server {
 
     /// Understands and answers commands until none is left, or the core is needed.
     pub(in crate::driver) fn serve(&mut self, sentinel: &Sentinel, turn: &mut Turn) -> Step {
+        let now = clock::now();
         loop {
             if turn.output.len() > LONG_OUTPUT {
                 return Step::Over(Then::Again);
             }
-            let Some(client) = self.clients.get(&turn.id) else { return Step::Over(Then::Close) };
+            let Some(client) = self.clients.get_mut(&turn.id) else { return Step::Over(Then::Close) };
+            client.last = now;
             let (resp3, before) = (client.resp3, turn.output.len());
             let out = Writer::new(&mut turn.output, resp3);
             let mut cx = Context { sentinel, server: self, id: turn.id, out };
@@ -323,42 +334,40 @@ impl Server {
         self.clients.get_mut(&id)?.waiting.take()
     }
 
-    /// Gives the turn back to the connection.
-    pub(in crate::driver) fn end_turn(&mut self, turn: Turn, then: Then) {
-        self.stats.output += turn.output.len() as u64;
-        let id = turn.id;
-        self.send(id, ToClient::Answered { turn, then });
+    /// Gives a turn that has waited back to its connection.
+    pub(in crate::driver) fn deliver(&mut self, turn: Turn, then: Then) {
+        if let Some(client) = self.clients.get(&turn.id) {
+            client.outbox.0.answer(turn, then);
+        }
     }
 
     /// Tells everybody who has subscribed.
     pub(in crate::driver) fn publish(&mut self, channel: &str, payload: &str) {
-        let mut messages = Vec::new();
-        self.subscriptions.each(channel, |client, pattern| {
-            let resp3 = self.clients.get(&client).is_some_and(|client| client.resp3);
-            let mut event = BytesMut::new();
-            let mut out = Writer::new(&mut event, resp3);
-            out.push(if pattern.is_some() { 4 } else { 3 });
-            match pattern {
-                Some(pattern) => {
-                    out.bulk("pmessage");
-                    out.bulk(pattern);
+        let (mut written, mut slow) = (0, Vec::new());
+        self.subscriptions.each(channel, |id, pattern| {
+            let Some(client) = self.clients.get(&id) else { return };
+            let kept_up = client.outbox.0.event(|events| {
+                let before = events.len();
+                let mut out = Writer::new(events, client.resp3);
+                out.push(if pattern.is_some() { 4 } else { 3 });
+                match pattern {
+                    Some(pattern) => {
+                        out.bulk("pmessage");
+                        out.bulk(pattern);
+                    }
+                    None => out.bulk("message"),
                 }
-                None => out.bulk("message"),
+                out.bulk(channel);
+                out.bulk(payload);
+                written += (events.len() - before) as u64;
+            });
+            if !kept_up {
+                slow.push(id);
             }
-            out.bulk(channel);
-            out.bulk(payload);
-            messages.push((client, event.freeze()));
         });
-        for (client, event) in messages {
-            self.stats.output += event.len() as u64;
-            self.send(client, ToClient::Event(event));
-        }
-    }
-
-    /// A client that is too slow to take what it asked for is closed.
-    fn send(&mut self, id: ClientId, message: ToClient) {
-        if self.clients.get(&id).is_some_and(|client| client.out.try_send(message).is_err()) {
-            tracing::warn!("client {} is closed: it does not read fast enough", id);
+        self.stats.output += written;
+        for id in slow {
+            tracing::warn!("client {id} is closed: it does not read fast enough");
             self.handle_closed(id);
         }
     }

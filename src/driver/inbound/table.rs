@@ -112,10 +112,12 @@ pub(super) fn run(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
         );
         return Outcome::Close;
     }
-    let found = catalogue().called(&words[0], words.get(1).map(|word| &**word));
+    let first = cx.server.original_name(&words[0]).and_then(|name| catalogue().command(name));
+    let second = words.get(1).map(|word| &**word);
+    let found = first.and_then(|command| catalogue().narrowed(command, second));
     cx.client().last_command = found;
     let Some(command) = found else {
-        let text = unknown(words);
+        let text = unknown(first, words);
         return cx.fail(text);
     };
     let run = run_of(command.id).filter(|_| command.fits(words.len()));
@@ -166,9 +168,9 @@ fn refusal(cx: &mut Context<'_>, command: &Command, words: &Words<'_>) -> Option
     })
 }
 
-fn unknown(words: &Words<'_>) -> Vec<u8> {
+fn unknown(first: Option<&Command>, words: &Words<'_>) -> Vec<u8> {
     const MAX: usize = 128;
-    let container = catalogue().command(&words[0]).filter(|command| !command.subcommands.is_empty());
+    let container = first.filter(|command| !command.subcommands.is_empty());
     if let (Some(_), [name, sub, ..]) = (container, words.as_slice()) {
         let name = name.to_ascii_uppercase();
         return [b"ERR unknown subcommand '", sub.short(), b"'. Try ", name.as_bytes(), b" HELP."].concat();

@@ -13,8 +13,8 @@ struct Bench {
     server: Server,
     sentinel: Sentinel,
     turn: Turn,
-    from_loop: mpsc::Receiver<ToClient>,
-    _cut: oneshot::Receiver<()>,
+    outbox: Rc<Outbox>,
+    refused: Option<&'static str>,
 }
 
 const ME: ClientId = ClientId(1);
@@ -27,18 +27,12 @@ impl Bench {
         let identity = Identity { run_id: "0".into(), started: Time::ZERO, config_file: "s.conf".into() };
         let mut server =
             Server::new(settings, identity, LogLevel::new(Level::Notice), None).expect("the users are right");
-        let (out, from_loop) = mpsc::channel(8);
-        let (lifeline, cut) = oneshot::channel();
+        let outbox = Rc::new(Outbox::default());
         let address = |text: &str| text.parse().expect("an address");
-        server.handle_opened(Opened {
-            id: ME,
-            peer: address(peer),
-            local: address("127.0.0.1:1"),
-            out,
-            lifeline,
-        });
+        let (peer, local) = (address(peer), address("127.0.0.1:1"));
+        let refused = server.handle_opened(Opened { id: ME, peer, local, outbox: outbox.clone() }).err();
         let turn = Turn { id: ME, input: BytesMut::new(), output: BytesMut::new() };
-        Bench { server, sentinel: Sentinel::new(state, 1, Time::ZERO), turn, from_loop, _cut: cut }
+        Bench { server, sentinel: Sentinel::new(state, 1, Time::ZERO), turn, outbox, refused }
     }
 
     fn local() -> Self {
@@ -161,28 +155,26 @@ fn a_subscriber_hears_events_and_may_not_ask_in_between() {
     assert_eq!(bench.ask("PING"), "*2|$4|pong|$0||");
     bench.server.publish("+odown", "unheard");
     bench.server.publish("+sdown", "master shop");
-    let Ok(ToClient::Event(event)) = bench.from_loop.try_recv() else { panic!("no event") };
-    assert_eq!(&event[..], b"*4\r\n$8\r\npmessage\r\n$3\r\n+s*\r\n$6\r\n+sdown\r\n$11\r\nmaster shop\r\n");
-    assert!(bench.from_loop.try_recv().is_err());
+    let event = b"*4\r\n$8\r\npmessage\r\n$3\r\n+s*\r\n$6\r\n+sdown\r\n$11\r\nmaster shop\r\n";
+    assert_eq!(&bench.outbox.events()[..], event);
 }
 
 #[test]
 fn a_subscriber_that_does_not_read_is_dropped() {
     let mut bench = Bench::local();
     bench.ask("SUBSCRIBE +sdown");
-    (0..9).for_each(|_| bench.server.publish("+sdown", "master shop"));
-    assert!(bench.server.clients.is_empty());
-    assert!(bench._cut.try_recv().is_err_and(|error| error == oneshot::error::TryRecvError::Closed));
+    let long = "x".repeat(1 << 20);
+    (0..31).for_each(|_| bench.server.publish("+sdown", &long));
+    assert!(!bench.outbox.is_given_up());
+    bench.server.publish("+sdown", &long);
+    assert!(bench.outbox.is_given_up() && bench.server.clients.is_empty());
 }
 
-#[tokio::test]
-async fn strangers_are_refused_in_protected_mode() {
+#[test]
+fn strangers_are_refused_in_protected_mode() {
     let settings = Settings { protected_mode: true, ..Settings::default() };
-    let mut stranger = Bench::new(settings.clone(), "192.0.2.1:2");
-    let Some(ToClient::Answered { turn, then: Then::Close }) = stranger.from_loop.recv().await else {
-        panic!("not refused")
-    };
-    assert!(turn.output.starts_with(b"-DENIED"));
+    let stranger = Bench::new(settings.clone(), "192.0.2.1:2");
+    assert!(stranger.refused.is_some_and(|text| text.starts_with("DENIED")));
     let with_password = Settings { requirepass: Some(Secret::new("x")), ..settings.clone() };
     assert_eq!(Bench::new(with_password, "192.0.2.1:2").server.clients.len(), 1);
     assert_eq!(Bench::new(settings, "127.0.0.1:2").server.clients.len(), 1);

@@ -83,7 +83,7 @@ fn normal_reply(words: &Words, reply: Reply) -> Reply {
     let fits = |name: &&str| {
         **name == two || (**name == one && (!["command", "client"].contains(name) || words.len() == 1))
     };
-    match RULES.iter().find(|rule| rule.to.iter().any(|name| fits(&name))) {
+    match RULES.iter().find(|rule| rule.to.iter().any(fits)) {
         Some(rule) if !matches!(reply, Reply::Error(_)) => (rule.work)(reply),
         _ => reply,
     }

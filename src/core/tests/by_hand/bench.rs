@@ -172,7 +172,7 @@ impl Bench {
 
     /// Where clients are sent.
     pub(crate) fn master(&self) -> Endpoint {
-        self.sentinel.master_of(&group()).expect("it is watched")
+        self.sentinel.master_of(group().as_str()).expect("it is watched")
     }
 }
 

@@ -1,0 +1,40 @@
+//! How the driver wakes the task of a connection.
+
+use std::cell::{Cell, RefCell};
+use std::task::{Context, Waker};
+
+/// Rung by the driver when it has something for the task of a connection, or has given the connection up.
+#[derive(Default)]
+pub(super) struct Bell {
+    waker: RefCell<Option<Waker>>,
+    given_up: Cell<bool>,
+}
+
+impl Bell {
+    /// The task that is polled now wants to be woken.
+    pub(super) fn listen(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        match &*waker {
+            Some(known) if known.will_wake(cx.waker()) => {}
+            _ => *waker = Some(cx.waker().clone()),
+        }
+    }
+
+    /// There is something to do. The task runs later, never within this call.
+    pub(super) fn ring(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// The connection is to end at once.
+    pub(super) fn give_up(&self) {
+        self.given_up.set(true);
+        self.ring();
+    }
+
+    /// Whether the connection is to end.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.given_up.get()
+    }
+}

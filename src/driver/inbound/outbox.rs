@@ -1,0 +1,75 @@
+//! What the driver has for a client that its connection has not taken yet.
+
+use super::{Then, Turn};
+use crate::driver::bell::Bell;
+use crate::driver::clock;
+use bytes::BytesMut;
+use consentinel_core::Time;
+use std::cell::{Cell, RefCell};
+use std::task::Context;
+use std::time::Duration;
+
+/// Who lets so much wait is closed, as the original does with subscribers.
+const HARD_LIMIT: usize = 32 << 20;
+
+/// Who lets so much wait for `SOFT_TIME`, too.
+const SOFT_LIMIT: usize = 8 << 20;
+const SOFT_TIME: Duration = Duration::from_secs(60);
+
+/// Between the driver, which fills it, and the task of a connection, which empties it.
+#[derive(Default)]
+pub(in crate::driver) struct Outbox {
+    bell: Bell,
+    events: RefCell<BytesMut>,
+    answered: Cell<Option<(Turn, Then)>>,
+    /// Since when more than the soft limit waits.
+    behind: Cell<Option<Time>>,
+}
+
+impl Outbox {
+    /// Adds an event. False when the client is too far behind to be kept.
+    pub(super) fn event(&self, write: impl FnOnce(&mut BytesMut)) -> bool {
+        let mut events = self.events.borrow_mut();
+        write(&mut events);
+        self.bell.ring();
+        if events.len() <= SOFT_LIMIT {
+            self.behind.set(None);
+            return true;
+        }
+        let now = clock::now();
+        let since = self.behind.get().unwrap_or(now);
+        self.behind.set(Some(since));
+        events.len() <= HARD_LIMIT && now - since <= SOFT_TIME
+    }
+
+    /// Gives a turn back for which the core had to think.
+    pub(super) fn answer(&self, turn: Turn, then: Then) {
+        self.answered.set(Some((turn, then)));
+        self.bell.ring();
+    }
+
+    /// Ends the connection, with whatever was not written yet.
+    pub(super) fn give_up(&self) {
+        self.bell.give_up();
+    }
+
+    /// The turn, when the core has thought.
+    pub(super) fn take_answer(&self) -> Option<(Turn, Then)> {
+        self.answered.take()
+    }
+
+    /// The events that are not written yet.
+    pub(super) fn events(&self) -> std::cell::RefMut<'_, BytesMut> {
+        self.events.borrow_mut()
+    }
+
+    /// The task that is polled now wants to be woken when there is something.
+    pub(super) fn listen(&self, cx: &Context<'_>) {
+        self.bell.listen(cx);
+    }
+
+    /// Whether the connection is to end.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.bell.is_given_up()
+    }
+}

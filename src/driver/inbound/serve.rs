@@ -1,0 +1,136 @@
+//! The task of each connection: it reads, calls the driver, and writes.
+
+use super::outbox::Outbox;
+use super::{Opened, Then, Turn};
+use crate::driver::handle::Handle;
+use crate::driver::stream::Stream;
+use crate::driver::wire::Writer;
+use bytes::BytesMut;
+use consentinel_core::ClientId;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+
+/// How long the core may take to answer before the connection is given up: the disk may be stuck.
+const MAX_WAIT: Duration = Duration::from_secs(60);
+
+/// Who is answered more than this at once lets others come in between.
+const FAIR_SHARE: usize = 16 << 10;
+
+/// Serves a connection to its end.
+pub(super) async fn serve(
+    mut stream: Stream,
+    (peer, local): (SocketAddr, SocketAddr),
+    id: ClientId,
+    driver: Handle,
+    timeout: Duration,
+) {
+    let outbox = Rc::new(Outbox::default());
+    if let Err(text) = driver.opened(Opened { id, peer, local, outbox: outbox.clone() }) {
+        let mut output = BytesMut::new();
+        Writer::new(&mut output, false).error(text);
+        // Nobody waits for it: what the system does not take now is not said.
+        let _ = poll_fn(|cx| Poll::Ready(stream.poll_drain(cx, &mut output))).await;
+        return;
+    }
+    let mut connection =
+        Connection { id, stream, outbox, driver, input: BytesMut::new(), output: BytesMut::new() };
+    // Errors need no words: the client is gone.
+    let _ = connection.run(timeout).await;
+    connection.driver.closed(id);
+}
+
+struct Connection {
+    id: ClientId,
+    stream: Stream,
+    outbox: Rc<Outbox>,
+    driver: Handle,
+    /// What was read and not yet understood.
+    input: BytesMut,
+    /// Answers on their way.
+    output: BytesMut,
+}
+
+impl Connection {
+    /// Takes turns with the driver until one side has enough.
+    async fn run(&mut self, timeout: Duration) -> io::Result<()> {
+        let mut then = Then::Read;
+        loop {
+            let may_be_silent = timeout.is_zero() || then == Then::Listen;
+            if then == Then::Again {
+                tokio::task::yield_now().await;
+            } else if may_be_silent {
+                poll_fn(|cx| self.poll_read(cx)).await?;
+            } else {
+                tokio::time::timeout(timeout, poll_fn(|cx| self.poll_read(cx))).await??;
+            }
+            then = self.ask().await?;
+            let much = self.output.len() > FAIR_SHARE;
+            poll_fn(|cx| self.poll_write(cx)).await?;
+            if then == Then::Close {
+                return self.stream.shutdown().await;
+            }
+            if much {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Hands over what was read, and gets the answers.
+    async fn ask(&mut self) -> io::Result<Then> {
+        if self.output.capacity() == 0 {
+            self.output = self.driver.buffers().take();
+        }
+        let (input, output) = (std::mem::take(&mut self.input), std::mem::take(&mut self.output));
+        let (turn, then) = match self.driver.turn(Turn { id: self.id, input, output }) {
+            Some(answered) => answered,
+            None => tokio::time::timeout(MAX_WAIT, poll_fn(|cx| self.poll_answer(cx))).await??,
+        };
+        (self.input, self.output) = (turn.input, turn.output);
+        self.driver.buffers().give(&mut self.input);
+        Ok(then)
+    }
+
+    /// Reads something; passes events on meanwhile.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.listen(cx)?;
+        // What the client does not take now waits.
+        let _ = self.poll_events(cx)?;
+        self.stream.poll_fill(cx, &mut self.input, self.driver.buffers()).map_ok(|_| ())
+    }
+
+    /// Waits for the core; passes events on meanwhile.
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Turn, Then)>> {
+        self.listen(cx)?;
+        // What the client does not take now waits.
+        let _ = self.poll_events(cx)?;
+        self.outbox.take_answer().map_or(Poll::Pending, |answered| Poll::Ready(Ok(answered)))
+    }
+
+    /// Writes the answers, and the events that came since.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.listen(cx)?;
+        ready!(self.stream.poll_drain(cx, &mut self.output))?;
+        self.driver.buffers().give(&mut self.output);
+        self.poll_events(cx)
+    }
+
+    fn poll_events(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut events = self.outbox.events();
+        if !events.is_empty() {
+            ready!(self.stream.poll_drain(cx, &mut events))?;
+            *events = BytesMut::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Wants to be woken by the driver; an error when that has given us up.
+    fn listen(&self, cx: &Context<'_>) -> io::Result<()> {
+        self.outbox.listen(cx);
+        if self.outbox.is_given_up() { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
+    }
+}

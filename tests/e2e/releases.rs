@@ -1,0 +1,85 @@
+//! Redis 8.0 and Valkey 8.1: as servers, as sentinels beside ours, and as writers of the file.
+
+use super::configuration::each_goes_on_from_the_file_of_the_last;
+use super::mixed::{DOWN_AFTER, one_leads_and_all_follow};
+use crate::{PATIENCE, ours, three_daemons, write_everywhere};
+use consentinel_lab::{Cluster, GROUP, Program, Release, Setup};
+
+#[test]
+fn servers_of_redis_8_fail_over_return_and_move_by_order() {
+    servers_fail_over_return_and_move_by_order(Release::Redis8);
+}
+
+#[test]
+fn servers_of_valkey_8_fail_over_return_and_move_by_order() {
+    servers_fail_over_return_and_move_by_order(Release::Valkey8);
+}
+
+fn servers_fail_over_return_and_move_by_order(release: Release) {
+    let mut setup = three_daemons();
+    setup.serving.release = release;
+    let mut cluster = Cluster::start(&setup);
+    write_everywhere(&cluster, "before");
+    cluster.redis[0].kill();
+    let first = cluster.wait_for_new_master(0, PATIENCE);
+    cluster.redis[0].start();
+    cluster.wait_until_settled(first);
+
+    let reply = cluster.sentinels[2].call(&["SENTINEL", "FAILOVER", GROUP]);
+    assert_eq!(reply.as_ref().and_then(|reply| reply.text()), Some("OK"), "{reply:?}");
+    let second = cluster.wait_for_new_master(first, PATIENCE);
+    cluster.wait_until_settled(second);
+    assert_eq!(cluster.redis[second].get("before").as_deref(), Some("kept"));
+    for sentinel in &cluster.sentinels {
+        for replica in sentinel.replicas() {
+            assert_ne!(replica.get("slave-repl-offset").map(String::as_str), Some("0"), "{replica:?}");
+        }
+    }
+}
+
+#[test]
+fn a_sentinel_of_redis_8_follows_where_ours_leads() {
+    ours_leads(Release::Redis8);
+}
+
+#[test]
+fn a_sentinel_of_valkey_8_follows_where_ours_leads() {
+    ours_leads(Release::Valkey8);
+}
+
+fn ours_leads(release: Release) {
+    let other = Program::Other(release);
+    one_leads_and_all_follow(vec![other.clone(), other, ours()], 2, release);
+}
+
+#[test]
+fn ours_follow_where_a_sentinel_of_redis_8_leads() {
+    the_other_leads(Release::Redis8);
+}
+
+#[test]
+fn ours_follow_where_a_sentinel_of_valkey_8_leads() {
+    the_other_leads(Release::Valkey8);
+}
+
+fn the_other_leads(release: Release) {
+    one_leads_and_all_follow(vec![Program::Other(release), ours(), ours()], 0, release);
+}
+
+#[test]
+fn we_go_on_from_a_file_of_redis_8_and_it_from_ours() {
+    the_file_goes_there_and_back(Release::Redis8);
+}
+
+#[test]
+fn we_go_on_from_a_file_of_valkey_8_and_it_from_ours() {
+    the_file_goes_there_and_back(Release::Valkey8);
+}
+
+fn the_file_goes_there_and_back(release: Release) {
+    let other = Program::Other(release);
+    let mut setup = Setup::new(vec![other.clone(); 3]);
+    setup.serving.release = release;
+    setup.down_after = DOWN_AFTER;
+    each_goes_on_from_the_file_of_the_last(&setup, [ours(), other]);
+}

@@ -1,0 +1,41 @@
+//! The releases of servers and sentinels that the tests know.
+
+use crate::redis::on_path;
+use std::path::PathBuf;
+
+/// Whose server, and which.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Release {
+    /// What the machine has: Redis 7.0 where it is Debian bookworm.
+    #[default]
+    Machine,
+    /// Redis 8.0.
+    Redis8,
+    /// Valkey 8.1.
+    Valkey8,
+}
+
+impl Release {
+    pub(crate) fn server(self) -> PathBuf {
+        match self {
+            Release::Machine => on_path(&["redis-server", "valkey-server"]),
+            Release::Redis8 => cached("bin/redis-server-8.0"),
+            Release::Valkey8 => cached("bin/valkey-server-8.1"),
+        }
+    }
+
+    pub(crate) fn sentinel(self) -> PathBuf {
+        match self {
+            Release::Machine => on_path(&["redis-sentinel", "valkey-sentinel"]),
+            Release::Redis8 => cached("bin/redis-sentinel-8.0"),
+            Release::Valkey8 => cached("bin/valkey-sentinel-8.1"),
+        }
+    }
+}
+
+/// What `just deps` has put into its own folder.
+pub fn cached(name: &str) -> PathBuf {
+    let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.cache")).join(name);
+    assert!(path.is_file(), "there is no {name}: run `just deps`");
+    path
+}
