@@ -126,6 +126,11 @@ fn without_ours(reply: &Reply) -> Reply {
             }
             Reply::Array(kept)
         }
+        Reply::Bulk(text) if text.windows(4).any(|part| part == b"@all") => {
+            let ours = |rule: &&[u8]| rule.len() > 1 && OURS.iter().any(|name| name.as_bytes() == &rule[1..]);
+            let kept: Vec<_> = text.split(|c| *c == b' ').filter(|rule| !ours(rule)).collect();
+            Reply::Bulk(kept.join(&b' '))
+        }
         other => other.clone(),
     }
 }

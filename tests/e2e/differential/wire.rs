@@ -105,11 +105,6 @@ impl Client {
         Ok(Client(BufReader::new(stream)))
     }
 
-    /// How long to wait for an answer.
-    pub(super) fn patience(&self, patience: Duration) {
-        self.0.get_ref().set_read_timeout(Some(patience)).expect("the socket is ours");
-    }
-
     pub(super) fn send(&mut self, bytes: &[u8]) {
         // Whoever is refused may be cut off while writing; reading tells it.
         let _ = self.0.get_mut().write_all(bytes);
