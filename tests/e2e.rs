@@ -31,6 +31,7 @@ mod e2e {
     mod restart;
     mod returning;
     mod storage;
+    mod topologies;
 }
 
 /// Longer than anything takes that goes well, even when a machine that stood still has put a sentinel into TILT.
