@@ -23,7 +23,7 @@ mod stream;
 pub(crate) mod wire;
 
 pub(crate) use startup::{Options, start};
-pub(crate) use store::{Survey, survey};
+pub(crate) use store::{Beginnings, COMPATIBLE_WITH, Survey, survey};
 
 use crate::registrar::Registrar;
 use consentinel_core::{

@@ -71,9 +71,10 @@ pub(crate) fn start(options: &Options) -> Result<ExitCode, StartError> {
 }
 
 async fn serve(loaded: Loaded, mut recorder: Recorder) -> Result<ExitCode, StartError> {
-    let Loaded { settings, durable, consul, store } = loaded;
+    let Loaded { settings, durable, consul, store, lost } = loaded;
     let log_level = log::start(settings.logfile.clone(), settings.loglevel);
     greet(&settings);
+    lost.iter().for_each(|text| warn!("{text}"));
     let stop = StopSignals::new().map_err(|error| StartError::System("signals cannot be awaited", error))?;
     let listeners = inbound::bind(&settings)
         .map_err(|error| StartError::System("the server cannot be started", error))?;
@@ -135,8 +136,8 @@ fn greet(settings: &Settings) {
     let (version, pid) = (env!("CARGO_PKG_VERSION"), std::process::id());
     warn!("Consentinel version={version}, bits={}, pid={pid}, just started", usize::BITS);
     info!("Running mode=sentinel, port={}.", settings.port);
-    for name in &settings.without_effect {
-        info!("the directive '{name}' has no effect here");
+    if !settings.without_effect.is_empty() {
+        info!("without meaning for a sentinel, and passed over: {}", settings.without_effect.join(", "));
     }
 }
 

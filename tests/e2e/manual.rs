@@ -1,7 +1,13 @@
 //! SENTINEL FAILOVER.
 
 use crate::{PATIENCE, three_daemons};
-use consentinel_lab::{Cluster, GROUP};
+use consentinel_lab::{Client, Cluster, GROUP, Value, eventually};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+const WRITERS: usize = 6;
+/// So many writes a writer sends at once.
+const PIPELINE: usize = 50;
 
 #[test]
 fn a_failover_on_request_moves_a_healthy_master() {
@@ -25,4 +31,53 @@ fn without_a_good_replica_it_is_refused() {
     let refused = |name| cluster.sentinels[0].call(&["SENTINEL", "FAILOVER", name]).expect("it answers");
     assert_eq!(refused(GROUP).error(), Some("NOGOODSLAVE No suitable replica to promote"));
     assert_eq!(refused("nobody").error(), Some("ERR No such master with that name"));
+}
+
+/// Writers that send as fast as the master answers; it is a replica before any of them finds another master.
+#[test]
+fn a_failover_on_request_loses_no_acknowledged_write() {
+    let cluster = Cluster::start(&three_daemons());
+    let mut master = 0;
+    for round in 0..3 {
+        let acknowledged: Vec<AtomicU64> = (0..WRITERS).map(|_| AtomicU64::new(0)).collect();
+        let key = |writer: usize| format!("round:{round}:{writer}");
+        let port = cluster.redis[master].port;
+        std::thread::scope(|scope| {
+            for (writer, acknowledged) in acknowledged.iter().enumerate() {
+                scope.spawn(move || count_up(port, &key(writer), acknowledged));
+            }
+            eventually("everybody writes", PATIENCE, || {
+                acknowledged.iter().all(|count| count.load(Ordering::Relaxed) > 1000).then_some(())
+            });
+            let reply = cluster.sentinels[round % 3].call(&["SENTINEL", "FAILOVER", GROUP]);
+            assert_eq!(reply.as_ref().and_then(|reply| reply.text()), Some("OK"), "{reply:?}");
+        });
+        master = cluster.wait_for_new_master(master, PATIENCE);
+        cluster.wait_until_settled(master);
+        for (writer, acknowledged) in acknowledged.iter().enumerate() {
+            let kept = cluster.redis[master].get(&key(writer)).and_then(|text| text.parse::<u64>().ok());
+            let acknowledged = acknowledged.load(Ordering::Relaxed);
+            println!("round {round}, writer {writer}: {acknowledged} acknowledged, {kept:?} kept");
+            assert!(kept >= Some(acknowledged), "{acknowledged} were acknowledged, {kept:?} are there");
+        }
+    }
+}
+
+/// Adds one, again and again, until the server takes no more writes.
+fn count_up(port: u16, key: &str, acknowledged: &AtomicU64) {
+    let mut client = Client::connect(port, Duration::from_secs(10)).expect("the master is there");
+    let commands = vec![vec!["INCR", key]; PIPELINE];
+    loop {
+        for command in &commands {
+            if client.send(command).is_err() {
+                return;
+            }
+        }
+        for _ in &commands {
+            match client.read() {
+                Ok(Value::Int(_)) => acknowledged.fetch_add(1, Ordering::Relaxed),
+                _ => return,
+            };
+        }
+    }
 }

@@ -68,9 +68,19 @@ impl Process {
         self.wait_for_exit(Duration::from_secs(10))
     }
 
-    /// SIGSTOP: it stands still with its connections open.
+    /// SIGSTOP: it stands still with its connections open. A thread may run on for a moment; that is waited for.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
+        eventually("it stands still", Duration::from_secs(10), || self.stands_still().then_some(()));
+    }
+
+    fn stands_still(&self) -> bool {
+        let Ok(threads) = std::fs::read_dir(format!("/proc/{}/task", self.pid())) else { return true };
+        threads.flatten().all(|thread| {
+            let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            // The name, in parentheses, may hold anything; the state follows it. A thread that has ended stands still, too.
+            stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['T', 't', 'Z', 'X']))
+        })
     }
 
     /// SIGCONT.

@@ -104,10 +104,10 @@ fn at_monitor(group: &GroupName, directives: &[Directive], wrong: Wrong) -> Conf
     };
     match directives.iter().rev().find(introduces) {
         Some(directive) => directive.error(wrong),
-        None => whole(SettingError { what: wrong.what, hint: wrong.hint }),
+        None => ConfigError { at: Place::Consul, line: String::new(), wrong: wrong.into() },
     }
 }
 
 fn whole(error: SettingError) -> ConfigError {
-    ConfigError { at: Place::Consul, line: String::new(), what: error.what, hint: error.hint }
+    ConfigError { at: Place::Consul, line: String::new(), wrong: Box::new(error.into()) }
 }

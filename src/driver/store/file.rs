@@ -5,10 +5,12 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// Writes a file anew: a temporary file beside it, fsync, rename, fsync of the folder. Mode and owner are kept.
+/// Writes a file anew: a temporary file beside it, fsync, rename, fsync of the folder. Mode and owner are kept, and a
+/// link stays a link: the file that it leads to is the one that is replaced.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = temporary(path)?;
-    let result = write_and_rename(path, &temporary, bytes);
+    let path = target(path);
+    let temporary = temporary(&path)?;
+    let result = write_and_rename(&path, &temporary, bytes);
     if result.is_err() {
         let _ = std::fs::remove_file(&temporary);
     }
@@ -36,11 +38,27 @@ fn write_and_rename(path: &Path, temporary: &Path, bytes: &[u8]) -> io::Result<(
 /// Whether `replace` would be allowed to.
 pub(crate) fn check_replaceable(path: &Path) -> io::Result<()> {
     use rustix::fs::{Access, access};
-    access(folder(path), Access::WRITE_OK | Access::EXEC_OK)?;
-    match access(path, Access::WRITE_OK) {
+    let path = target(path);
+    access(folder(&path), Access::WRITE_OK | Access::EXEC_OK)?;
+    match access(&path, Access::WRITE_OK) {
         Err(rustix::io::Errno::NOENT) => Ok(()),
         other => Ok(other?),
     }
+}
+
+/// More links than these lead in a circle.
+const MOST_LINKS: usize = 40;
+
+/// The file that a link leads to, whether it exists or not.
+fn target(path: &Path) -> PathBuf {
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        match std::fs::read_link(&path) {
+            Ok(next) => path = folder(&path).join(next),
+            Err(_) => break,
+        }
+    }
+    path
 }
 
 fn folder(path: &Path) -> &Path {

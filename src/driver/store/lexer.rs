@@ -14,6 +14,9 @@ pub(crate) enum LexError {
     /// The bytes are no text.
     #[error("the line is not valid UTF-8")]
     NotText,
+    /// No text has this byte.
+    #[error("the line has NUL bytes in it")]
+    Nul,
 }
 
 /// Splits a line, or an inline command, into its words.
@@ -115,7 +118,8 @@ pub(crate) fn join<S: AsRef<str>>(words: &[S]) -> String {
     line
 }
 
-fn push_quoted(line: &mut String, word: &str) {
+/// Writes one word so that `split` reads it back, quoted where it needs that.
+pub(super) fn push_quoted(line: &mut String, word: &str) {
     let bare = |c: u8| c.is_ascii_graphic() && !matches!(c, b'"' | b'\'' | b'\\');
     // A word that starts with '#' could turn the line into a comment.
     if !word.is_empty() && word.bytes().all(bare) && !word.starts_with('#') {

@@ -1,9 +1,13 @@
 //! The configuration file: read at start, and written back whenever the sentinel must not forget something.
 
+mod arguments;
 mod consul;
+mod elsewhere;
 mod error;
 mod file;
 mod lexer;
+mod memory;
+mod pattern;
 mod render;
 mod sentinel;
 mod settings;
@@ -12,7 +16,8 @@ mod source;
 mod tests;
 mod tls;
 
-pub(crate) use error::{ConfigError, Place};
+pub(crate) use arguments::Beginnings;
+pub(crate) use error::ConfigError;
 pub(crate) use lexer::split;
 pub(crate) use sentinel::{group_name, script};
 pub(crate) use settings::{Settings, level};
@@ -24,6 +29,10 @@ use error::Wrong;
 use sentinel::{Pass, Reader};
 use source::{Directive, Layer};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// The version of the original whose behaviour users may expect.
+pub(crate) const COMPATIBLE_WITH: &str = "7.0.15";
 
 /// A configuration that can be used.
 #[derive(Debug)]
@@ -36,10 +45,12 @@ pub(crate) struct Loaded {
     pub consul: Option<ConsulSettings>,
     /// Where to write it back.
     pub store: Store,
+    /// What of the memory was not there and had to be made good; to be logged.
+    pub lost: Vec<String>,
 }
 
 /// Where the state is kept.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Store {
     /// The configuration file, as an absolute path.
     path: PathBuf,
@@ -49,6 +60,10 @@ pub(crate) struct Store {
     base: Durable,
     /// The configuration as it was at start, in case that it cannot be read any more.
     original: Vec<u8>,
+    /// The lines `user ...` as they are to be; nothing while those in the configuration hold.
+    users: Mutex<Option<Vec<String>>>,
+    /// The lines `user ...` of included files: they are not repeated.
+    included_users: Vec<Vec<String>>,
 }
 
 /// What the environment says under a name.
@@ -71,19 +86,28 @@ pub(crate) fn load(
     arguments: &[String],
     environment: Environment<'_>,
 ) -> Result<Loaded, ConfigError> {
-    let absolute = std::fs::canonicalize(path).map_err(|error| ConfigError {
-        at: Place::File(path.to_owned(), 0),
-        line: String::new(),
-        what: format!("cannot be read: {error}"),
-        hint: "A sentinel needs a configuration file on disk.".into(),
-    })?;
-    let (original, directives) = source::read(path, Layer::File)?;
-    let gathered = gather(directives, arguments, environment)?;
-    let Gathered { settings, mut durable, consul, directives, base } = gathered;
+    let source = source::read(path, Layer::File)?;
+    let absolute = std::path::absolute(path)
+        .map_err(|error| ConfigError::about_file(path, Wrong::new(source::plain(&error))))?;
+    let directives = with_arguments(source.directives, lines_in(&source.bytes), arguments, false)?;
+    let Gathered { settings, mut durable, consul, directives, base, lost, state_users } =
+        gather(directives, &source.bytes, environment)?;
+    check_logfile(&settings)?;
     let consul = consul.conclude(&mut durable, &directives)?;
-    let store = Store { path: absolute, state_file: settings.state_file.clone(), base, original };
+    let users_in = |wanted: Layer| {
+        let is_user = |directive: &&Directive| directive.layer == wanted && directive.words[0] == "user";
+        directives.iter().filter(is_user).map(|directive| directive.words.clone()).collect()
+    };
+    let store = Store {
+        path: absolute,
+        state_file: settings.state_file.clone(),
+        base,
+        original: source.bytes,
+        users: Mutex::new(state_users),
+        included_users: users_in(Layer::Include),
+    };
     store.check_writable()?;
-    Ok(Loaded { settings, durable, consul, store })
+    Ok(Loaded { settings, durable, consul, store, lost })
 }
 
 /// Reads a configuration, or the command line alone, for a tool that writes nothing.
@@ -92,14 +116,33 @@ pub(crate) fn survey(
     arguments: &[String],
     environment: Environment<'_>,
 ) -> Result<Survey, ConfigError> {
-    let directives = match path {
-        Some(path) => source::read(path, Layer::File)?.1,
-        None => Vec::new(),
-    };
-    let gathered = gather(directives, arguments, environment)?;
-    let Gathered { settings, mut durable, consul, directives, .. } = gathered;
+    let source = path.map(|path| source::read(path, Layer::File)).transpose()?;
+    let (bytes, directives) = source.map(|source| (source.bytes, source.directives)).unwrap_or_default();
+    let directives = with_arguments(directives, lines_in(&bytes), arguments, path.is_none())?;
+    let Gathered { settings, mut durable, consul, directives, .. } = gather(directives, &bytes, environment)?;
     let consul = consul.conclude(&mut durable, &directives)?.unwrap_or_default();
     Ok(Survey { settings, consul, masters: durable.groups.into_keys().collect() })
+}
+
+fn lines_in(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte == b'\n').count()
+}
+
+/// What the file says, then standard input, then the command line.
+fn with_arguments(
+    mut directives: Vec<Directive>,
+    mut lines: usize,
+    arguments: &[String],
+    alone: bool,
+) -> Result<Vec<Directive>, ConfigError> {
+    let said = arguments::read(arguments, alone);
+    if said.input {
+        let input = source::read_input()?;
+        lines += lines_in(&input.bytes);
+        directives.extend(input.directives);
+    }
+    directives.extend(source::read_lines(&said.lines, lines + 2)?);
+    Ok(directives)
 }
 
 /// All that was said, by whomever.
@@ -109,48 +152,88 @@ struct Gathered {
     consul: Said,
     directives: Vec<Directive>,
     base: Durable,
+    lost: Vec<String>,
+    /// The users that the state file has.
+    state_users: Option<Vec<String>>,
 }
 
 fn gather(
     mut directives: Vec<Directive>,
-    arguments: &[String],
+    bytes: &[u8],
     environment: Environment<'_>,
 ) -> Result<Gathered, ConfigError> {
-    directives.extend(source::arguments(arguments)?);
     let mut settings = server_settings(&directives)?;
-    if let Some(dir) = &settings.dir {
-        std::env::set_current_dir(dir).map_err(|error| ConfigError {
-            at: Place::File(dir.clone(), 0),
-            line: String::new(),
-            what: format!("the directory cannot be entered: {error}"),
-            hint: "Correct the line 'dir'.".into(),
-        })?;
-    }
     let configured = read_sentinel(&directives, environment)?;
     let mut durable = configured.durable.clone();
     settings.state_file = configured.state_file.map(PathBuf::from);
     let mut consul = configured.consul;
+    let mut remembered = memory::Evidence::of(bytes, &directives, Layer::File);
+    let mut state_users = None;
     let base = match &settings.state_file {
         None => included(&directives),
         Some(file) => {
             if file.exists() {
-                directives.extend(source::read(file, Layer::State)?.1);
+                let source = source::read(file, Layer::State)?;
+                remembered = memory::Evidence::of(&source.bytes, &source.directives, Layer::State);
+                state_users = take_users(&source.directives, &mut settings)?;
+                directives.extend(source.directives);
                 let with_state = read_sentinel(&directives, environment)?;
                 (durable, consul) = (with_state.durable, with_state.consul);
             }
             configured.durable
         }
     };
-    durable.config.port = settings.port;
-    Ok(Gathered { settings, durable, consul, directives, base })
+    let lost = remembered.make_good(&mut durable);
+    durable.config.port = settings.announced_port();
+    Ok(Gathered { settings, durable, consul, directives, base, lost, state_users })
+}
+
+/// Where the state has users, all of them: they stand in place of the configuration's.
+fn take_users(state: &[Directive], settings: &mut Settings) -> Result<Option<Vec<String>>, ConfigError> {
+    let mut lines = Vec::new();
+    for directive in state.iter().filter(|directive| directive.words[0] != "sentinel") {
+        let [name, words @ ..] = directive.words.as_slice() else { continue };
+        if name != "user" || words.is_empty() {
+            return Err(directive.error(
+                Wrong::new(format!("'{name}' is no line of a state file"))
+                    .hint("Only lines that begin with 'sentinel' or 'user' stand there."),
+            ));
+        }
+        if lines.is_empty() {
+            settings.users.clear();
+        }
+        settings.users.push(words.to_vec());
+        lines.push(lexer::join(&directive.words));
+    }
+    Ok((!lines.is_empty()).then_some(lines))
 }
 
 fn server_settings(directives: &[Directive]) -> Result<Settings, ConfigError> {
     let mut settings = Settings::default();
     for directive in directives.iter().filter(|directive| directive.words[0] != "sentinel") {
         settings.apply(&directive.words).map_err(|wrong| directive.error(wrong))?;
+        if directive.words[0] == "dir"
+            && let Some(dir) = &settings.dir
+        {
+            std::env::set_current_dir(dir).map_err(|error| {
+                let wrong = Wrong::new(format!("the directory {} cannot be entered", dir.display()));
+                directive.error(wrong.theirs(source::plain(&error)).hint("Correct the line 'dir'."))
+            })?;
+        }
     }
     Ok(settings)
+}
+
+/// A log that cannot be written is noticed at the start, not when it is needed.
+fn check_logfile(settings: &Settings) -> Result<(), ConfigError> {
+    let Some(path) = &settings.logfile else { return Ok(()) };
+    match std::fs::OpenOptions::new().append(true).create(true).open(path) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let what = format!("Can't open the log file: {}", source::plain(&error));
+            Err(ConfigError::about_file(path, Wrong::as_theirs(what).hint("Correct the line 'logfile'.")))
+        }
+    }
 }
 
 fn read_sentinel(directives: &[Directive], environment: Environment<'_>) -> Result<Reader, ConfigError> {
@@ -186,6 +269,7 @@ fn check_host(reader: &Reader, directive: &Directive) -> Result<(), ConfigError>
     match named {
         Some(Host::Name(name)) if !reader.durable.config.resolve_hostnames => Err(directive.error(
             Wrong::new(format!("'{name}' is no IP address, and names are not looked up"))
+                .theirs("Can't resolve instance hostname.")
                 .hint("Write the address, or add: sentinel resolve-hostnames yes"),
         )),
         _ => Ok(()),
@@ -202,15 +286,23 @@ fn included(directives: &[Directive]) -> Durable {
 impl Store {
     /// Writes the state so that it survives a power cut. Blocks.
     pub(crate) fn save(&self, state: &Durable) -> Result<(), SaveError> {
+        let users = self.users.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (path, bytes) = match &self.state_file {
-            Some(file) => (file, render::as_state_file(&self.base, state)),
+            Some(file) => (file, render::as_state_file(&self.base, state, users.as_deref())),
             None => {
                 // Read again, so that what the operator wrote meanwhile stays.
                 let original = std::fs::read(&self.path).unwrap_or_else(|_| self.original.clone());
-                (&self.path, render::into_configuration(&original, &self.base, state))
+                let users = users.map(|lines| render::Users { lines, elsewhere: &self.included_users });
+                (&self.path, render::into_configuration(&original, &self.base, state, users.as_ref()))
             }
         };
         file::replace(path, &bytes).map_err(|error| SaveError(format!("{}: {error}", path.display())))
+    }
+
+    #[allow(dead_code, reason = "only what changes users at run time calls it")]
+    /// From the next save on these lines, each `user <name> <rule> ...`, stand in place of those that were read.
+    pub(crate) fn set_users(&self, lines: Vec<String>) {
+        *self.users.lock().unwrap_or_else(PoisonError::into_inner) = Some(lines);
     }
 
     /// The configuration file.
@@ -220,14 +312,20 @@ impl Store {
 
     fn check_writable(&self) -> Result<(), ConfigError> {
         let path = self.state_file.as_ref().unwrap_or(&self.path);
-        file::check_replaceable(path).map_err(|error| ConfigError {
-            at: Place::File(path.clone(), 0),
-            line: String::new(),
-            what: format!("cannot be written, nor replaced in its folder: {error}"),
-            hint:
-                "A sentinel must not forget its votes. Make file and folder writable for it, or add to the \
-                   configuration: sentinel state-file <path>"
-                    .into(),
+        file::check_replaceable(path).map_err(|error| {
+            let theirs = format!(
+                "Sentinel config file {} is not writable: {}. Exiting...",
+                path.display(),
+                source::plain(&error)
+            );
+            let wrong = Wrong::new("the file cannot be written, nor replaced in its folder").theirs(theirs);
+            ConfigError::about_file(
+                path,
+                wrong.hint(
+                    "A sentinel must not forget its votes. Make file and folder writable for it, or add to the \
+                     configuration: sentinel state-file <path>",
+                ),
+            )
         })
     }
 }

@@ -5,7 +5,8 @@ use super::error::Wrong;
 use super::settings::{number, yes_no};
 use super::source::Layer;
 use consentinel_core::{
-    Durable, DurableGroup, Endpoint, Epoch, GroupConfig, GroupName, Host, Quorum, Secret, SentinelId,
+    Durable, DurableGroup, Endpoint, EndpointError, Epoch, GroupConfig, GroupName, Host, Quorum, Secret,
+    SentinelId,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -46,6 +47,7 @@ const DIRECTIVES: &[(&str, &str, Pass)] = &[
     ("auth-user", "<master-name> <user>", Pass::Group),
     ("rename-command", "<master-name> <command> <new name>", Pass::Group),
     ("master-reboot-down-after-period", "<master-name> <milliseconds>", Pass::Group),
+    ("primary-reboot-down-after-period", "<master-name> <milliseconds>", Pass::Group),
     ("config-epoch", "<master-name> <epoch>", Pass::Group),
     ("leader-epoch", "<master-name> <epoch>", Pass::Group),
     ("known-master", "<master-name> <ip> <port>", Pass::Group),
@@ -56,13 +58,16 @@ const DIRECTIVES: &[(&str, &str, Pass)] = &[
     ("consul-tags", "<master-name> <tag> ...", Pass::Group),
 ];
 
+const UNRECOGNIZED: &str = "Unrecognized sentinel configuration statement.";
+
 /// When to take in a directive, and whether it has the right number of words.
 pub(crate) fn check(words: &[String]) -> Result<Pass, Wrong> {
     let Some((name, args)) = words.split_first() else {
-        return Err(Wrong::new("'sentinel' is followed by nothing"));
+        return Err(Wrong::new("'sentinel' is followed by nothing").theirs(UNRECOGNIZED));
     };
     let Some((_, usage, pass)) = DIRECTIVES.iter().find(|(known, ..)| known == name) else {
         return Err(Wrong::new(format!("'sentinel {name}' is no directive"))
+            .theirs(UNRECOGNIZED)
             .hint("Check its spelling; docs/configuration.md lists all directives."));
     };
     // Quoted descriptions like `<new name>` count once, and so does an optional one.
@@ -74,7 +79,7 @@ pub(crate) fn check(words: &[String]) -> Result<Pass, Wrong> {
     }
     let least = if open_end { format!("at least {least}") } else { least.to_string() };
     let what = format!("'sentinel {name}' takes {least} values, not {}", args.len());
-    Err(Wrong::new(what).hint(format!("Write: sentinel {name} {usage}")))
+    Err(Wrong::new(what).theirs(UNRECOGNIZED).hint(format!("Write: sentinel {name} {usage}")))
 }
 
 /// Takes directives in, one after the other.
@@ -115,16 +120,23 @@ impl Reader {
             ["announce-port", text] => {
                 config.announce_port = Some(number(text, 0..=u16::MAX)?).filter(|port| *port != 0)
             }
-            ["deny-scripts-reconfig", text] => config.deny_scripts_reconfig = yes_no(text)?,
-            ["resolve-hostnames", text] => config.resolve_hostnames = yes_no(text)?,
-            ["announce-hostnames", text] => config.announce_hostnames = yes_no(text)?,
+            ["deny-scripts-reconfig", text] => {
+                config.deny_scripts_reconfig = yes_or_no("deny-scripts-reconfig options.", text)?
+            }
+            ["resolve-hostnames", text] => {
+                config.resolve_hostnames = yes_or_no("resolve-hostnames option.", text)?
+            }
+            ["announce-hostnames", text] => {
+                config.announce_hostnames = yes_or_no("announce-hostnames option.", text)?
+            }
             ["sentinel-user", text] => config.sentinel_auth.user = optional(text).map(str::to_owned),
             ["sentinel-pass", text] => config.sentinel_auth.pass = optional(text).map(Secret::new),
             ["observe", text] => config.observe = yes_no(text)?,
             ["consul", setting, values @ ..] => self.consul.set(&setting.to_ascii_lowercase(), values)?,
             ["state-file", text] => self.state_file = optional(text).map(str::to_owned),
             ["monitor", name, ip, port, quorum] => {
-                let quorum = Quorum(number(quorum, 1..=u32::MAX)?);
+                let quorum = number(quorum, 1..=i32::MAX as u32);
+                let quorum = Quorum(quorum.map_err(|wrong| wrong.theirs("Quorum must be 1 or greater."))?);
                 self.monitor(group_name(name)?, endpoint(ip, port)?, quorum, layer)?;
             }
             ["removed-master", name] => {
@@ -139,9 +151,12 @@ impl Reader {
                     // What the state remembers of a master that the operator took out is of no use any more.
                     None if self.lenient || layer == Layer::State || self.removed.contains(&group) => {}
                     None => {
-                        return Err(Wrong::new(format!("no master is called '{group}'")).hint(format!(
+                        let hint = format!(
                             "Add: sentinel monitor {group} <ip> <port> <quorum>, or correct the name."
-                        )));
+                        );
+                        return Err(Wrong::new(format!("no master is called '{group}'"))
+                            .theirs("No such master with specified name.")
+                            .hint(hint));
                     }
                 }
             }
@@ -165,10 +180,11 @@ impl Reader {
         layer: Layer,
     ) -> Result<(), Wrong> {
         if master.port == 0 {
-            return Err(Wrong::new("port 0 is no port of a master"));
+            return Err(Wrong::new("port 0 is no port of a master").theirs("Invalid port number."));
         }
         if self.monitored.insert(name.clone(), layer) == Some(layer) {
             return Err(Wrong::new(format!("a master called '{name}' was there before"))
+                .theirs("Duplicate master name.")
                 .hint("Every master needs a name of its own; take one of the two lines out."));
         }
         match self.durable.groups.get_mut(&name) {
@@ -197,13 +213,19 @@ fn apply_to_group(
     match (name, args) {
         ("down-after-milliseconds", [text]) => config.down_after = millis(text, 1)?,
         ("failover-timeout", [text]) => config.failover_timeout = millis(text, 1)?,
-        ("master-reboot-down-after-period", [text]) => config.master_reboot_down_after = millis(text, 0)?,
+        ("master-reboot-down-after-period" | "primary-reboot-down-after-period", [text]) => {
+            config.master_reboot_down_after = millis(text, 0)?
+        }
         ("parallel-syncs", [text]) => config.parallel_syncs = number(text, 1..=i32::MAX as u32)?,
         ("notification-script", [path]) => {
-            config.notification_script = optional(path).map(script).transpose()?
+            let path = optional(path).map(script).transpose();
+            config.notification_script =
+                path.map_err(|wrong| wrong.theirs(format!("Notification {NOT_EXECUTABLE}")))?
         }
         ("client-reconfig-script", [path]) => {
-            config.client_reconfig_script = optional(path).map(script).transpose()?
+            let path = optional(path).map(script).transpose();
+            config.client_reconfig_script =
+                path.map_err(|wrong| wrong.theirs(format!("Client reconfiguration {NOT_EXECUTABLE}")))?
         }
         ("auth-pass", [text]) => config.auth.pass = optional(text).map(Secret::new),
         ("auth-user", [text]) => config.auth.user = optional(text).map(str::to_owned),
@@ -248,6 +270,12 @@ fn raise(epoch: &mut Epoch, to: Epoch) {
     *epoch = (*epoch).max(to);
 }
 
+fn yes_or_no(name: &str, text: &str) -> Result<bool, Wrong> {
+    yes_no(text).map_err(|wrong| wrong.theirs(format!("Please specify yes or no for the {name}")))
+}
+
+const NOT_EXECUTABLE: &str = "script seems non existing or non executable.";
+
 fn optional(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
@@ -257,7 +285,13 @@ fn host(text: &str) -> Result<Host, Wrong> {
 }
 
 fn endpoint(ip: &str, port: &str) -> Result<Endpoint, Wrong> {
-    Endpoint::parse(ip, port).map_err(|error| Wrong::new(error.to_string()))
+    Endpoint::parse(ip, port).map_err(|error| {
+        let theirs = match error {
+            EndpointError::Port(_) => "Invalid port number.",
+            _ => "Can't resolve instance hostname.",
+        };
+        Wrong::new(error.to_string()).theirs(theirs)
+    })
 }
 
 fn epoch(text: &str) -> Result<Epoch, Wrong> {
@@ -265,13 +299,15 @@ fn epoch(text: &str) -> Result<Epoch, Wrong> {
 }
 
 fn millis(text: &str, least: u64) -> Result<Duration, Wrong> {
-    number(text, least..=i64::MAX as u64).map(Duration::from_millis)
+    let theirs = if least == 0 { "negative time parameter." } else { "negative or zero time parameter." };
+    number(text, least..=i64::MAX as u64).map(Duration::from_millis).map_err(|wrong| wrong.theirs(theirs))
 }
 
 fn identity(text: &str) -> Result<SentinelId, Wrong> {
     let fits = text.len() == 40 && text.bytes().all(|c| c.is_ascii_hexdigit());
     if !fits {
         return Err(Wrong::new(format!("'{text}' is no identity of a sentinel"))
+            .theirs("Malformed Sentinel id in myid option.")
             .hint("An identity has 40 hexadecimal digits. Without the line a new one is made up."));
     }
     Ok(SentinelId::new(text))

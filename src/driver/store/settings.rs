@@ -1,5 +1,6 @@
 //! The directives that concern the server, not what it watches.
 
+use super::elsewhere;
 use super::error::Wrong;
 use super::tls::TlsSettings;
 use consentinel_core::Secret;
@@ -44,6 +45,8 @@ pub(crate) struct Settings {
     pub unixsocket: Option<PathBuf>,
     /// The rights of that socket.
     pub unixsocketperm: Option<u32>,
+    /// Our own commands by other names, `""` to have none: from, to.
+    pub renamed_commands: Vec<(String, String)>,
     /// How a line of the log looks.
     pub log_format: LogFormat,
     /// What to tell syslog.
@@ -117,6 +120,7 @@ impl Default for Settings {
             acllog_max_len: 128,
             unixsocket: None,
             unixsocketperm: None,
+            renamed_commands: Vec::new(),
             log_format: LogFormat::Lines,
             syslog: Syslog::default(),
             daemonize: false,
@@ -133,37 +137,30 @@ impl Settings {
         let Some((name, args)) = words.split_first() else { return Ok(()) };
         match name.as_str() {
             "port" => self.port = number(one(name, args)?, 0..=65535)?,
-            "bind" if args.is_empty() => return Err(Wrong::new("'bind' needs at least one address")),
-            "bind" => self.bind = args.iter().filter(|address| !address.is_empty()).cloned().collect(),
+            "bind" => self.bind = addresses(args)?,
             "protected-mode" => self.protected_mode = yes_no(one(name, args)?)?,
             "dir" => self.dir = path(one(name, args)?),
             "logfile" => self.logfile = path(one(name, args)?),
             "loglevel" => self.loglevel = level(one(name, args)?)?,
+            "log-format" => {
+                self.log_format = match one_of(one(name, args)?, "lines, legacy, json")? {
+                    "json" => LogFormat::Json,
+                    _ => LogFormat::Lines,
+                }
+            }
             "pidfile" => self.pidfile = path(one(name, args)?),
             "daemonize" => self.daemonize = yes_no(one(name, args)?)?,
             "supervised" => {
-                self.supervised = match one(name, args)?.to_ascii_lowercase().as_str() {
-                    "no" => Supervised::No,
+                self.supervised = match one_of(one(name, args)?, "upstart, systemd, auto, no")? {
                     "upstart" => Supervised::Upstart,
                     "systemd" => Supervised::Systemd,
                     "auto" => Supervised::Auto,
-                    other => {
-                        return Err(Wrong::new(format!(
-                            "'{other}' must be 'no', 'upstart', 'systemd' or 'auto'"
-                        )));
-                    }
-                }
-            }
-            "log-format" => {
-                self.log_format = match one(name, args)?.to_ascii_lowercase().as_str() {
-                    "lines" => LogFormat::Lines,
-                    "json" => LogFormat::Json,
-                    other => return Err(Wrong::new(format!("'{other}' must be 'lines' or 'json'"))),
+                    _ => Supervised::No,
                 }
             }
             "syslog-enabled" => self.syslog.enabled = yes_no(one(name, args)?)?,
             "syslog-ident" => self.syslog.ident = one(name, args)?.to_owned(),
-            "syslog-facility" => self.syslog.facility = one(name, args)?.to_ascii_lowercase(),
+            "syslog-facility" => self.syslog.facility = one_of(one(name, args)?, FACILITIES)?.to_owned(),
             "requirepass" => {
                 let password = one(name, args)?;
                 self.requirepass = (!password.is_empty()).then(|| Secret::new(password));
@@ -172,23 +169,70 @@ impl Settings {
             "tcp-keepalive" => {
                 self.tcp_keepalive = Duration::from_secs(number(one(name, args)?, 0..=i32::MAX as u64)?)
             }
-            "maxclients" => self.maxclients = number(one(name, args)?, 1..=1_000_000)?,
-            "user" => self.users.push(args.to_vec()),
+            "maxclients" => self.maxclients = number(one(name, args)?, 1..=u32::MAX as usize)?,
+            "user" if !args.is_empty() => self.add_user(args)?,
             "aclfile" => self.aclfile = path(one(name, args)?),
-            "acllog-max-len" => self.acllog_max_len = number(one(name, args)?, 0..=1_000_000)?,
+            "acllog-max-len" => self.acllog_max_len = number(one(name, args)?, 0..=i64::MAX as usize)?,
             "unixsocket" => self.unixsocket = path(one(name, args)?),
             "unixsocketperm" => self.unixsocketperm = Some(octal(one(name, args)?)?),
-            "latency-tracking-info-percentiles" => {}
-            "tcp-backlog" | "hz" | "dynamic-hz" | "always-show-logo" | "set-proc-title"
-            | "crash-log-enabled" => self.without_effect.push(name.clone()),
-            _ if name.starts_with("tls-") => self.tls.apply(name, args)?,
-            _ => {
-                return Err(Wrong::new(format!("'{name}' is no directive of a sentinel"))
-                    .hint("Check its spelling; docs/configuration.md lists all directives."));
+            "rename-command" if args.len() == 2 => {
+                self.renamed_commands.push((args[0].clone(), args[1].clone()));
             }
+            _ if name.starts_with("tls-") => self.tls.apply(name, args)?,
+            _ => match elsewhere::check(name, args) {
+                Some(result) => {
+                    result?;
+                    // Written by the original into every file; nobody need be told.
+                    if name != "latency-tracking-info-percentiles" && !self.without_effect.contains(name) {
+                        self.without_effect.push(name.clone());
+                    }
+                }
+                None => return Err(unknown(name)),
+            },
         }
         Ok(())
     }
+
+    fn add_user(&mut self, words: &[String]) -> Result<(), Wrong> {
+        if self.users.iter().any(|user| user[0] == words[0]) {
+            let text = "Duplicate user found. A user can only be defined once in config files";
+            let theirs = format!("Error in user declaration '{}': {text}", words[0]);
+            return Err(Wrong::as_theirs(theirs).hint("Put all rules of a user into one line."));
+        }
+        self.users.push(words.to_vec());
+        Ok(())
+    }
+
+    /// The port that others are told when no other is announced.
+    pub(crate) fn announced_port(&self) -> u16 {
+        if self.tls.replication && self.tls.port != 0 { self.tls.port } else { self.port }
+    }
+}
+
+/// Facilities that the original knows.
+const FACILITIES: &str = "user, local0, local1, local2, local3, local4, local5, local6, local7";
+
+/// More than these the original does not take.
+const MOST_ADDRESSES: usize = 16;
+
+/// What stands behind `bind`: nothing at all is said by one empty word.
+fn addresses(args: &[String]) -> Result<Vec<String>, Wrong> {
+    let addresses: Vec<String> = match args {
+        [] => return Err(Wrong::new("'bind' needs at least one address")),
+        [only] if only.trim().is_empty() => return Ok(vec![String::new()]),
+        _ => args.iter().flat_map(|word| word.split_whitespace()).map(str::to_owned).collect(),
+    };
+    match addresses.len() > MOST_ADDRESSES {
+        true => Err(Wrong::as_theirs("Too many bind addresses specified.")),
+        false => Ok(addresses),
+    }
+}
+
+/// No directive at all.
+pub(super) fn unknown(name: &str) -> Wrong {
+    Wrong::new(format!("'{name}' is no directive, or has the wrong number of values"))
+        .theirs("Bad directive or wrong number of arguments")
+        .hint("Check its spelling; docs/configuration.md lists all directives.")
 }
 
 /// The only argument of a directive.
@@ -196,6 +240,7 @@ pub(crate) fn one<'a>(name: &str, args: &'a [String]) -> Result<&'a str, Wrong> 
     match args {
         [only] => Ok(only),
         _ => Err(Wrong::new(format!("'{name}' takes one value, not {}", args.len()))
+            .theirs("wrong number of arguments")
             .hint("Put a value with spaces between quotes.")),
     }
 }
@@ -205,9 +250,20 @@ pub(crate) fn number<T>(text: &str, range: std::ops::RangeInclusive<T>) -> Resul
 where
     T: FromStr + PartialOrd + std::fmt::Display,
 {
-    match text.parse() {
-        Ok(value) if range.contains(&value) => Ok(value),
-        _ => Err(Wrong::new(format!("'{text}' is no number from {} to {}", range.start(), range.end()))),
+    // The original knows no '+' before a number.
+    let value = if text.starts_with('+') { None } else { text.parse().ok() };
+    match value {
+        Some(value) if range.contains(&value) => Ok(value),
+        _ => {
+            let (least, most) = (range.start(), range.end());
+            let theirs = match text.parse::<i64>() {
+                Ok(_) if !text.starts_with('+') => {
+                    format!("argument must be between {least} and {most} inclusive")
+                }
+                _ => "argument couldn't be parsed into an integer".into(),
+            };
+            Err(Wrong::new(format!("'{text}' is no number from {least} to {most}")).theirs(theirs))
+        }
     }
 }
 
@@ -216,30 +272,43 @@ pub(crate) fn yes_no(text: &str) -> Result<bool, Wrong> {
     match text.to_ascii_lowercase().as_str() {
         "yes" => Ok(true),
         "no" => Ok(false),
-        _ => Err(Wrong::new(format!("'{text}' must be 'yes' or 'no'"))),
+        _ => {
+            let theirs = "argument must be 'yes' or 'no'";
+            Err(Wrong::new(format!("'{text}' must be 'yes' or 'no'")).theirs(theirs))
+        }
     }
+}
+
+/// One of the words of a list such as `a, b, c`.
+pub(super) fn one_of<'a>(text: &str, words: &'a str) -> Result<&'a str, Wrong> {
+    words
+        .split(", ")
+        .find(|word| word.eq_ignore_ascii_case(text))
+        .ok_or_else(|| Wrong::as_theirs(format!("argument(s) must be one of the following: {words}")))
 }
 
 /// The rights of a file, in octal digits.
 fn octal(text: &str) -> Result<u32, Wrong> {
     match u32::from_str_radix(text, 8) {
         Ok(mode) if mode <= 0o777 => Ok(mode),
-        _ => Err(Wrong::new(format!("'{text}' must be rights in octal digits, such as 700"))),
+        Ok(_) => Err(Wrong::as_theirs("argument must be between 0 and 777 inclusive")),
+        Err(_) => Err(Wrong::new(format!("'{text}' must be rights in octal digits, such as 700"))
+            .theirs("argument couldn't be parsed as an octal number")),
     }
 }
 
 /// A log level by its name.
 pub(crate) fn level(text: &str) -> Result<consentinel_core::Level, Wrong> {
     use consentinel_core::Level;
-    match text.to_ascii_lowercase().as_str() {
+    // Newer servers know "nothing"; what matters enough to be a warning is told all the same.
+    if text.eq_ignore_ascii_case("nothing") {
+        return Ok(Level::Warning);
+    }
+    match one_of(text, "debug, verbose, notice, warning")? {
         "debug" => Ok(Level::Debug),
         "verbose" => Ok(Level::Verbose),
         "notice" => Ok(Level::Notice),
-        "warning" | "nothing" => Ok(Level::Warning),
-        _ => {
-            Err(Wrong::new(format!("'{text}' is no log level"))
-                .hint("One of: debug, verbose, notice, warning."))
-        }
+        _ => Ok(Level::Warning),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The directives `tls-...`: read here, obeyed by the driver's TLS.
 
 use super::error::Wrong;
-use super::settings::{number, one, yes_no};
+use super::settings::{number, one, one_of, unknown, yes_no};
 use consentinel_core::Secret;
 use std::path::PathBuf;
 
@@ -75,11 +75,10 @@ impl TlsSettings {
             "tls-ca-cert-file" => self.ca_cert_file = path(args)?,
             "tls-ca-cert-dir" => self.ca_cert_dir = path(args)?,
             "tls-auth-clients" => {
-                self.auth_clients = match one(name, args)?.to_ascii_lowercase().as_str() {
+                self.auth_clients = match one_of(one(name, args)?, "no, yes, optional")? {
                     "yes" => AuthClients::Required,
                     "optional" => AuthClients::Optional,
-                    "no" => AuthClients::No,
-                    other => return Err(Wrong::new(format!("'{other}' must be 'yes', 'no' or 'optional'"))),
+                    _ => AuthClients::No,
                 }
             }
             "tls-replication" => self.replication = yes_no(one(name, args)?)?,
@@ -94,8 +93,7 @@ impl TlsSettings {
                 one(name, args)?;
             }
             _ => {
-                return Err(Wrong::new(format!("'{name}' is no directive of a sentinel"))
-                    .hint("Check its spelling; docs/configuration.md lists all directives."));
+                return Err(unknown(name));
             }
         }
         Ok(())

@@ -1,3 +1,7 @@
+mod hostile;
+mod sources;
+mod versions;
+
 use super::*;
 use consentinel_core::{Endpoint, Epoch, GroupName, Quorum, Secret, SentinelId};
 use proptest::prelude::*;
@@ -216,13 +220,6 @@ fn a_script_that_cannot_run_stops_the_start() {
     assert!(text.contains("not executable") && text.contains("chmod +x"), "{text}");
     load_text("sentinel monitor a 127.0.0.1 1 1\nsentinel notification-script a /bin/sh")
         .expect("it is executable");
-}
-
-#[test]
-fn a_configuration_cut_off_anywhere_does_not_panic() {
-    for end in 0..WRITTEN_BY_THE_ORIGINAL.len() {
-        let _ = load_text(&WRITTEN_BY_THE_ORIGINAL[..end]);
-    }
 }
 
 fn words() -> impl Strategy<Value = String> {
