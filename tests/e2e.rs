@@ -27,6 +27,7 @@ mod e2e {
     mod manual;
     mod migration;
     mod mixed;
+    mod names;
     mod releases;
     mod restart;
     mod returning;

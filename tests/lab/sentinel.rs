@@ -5,7 +5,7 @@ use crate::process::Process;
 use crate::release::Release;
 use crate::resp::{Client, Fields, Value};
 use crate::wait::eventually;
-use crate::{Folder, GROUP, free_port};
+use crate::{Folder, GROUP, Names, free_port};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -44,6 +44,8 @@ pub struct Extra {
     pub environment: Vec<(String, String)>,
     /// What it asks its clients for, and tells the other sentinels.
     pub password: Option<String>,
+    /// The host names that it knows, where they are not the machine's.
+    pub names: Option<Names>,
 }
 
 impl Extra {
@@ -109,7 +111,12 @@ impl Sentinel {
         let args: Vec<_> =
             [self.config().into()].into_iter().chain(self.extra.args.iter().map(OsString::from)).collect();
         let log = self.folder.join("log");
-        self.process = Some(Process::start_with(&self.program.path(), &args, &self.extra.environment, &log));
+        let program = self.program.path();
+        let (program, args) = match &self.extra.names {
+            Some(names) => names.within(&program, &args),
+            None => (program, args),
+        };
+        self.process = Some(Process::start_with(&program, &args, &self.extra.environment, &log));
         eventually("the sentinel answers", PATIENCE, || self.call(&["PING"]));
     }
 
