@@ -2,11 +2,25 @@
 
 use crate::{PATIENCE, ours};
 use consentinel_lab::{Cluster, Extra, Folder, GROUP, Names, Redis, Sentinel, Serving, eventually};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 const HOSTS: [&str; 3] = ["alpha.lab", "beta.lab", "gamma.lab"];
 /// What a failover may take beyond down-after.
 const PROMPT: Duration = Duration::from_secs(5);
+
+fn sentinel_name(number: usize) -> String {
+    format!("sentinel-{number}.lab")
+}
+
+/// In a server's configuration, the addresses where it listens.
+fn rebind(config: PathBuf, address: &str) {
+    let text = std::fs::read_to_string(&config).expect("the folder is ours");
+    let bind = format!("bind 127.0.0.1 {address}");
+    let lines = text.lines().filter(|line| !line.starts_with("bind ")).chain([bind.as_str()]);
+    let text: String = lines.map(|line| format!("{line}\n")).collect();
+    std::fs::write(config, text).expect("the folder is ours");
+}
 
 struct Containers {
     cluster: Cluster,
@@ -36,7 +50,12 @@ impl Containers {
             down_after.as_millis(),
         );
         let extra = Extra { names: Some(names.clone()), ..Extra::default() };
-        let start = |_| Sentinel::start_new(&folder, ours(), &config, extra.clone());
+        let start = |number| {
+            let (name, address) = (sentinel_name(number), format!("127.0.0.{}", number + 32));
+            names.set(&name, &address);
+            let extra = extra.clone().line(&format!("sentinel announce-ip {name}"));
+            Sentinel::start_new(&folder, ours(), &config, extra.line(&format!("bind 127.0.0.1 {address}")))
+        };
         let sentinels = (0..3).map(start).collect();
         let cluster = Cluster { redis, sentinels, folder };
         cluster.wait_until_settled(0);
@@ -46,12 +65,7 @@ impl Containers {
     /// The server is started at another address, to which its name leads from now on.
     fn start_at(&mut self, number: usize, address: &str) {
         self.names.set(HOSTS[number], address);
-        let config = self.cluster.redis[number].config();
-        let text = std::fs::read_to_string(&config).expect("the folder is ours");
-        let bind = format!("bind 127.0.0.1 {address}");
-        let lines = text.lines().filter(|line| !line.starts_with("bind ")).chain([bind.as_str()]);
-        let text: String = lines.map(|line| format!("{line}\n")).collect();
-        std::fs::write(config, text).expect("the folder is ours");
+        rebind(self.cluster.redis[number].config(), address);
         self.cluster.redis[number].start();
     }
 
@@ -107,4 +121,23 @@ fn a_master_that_moves_quickly_is_found_at_its_new_address() {
         (here.count() == 6).then_some(())
     });
     assert!(events.iter().all(|events| !events.has("+switch-master") && !events.has("+odown")));
+}
+
+#[test]
+fn a_sentinel_that_returns_at_another_address_is_counted_again() {
+    let mut containers = Containers::start(Duration::from_secs(1));
+    let moved = &mut containers.cluster.sentinels[2];
+    moved.kill();
+    containers.names.set(&sentinel_name(2), "127.0.0.44");
+    rebind(moved.config(), "127.0.0.44");
+    moved.start();
+    containers.cluster.wait_until_settled(0);
+    for sentinel in &containers.cluster.sentinels {
+        let hosts: Vec<_> = sentinel.sentinels().iter().map(|peer| peer["ip"].clone()).collect();
+        assert!(hosts.iter().all(|host| host.starts_with("sentinel-")), "{hosts:?}");
+        // All three must agree from now on.
+        let reply = sentinel.call(&["SENTINEL", "SET", GROUP, "quorum", "3"]);
+        assert_eq!(reply.as_ref().and_then(|reply| reply.text()), Some("OK"));
+    }
+    containers.fail_over(0, |_| {});
 }
