@@ -31,6 +31,7 @@ mod e2e {
     mod releases;
     mod restart;
     mod returning;
+    mod scripts;
     mod storage;
     mod topologies;
 }
