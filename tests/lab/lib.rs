@@ -38,7 +38,7 @@ pub use ledger::Ledger;
 pub use names::Names;
 pub use ports::free_port;
 pub use prober::{Named, Prober, Span, Timeline};
-pub use process::Process;
+pub use process::{Process, raise_file_limit};
 pub use proxy::Proxy;
 pub use redis::{Redis, Serving};
 pub use release::{Release, cached};

@@ -46,6 +46,8 @@ pub struct Extra {
     pub password: Option<String>,
     /// The host names that it knows, where they are not the machine's.
     pub names: Option<Names>,
+    /// How many files it may have open.
+    pub files: Option<u32>,
 }
 
 impl Extra {
@@ -116,6 +118,13 @@ impl Sentinel {
             Some(names) => names.within(&program, &args),
             None => (program, args),
         };
+        let (program, args) = match self.extra.files {
+            Some(files) => {
+                let words = [format!("--nofile={files}:{files}").into(), program.into()];
+                (PathBuf::from("prlimit"), words.into_iter().chain(args).collect())
+            }
+            None => (program, args),
+        };
         self.process = Some(Process::start_with(&program, &args, &self.extra.environment, &log));
         eventually("the sentinel answers", PATIENCE, || self.call(&["PING"]));
     }
@@ -153,6 +162,15 @@ impl Sentinel {
     /// SIGCONT.
     pub fn resume(&self) {
         self.process.as_ref().expect("it runs").resume();
+    }
+
+    /// Its resident memory, in kilobytes.
+    pub fn memory(&self) -> u64 {
+        let pid = self.process.as_ref().expect("it runs").pid();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+        number.expect("the kernel tells the memory in kilobytes")
     }
 
     /// Whether it has exited by itself; after that it can be started again.
