@@ -8,6 +8,7 @@ mod bell;
 mod bounds;
 mod calls;
 pub(crate) mod clock;
+mod files;
 mod handle;
 mod inbound;
 mod links;

@@ -7,7 +7,7 @@ use super::record::Recorder;
 use super::resolve::Resolver;
 use super::scripts::Scripts;
 use super::store::{self, ConfigError, Loaded, Settings};
-use super::{Driver, clock, log, run};
+use super::{Driver, clock, files, log, run};
 use crate::registrar::{ConsulSettings, Presence, Registrar};
 use consentinel_core::{Input, Rng, Sentinel, mix};
 use std::collections::VecDeque;
@@ -54,7 +54,7 @@ pub(crate) fn start(options: &Options) -> Result<ExitCode, StartError> {
     let recorder = Recorder::new(options.record.as_deref())
         .map_err(|error| StartError::System("the recording cannot be written", error))?;
     let loaded = store::load(&options.file, &options.overrides, &|name| std::env::var(name).ok())?;
-    raise_file_limit();
+    files::raise_limit();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
@@ -71,9 +71,10 @@ pub(crate) fn start(options: &Options) -> Result<ExitCode, StartError> {
 }
 
 async fn serve(loaded: Loaded, mut recorder: Recorder) -> Result<ExitCode, StartError> {
-    let Loaded { settings, durable, consul, store, lost } = loaded;
+    let Loaded { mut settings, durable, consul, store, lost } = loaded;
     let log_level = log::start(settings.logfile.clone(), settings.loglevel);
     greet(&settings);
+    files::fit_clients(&mut settings, durable.groups.values());
     lost.iter().for_each(|text| warn!("{text}"));
     let stop = StopSignals::new().map_err(|error| StartError::System("signals cannot be awaited", error))?;
     let listeners = inbound::bind(&settings)
@@ -139,15 +140,6 @@ fn greet(settings: &Settings) {
     if !settings.without_effect.is_empty() {
         info!("without meaning for a sentinel, and passed over: {}", settings.without_effect.join(", "));
     }
-}
-
-/// Every server takes two connections: the system's default of 1024 files is soon not enough.
-fn raise_file_limit() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    // Not allowed: then what is allowed must do.
-    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 /// The signals that end the process in good order.
