@@ -90,6 +90,7 @@ async fn run(
     driver.driver().drain();
     let mut alarm = Alarm::new();
     loop {
+        let more = driver.driver().next_senders();
         alarm.set(driver.driver().next_alarm());
         tokio::select! {
             biased;
@@ -100,6 +101,7 @@ async fn run(
             () = &mut alarm.sleep, if alarm.at.is_some() => driver.driver().wake(),
             Some(input) = inputs.recv() => driver.input(input),
             () = driver.changed() => {}
+            () = tokio::task::yield_now(), if more => {}
         }
         if driver.driver().shutdown {
             break;
@@ -165,6 +167,12 @@ impl Driver {
         }
     }
 
+    /// Lets some connections send. True when others must wait for the next time.
+    fn next_senders(&mut self) -> bool {
+        self.links.ring_some();
+        self.links.has_waiting()
+    }
+
     /// When the loop must come the next time.
     fn next_alarm(&mut self) -> Option<Time> {
         self.alarm = self.sentinel.poll_timeout();
@@ -174,7 +182,7 @@ impl Driver {
     /// Whether the loop would come too late.
     fn wants_attention(&self) -> bool {
         let too_late = |at| self.alarm.is_none_or(|alarm| at < alarm);
-        self.shutdown || self.sentinel.poll_timeout().is_some_and(too_late)
+        self.shutdown || self.links.has_waiting() || self.sentinel.poll_timeout().is_some_and(too_late)
     }
 
     /// Gives out the answers that others had to wait for.
