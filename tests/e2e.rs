@@ -23,6 +23,7 @@ mod e2e {
     mod consul_stage;
     mod consul_stale;
     mod consul_tool;
+    mod differential;
     mod failover;
     mod leader;
     mod manual;

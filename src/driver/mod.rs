@@ -4,9 +4,11 @@
 //! for it; the loop here does the same for the timer and for what other threads report. The core takes in one thing
 //! after the other, every action that follows is carried out before the next, and nothing in here ever waits.
 
+mod acl;
 mod bell;
 mod bounds;
 mod calls;
+mod catalogue;
 pub(crate) mod clock;
 mod files;
 mod handle;
@@ -22,6 +24,7 @@ mod startup;
 mod store;
 mod stream;
 pub(crate) mod wire;
+mod word;
 
 pub(crate) use startup::{Options, start};
 pub(crate) use store::{Beginnings, COMPATIBLE_WITH, Survey, survey};

@@ -1,5 +1,6 @@
 //! From a configuration file to a running driver.
 
+use super::acl::AclError;
 use super::handle::Handle;
 use super::inbound::{self, Identity, Server};
 use super::links::Links;
@@ -40,6 +41,9 @@ pub(crate) enum StartError {
     /// Something of the system.
     #[error("{0}: {1}\n")]
     System(&'static str, io::Error),
+    /// The users.
+    #[error("the users cannot be taken in: {0}\n")]
+    Users(#[from] AclError),
 }
 
 /// Messages that may wait for the loop.
@@ -94,7 +98,10 @@ async fn serve(loaded: Loaded, mut recorder: Recorder) -> Result<ExitCode, Start
         .map(|consul| start_registrar(consul, &sentinel, inputs.clone()))
         .transpose()
         .map_err(|error| StartError::System("the registrar cannot be started", error))?;
-    let server = Server::new(settings, identity, log_level, registrar.as_ref().map(Registrar::gauge));
+    let mut server = Server::new(settings, identity, log_level, registrar.as_ref().map(Registrar::gauge))?;
+    let store = Arc::new(store);
+    let users = store.clone();
+    server.on_users(Box::new(move |lines| users.set_users(lines)));
     let driver = Handle::new(|myself| Driver {
         sentinel,
         server,
@@ -102,7 +109,7 @@ async fn serve(loaded: Loaded, mut recorder: Recorder) -> Result<ExitCode, Start
         scripts: Scripts::new(inputs.clone()),
         resolver: Resolver::new(inputs.clone()),
         recorder,
-        store: Arc::new(store),
+        store,
         registrar,
         inputs,
         myself,

@@ -18,7 +18,8 @@ mod tls;
 
 pub(crate) use arguments::Beginnings;
 pub(crate) use error::ConfigError;
-pub(crate) use lexer::split;
+pub(crate) use file::replace;
+pub(crate) use lexer::split_bytes;
 pub(crate) use sentinel::{group_name, script};
 pub(crate) use settings::{Settings, level};
 
@@ -299,7 +300,6 @@ impl Store {
         file::replace(path, &bytes).map_err(|error| SaveError(format!("{}: {error}", path.display())))
     }
 
-    #[allow(dead_code, reason = "only what changes users at run time calls it")]
     /// From the next save on these lines, each `user <name> <rule> ...`, stand in place of those that were read.
     pub(crate) fn set_users(&self, lines: Vec<String>) {
         *self.users.lock().unwrap_or_else(PoisonError::into_inner) = Some(lines);
