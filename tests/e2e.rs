@@ -27,6 +27,7 @@ mod e2e {
     mod manual;
     mod migration;
     mod mixed;
+    mod process;
     mod releases;
     mod restart;
     mod returning;
