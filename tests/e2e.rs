@@ -30,6 +30,7 @@ mod e2e {
     mod migration;
     mod mixed;
     mod names;
+    mod process;
     mod releases;
     mod restart;
     mod returning;
