@@ -4,6 +4,7 @@ use consentinel_lab::{Cluster, Program, Setup};
 use std::time::Duration;
 
 mod e2e {
+    mod bad_input;
     mod client_journey;
     mod client_redis_cli;
     mod client_redis_py;
@@ -28,10 +29,14 @@ mod e2e {
     mod manual;
     mod migration;
     mod mixed;
+    mod names;
+    mod process;
     mod releases;
     mod restart;
     mod returning;
+    mod scripts;
     mod storage;
+    mod topologies;
 }
 
 /// Longer than anything takes that goes well, even when a machine that stood still has put a sentinel into TILT.

@@ -131,7 +131,9 @@ impl Sentinel {
         let mut config = GroupConfig::new(quorum);
         config.down_after = self.cx.config.timing.default_down_after;
         config.failover_timeout = self.cx.config.timing.default_failover_timeout;
-        self.watch(name, DurableGroup::new(master, config));
+        // It may have been watched before, by us or by another of that name: no vote of then is given again.
+        let leader_epoch = self.cx.current_epoch;
+        self.watch(name, DurableGroup { leader_epoch, ..DurableGroup::new(master, config) });
         self.cx.storage.urgently();
         Ok(())
     }

@@ -10,11 +10,13 @@ mod bounds;
 mod calls;
 mod catalogue;
 pub(crate) mod clock;
+mod files;
 mod handle;
 mod inbound;
 mod links;
 mod log;
 mod numbered;
+mod process;
 mod pubsub;
 mod record;
 mod resolve;
@@ -35,6 +37,7 @@ use consentinel_core::{
 use handle::{Handle, Myself};
 use inbound::{Server, Step, Then, Turn};
 use links::Links;
+use process::Signals;
 use record::Recorder;
 use resolve::Resolver;
 use scripts::Scripts;
@@ -47,7 +50,7 @@ use std::time::Duration;
 use store::Store;
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
-use tracing::{info, warn};
+use tracing::{trace_span, warn};
 
 /// The process exits with this when SENTINEL SIMULATE-FAILURE says so, as the original does.
 const SIMULATED_CRASH: i32 = 99;
@@ -80,33 +83,35 @@ struct Driver {
     alarm: Option<Time>,
     /// What came of the last save.
     saved: Option<bool>,
+    /// For the log.
+    failovers: log::Failovers,
     shutdown: bool,
 }
 
 /// Runs until somebody wants the process to end.
-async fn run(
-    driver: &Handle,
-    inputs: &mut mpsc::Receiver<Input>,
-    mut stop: startup::StopSignals,
-) -> ExitCode {
+async fn run(driver: &Handle, inputs: &mut mpsc::Receiver<Input>, mut stop: Signals) -> ExitCode {
     driver.driver().drain();
     let mut alarm = Alarm::new();
     loop {
+        let more = driver.driver().next_senders();
         alarm.set(driver.driver().next_alarm());
         tokio::select! {
             biased;
             name = stop.recv() => {
-                warn!("Received {name}, scheduling shutdown...");
+                warn!("Received {name} scheduling shutdown...");
                 break;
             }
             () = &mut alarm.sleep, if alarm.at.is_some() => driver.driver().wake(),
             Some(input) = inputs.recv() => driver.input(input),
             () = driver.changed() => {}
+            () = tokio::task::yield_now(), if more => {}
         }
         if driver.driver().shutdown {
             break;
         }
     }
+    stop.insist();
+    process::notify("STOPPING=1");
     // Nobody waits for what it still has to tell.
     let mut registrar = driver.driver().registrar.take();
     let farewell = async {
@@ -136,13 +141,19 @@ async fn finish(driver: &Handle, inputs: &mut mpsc::Receiver<Input>) -> ExitCode
     if !saved {
         warn!("the state could not be saved at the end; what was promised to others was saved before");
     }
-    info!("Consentinel is now ready to exit, bye bye...");
+    warn!("Sentinel is now ready to exit, bye bye...");
     if saved { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 impl Driver {
     /// Hands something to the core and carries out what follows.
     fn input(&mut self, input: Input) {
+        let _span = match &input {
+            Input::Link { link, .. } | Input::Reply { link, .. } | Input::Hello { link: Some(link), .. } => {
+                Some(trace_span!("link", link = link.0).entered())
+            }
+            _ => None,
+        };
         match &input {
             Input::Link { link, up: Err(_) } => self.links.forget(*link),
             Input::ScriptEnded { job, .. } => self.scripts.forget(*job),
@@ -167,6 +178,12 @@ impl Driver {
         }
     }
 
+    /// Lets some connections send. True when others must wait for the next time.
+    fn next_senders(&mut self) -> bool {
+        self.links.ring_some();
+        self.links.has_waiting()
+    }
+
     /// When the loop must come the next time.
     fn next_alarm(&mut self) -> Option<Time> {
         self.alarm = self.sentinel.poll_timeout();
@@ -176,7 +193,7 @@ impl Driver {
     /// Whether the loop would come too late.
     fn wants_attention(&self) -> bool {
         let too_late = |at| self.alarm.is_none_or(|alarm| at < alarm);
-        self.shutdown || self.sentinel.poll_timeout().is_some_and(too_late)
+        self.shutdown || self.links.has_waiting() || self.sentinel.poll_timeout().is_some_and(too_late)
     }
 
     /// Gives out the answers that others had to wait for.
@@ -250,6 +267,7 @@ impl Driver {
             Action::KillScript(job) => self.scripts.kill(job),
             Action::Exit => {
                 self.recorder.flush();
+                log::flush();
                 std::process::exit(SIMULATED_CRASH);
             }
         }
@@ -257,8 +275,8 @@ impl Driver {
 
     fn notify(&mut self, notice: &Notice) {
         match notice {
-            Notice::Event { level, event, payload, .. } => {
-                log::line(*level, format_args!("{event} {payload}"));
+            Notice::Event { level, event, payload, group } => {
+                self.failovers.tell(*level, *event, payload, group.as_ref());
                 if *level != Level::Debug {
                     self.server.publish(event.as_str(), payload);
                 }
@@ -268,6 +286,7 @@ impl Driver {
     }
 
     fn serve(&mut self, mut turn: Turn) -> Option<(Turn, Then)> {
+        let _span = trace_span!("command", client = turn.id.0).entered();
         loop {
             match self.server.serve(&self.sentinel, &mut turn) {
                 Step::Over(then) => return Some((turn, then)),

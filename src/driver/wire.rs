@@ -45,7 +45,10 @@ fn array_command(buf: &[u8], stranger: bool) -> Result<Option<(Words<'_>, usize)
     let limits = &bounds::COMMAND;
     let unfinished = || if buf.len() > limits.total { Err(Broken::String) } else { Ok(None) };
     let Some((text, mut at)) = bounds::line(buf, 1)? else { return unfinished() };
-    let count = bounds::length(text, limits.items).ok_or(Broken::Items)?.unwrap_or(0);
+    let count = match bounds::integer(text) {
+        Some(count) if count <= 0 => 0,
+        _ => bounds::length(text, limits.items).flatten().ok_or(Broken::Items)?,
+    };
     if stranger && count > bounds::STRANGER.items {
         return Err(Broken::StrangerItems);
     }
@@ -290,6 +293,9 @@ impl Write for Short {
 }
 
 #[cfg(test)]
+mod beside;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
@@ -307,6 +313,7 @@ mod tests {
         assert_eq!(words(b"\r\n"), Ok(Some(vec![])));
         assert_eq!(words(b"*0\r\n"), Ok(Some(vec![])));
         assert_eq!(words(b"*-1\r\n"), Ok(Some(vec![])));
+        assert_eq!(words(b"*-5\r\n"), Ok(Some(vec![])));
     }
 
     #[test]

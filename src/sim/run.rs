@@ -212,6 +212,27 @@ impl Run {
         self.world.groups.iter().map(held).collect()
     }
 
+    /// An operator makes a sentinel forget a master, and watch it again.
+    fn watch_anew(&mut self, sentinel: usize, group: u16) -> Result<(), Failure> {
+        let host = &self.world.sentinels[sentinel];
+        let known = &self.world.groups[usize::from(group)];
+        let (node, name, config) = (host.node, known.name.clone(), known.config.clone());
+        let Some(view) = host.brain.group(&name).filter(|_| host.is_core()) else { return Ok(()) };
+        let (master, quorum) = (view.address, view.config.quorum);
+        self.world.apply(Step::Request { node, request: Request::Remove { group: name.clone() } });
+        self.world.forget_announcements(sentinel as u16, group);
+        let end = self.world.now + self.rng.span(Duration::from_secs(4));
+        self.world.run_until(end)?;
+        let request = Request::Monitor { group: name.clone(), master, quorum };
+        self.world.apply(Step::Request { node, request });
+        let changes = vec![
+            GroupChange::DownAfter(config.down_after),
+            GroupChange::FailoverTimeout(config.failover_timeout),
+        ];
+        self.world.apply(Step::Request { node, request: Request::Set { group: name, changes } });
+        self.settle()
+    }
+
     /// An operator orders a failover while the master is well and takes writes: none that it acknowledges is lost.
     fn ordered_failover(&mut self, sentinel: usize, group: u16) -> Result<(), Failure> {
         let node = self.world.sentinels[sentinel].node;
@@ -256,10 +277,11 @@ impl Run {
         let group = self.rng.below(self.world.groups.len() as u64) as usize;
         let node = self.world.sentinels[sentinel].node;
         let name = self.world.groups[group].name.clone();
-        let request = match pick(&mut self.rng, &[(5, 0), (2, 1), (1, 2), (1, 3)]) {
+        let request = match pick(&mut self.rng, &[(5, 0), (2, 1), (1, 2), (1, 3), (2, 4)]) {
             0 => return self.ordered_failover(sentinel, group as u16),
             1 => Request::Reset { pattern: "*".into() },
             2 => Request::FlushConfig,
+            4 => return self.watch_anew(sentinel, group as u16),
             _ => Request::Set { group: name, changes: vec![GroupChange::ParallelSyncs(2)] },
         };
         self.world.apply(Step::Request { node, request });

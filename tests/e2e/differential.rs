@@ -1,6 +1,6 @@
 //! The original and ours side by side: the same commands, right and wrong, and the same answers.
 
-use crate::ours;
+use crate::{PATIENCE, ours};
 use consentinel_lab::{Cluster, Extra, Folder, Program, Sentinel, Setup};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use std::time::Duration;
 mod accepted;
 mod generator;
 mod normal;
+mod story;
 mod wire;
 
 use accepted::ACCEPTED;
@@ -182,7 +183,8 @@ fn every_listed_command_is_answered_as_by_the_original() {
     let cluster = cluster();
     let mut pair = Pair::new(&cluster.sentinels[0], &cluster.sentinels[1]);
     pair.compare_list(include_str!("differential/commands.txt"));
-    let explained = pair.finish("");
+    let mut explained = pair.finish("");
+    explained.extend(throw_away());
     let unused: Vec<_> =
         ACCEPTED.iter().map(|accepted| accepted.what).filter(|what| !explained.contains(what)).collect();
     assert!(unused.is_empty(), "accepted, but not there: {unused:?}");
@@ -211,6 +213,52 @@ fn whoever_must_log_in_is_treated_as_by_the_original() {
     let [theirs, ours] = alone(&folder, &lines, "");
     let mut pair = Pair::new(&theirs, &ours);
     pair.compare_list(include_str!("differential/locked.txt"));
+    pair.finish("");
+}
+
+/// Says what changes a sentinel to two that are needed for nothing else. Gives the differences that were accepted.
+fn throw_away() -> BTreeSet<&'static str> {
+    let folder = Folder::new();
+    let lines = ["sentinel down-after-milliseconds mymaster 60000", "sentinel deny-scripts-reconfig no"];
+    let [theirs, ours] = alone(&folder, &lines, "");
+    let mut pair = Pair::new(&theirs, &ours);
+    pair.compare_list(include_str!("differential/throwaway.txt"));
+    pair.finish("")
+}
+
+#[test]
+fn a_sentinel_shuts_down_as_the_original() {
+    for line in ["SHUTDOWN", "shutdown nosave", "SHUTDOWN SAVE NOW FORCE", "SHUTDOWN now"] {
+        let folder = Folder::new();
+        let [mut theirs, mut ours] = alone(&folder, &[], "");
+        let mut pair = Pair::new(&theirs, &ours);
+        pair.compare(Form::Resp2, &[words(line)]);
+        pair.finish("");
+        for sentinel in [&mut theirs, &mut ours] {
+            consentinel_lab::eventually("the end of a sentinel", PATIENCE, || {
+                sentinel.has_exited().then_some(())
+            });
+        }
+    }
+}
+
+#[test]
+fn several_connections_are_treated_as_by_the_original() {
+    let folder = Folder::new();
+    let [theirs, ours] = alone(&folder, &["sentinel down-after-milliseconds mymaster 60000"], "");
+    let mut pair = Pair::new(&theirs, &ours);
+    for story in story::stories(include_str!("differential/stories.txt")) {
+        let [theirs, ours] = pair.ports.map(|port| story::lived(port, &story));
+        if std::env::var_os("DIFFERENTIAL_SHOW").is_some() {
+            story.iter().zip(&theirs).for_each(|(line, answer)| eprintln!("{line} => {answer:?}"));
+        }
+        for ((line, theirs), ours) in story.iter().zip(theirs).zip(ours) {
+            if theirs != ours {
+                pair.differences.push(format!("{line}  in  {story:?}\n  {theirs:?}\n  {ours:?}"));
+                break;
+            }
+        }
+    }
     pair.finish("");
 }
 

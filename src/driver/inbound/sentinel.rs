@@ -4,7 +4,7 @@ use super::describe::{self, Shown};
 use super::server::{Context, Outcome};
 use crate::driver::clock;
 use crate::driver::wire::Words;
-use consentinel_core::{Endpoint, Epoch, GroupName, GroupView, Request, SentinelId};
+use consentinel_core::{Endpoint, Epoch, GroupName, GroupView, NodeView, Request, SentinelId};
 
 pub(super) const NO_SUCH_MASTER: &str = "ERR No such master with that name";
 pub(super) const NO_NUMBER: &str = "ERR value is not an integer or out of range";
@@ -69,8 +69,11 @@ pub(super) fn master(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
 pub(super) fn replicas(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
     with_group(cx, &words[2], |cx, group| {
         let shown = shown(cx);
-        cx.out.array(group.replicas.len());
-        group.replicas.iter().for_each(|node| describe::replica(node, &group, shown).write(&mut cx.out));
+        // Whoever asks not to be announced is watched like any other, and named to nobody.
+        let is_announced = |node: &&NodeView| node.info.as_ref().is_none_or(|(_, info)| info.announced);
+        let replicas = || group.replicas.iter().filter(is_announced);
+        cx.out.array(replicas().count());
+        replicas().for_each(|node| describe::replica(node, &group, shown).write(&mut cx.out));
     })
 }
 

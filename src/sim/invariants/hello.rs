@@ -54,6 +54,11 @@ impl World {
         }
     }
 
+    /// It does not watch that master any more: when it does again, it begins with nothing.
+    pub(crate) fn forget_announcements(&mut self, sentinel: u16, group: u16) {
+        self.witness.announced.remove(&(sentinel, group));
+    }
+
     fn check_own_hello(&mut self, sentinel: u16, group: u16, hello: &Hello) {
         let (epoch, current) = (hello.config_epoch, hello.current_epoch);
         let before = self.witness.announced.entry((sentinel, group)).or_insert(epoch);

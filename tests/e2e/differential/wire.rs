@@ -105,6 +105,14 @@ impl Client {
         Ok(Client(BufReader::new(stream)))
     }
 
+    /// The far end and the near one, as the sentinel sees them.
+    pub(super) fn ends(&self) -> (String, String) {
+        let stream = self.0.get_ref();
+        let ours = stream.local_addr().expect("it is connected");
+        let theirs = stream.peer_addr().expect("it is connected");
+        (ours.to_string(), theirs.to_string())
+    }
+
     pub(super) fn send(&mut self, bytes: &[u8]) {
         // Whoever is refused may be cut off while writing; reading tells it.
         let _ = self.0.get_mut().write_all(bytes);

@@ -2,7 +2,8 @@
 
 use crate::bench::{Bench, MASTER, endpoint, group};
 use consentinel_core::{
-    Event, GroupChange, GroupName, Hello, Input, Quorum, Refusal, Request, Response, SaveError, SentinelId,
+    Epoch, Event, GroupChange, GroupName, Hello, Input, Quorum, Refusal, Request, Response, SaveError,
+    SentinelId,
 };
 use std::time::Duration;
 
@@ -111,4 +112,22 @@ fn a_failover_by_order_moves_a_healthy_master_and_turns_it_at_once() {
     bench.run(Duration::from_millis(300));
     assert_eq!(bench.master(), endpoint(6380));
     assert_eq!(bench.turned, [(6380, None), (MASTER, Some(endpoint(6380)))]);
+}
+
+#[test]
+fn a_vote_is_not_given_again_after_remove_and_monitor() {
+    let mut bench = Bench::new(&[]);
+    let vote_for = |bench: &mut Bench, candidate: &str, epoch: u64| {
+        let candidate = Some(SentinelId::new(&candidate.repeat(40)));
+        match bench.ask(Request::IsMasterDown { master: endpoint(MASTER), epoch: Epoch(epoch), candidate }) {
+            Response::Down { leader, .. } => leader.map(|id| id.to_string()[..1].to_owned()),
+            other => panic!("a vote was asked for, not {other:?}"),
+        }
+    };
+    assert_eq!(vote_for(&mut bench, "a", 5).as_deref(), Some("a"));
+    assert_eq!(bench.ask(Request::Remove { group: group() }), Response::Ok);
+    let again = Request::Monitor { group: group(), master: endpoint(MASTER), quorum: Quorum(2) };
+    assert_eq!(bench.ask(again), Response::Ok);
+    assert_eq!(vote_for(&mut bench, "b", 5), None);
+    assert_eq!(vote_for(&mut bench, "b", 6).as_deref(), Some("b"));
 }
