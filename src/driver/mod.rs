@@ -8,6 +8,9 @@ mod bell;
 mod bounds;
 mod calls;
 pub(crate) mod clock;
+#[cfg(any(test, feature = "fuzzing"))]
+#[allow(unreachable_pub, reason = "the crate exports it only for fuzzing")]
+pub mod fuzzing;
 mod handle;
 mod inbound;
 mod links;

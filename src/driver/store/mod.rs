@@ -5,6 +5,8 @@ mod consul;
 mod elsewhere;
 mod error;
 mod file;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod lexer;
 mod memory;
 mod pattern;
