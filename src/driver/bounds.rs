@@ -140,7 +140,7 @@ pub(crate) fn length(text: &[u8], limit: usize) -> Option<Option<usize>> {
         }
     }
 }
-
-fn integer(text: &[u8]) -> Option<i64> {
+/// A number, as the protocol writes it.
+pub(crate) fn integer(text: &[u8]) -> Option<i64> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }

@@ -1,8 +1,10 @@
 //! What holds for any bytes, whoever sent or wrote them. `just fuzz` looks for bytes for which it does not hold; the
 //! tests go through those that were kept, and through some that look like them.
 
+use super::acl::Acl;
 use super::calls::Awaited;
-use super::store;
+use super::inbound;
+use super::store::{self, Settings};
 use super::wire::{self, Frame};
 use bytes::BytesMut;
 use consentinel_core::{Hello, Info};
@@ -19,6 +21,7 @@ pub fn state(bytes: &[u8]) {
 
 /// What a client sends.
 pub fn commands(bytes: &[u8]) {
+    inbound::fuzzing::serve(bytes);
     let mut rest = bytes;
     while let Ok(Some((words, length))) = wire::command(rest) {
         assert!((1..=rest.len()).contains(&length), "{length} of {}", rest.len());
@@ -34,6 +37,30 @@ pub fn commands(bytes: &[u8]) {
         }
         rest = &rest[length..];
     }
+}
+
+/// The rules of a user: `name rule rule ...`.
+pub fn acl(bytes: &[u8]) {
+    // The configuration is text, and so are users that are to be written there.
+    if std::str::from_utf8(bytes).is_err() {
+        return;
+    }
+    let mut words = bytes.split(|c| *c == b' ');
+    let name = words.next().unwrap_or_default();
+    let rules: Vec<&[u8]> = words.collect();
+    let mut acl = Acl::new(&Settings::default()).expect("no users, no mistake");
+    if acl.set_user(name, &rules).is_err() {
+        return;
+    }
+    // What is written into the configuration makes the same users.
+    let lines = acl.lines().expect("there is no file of users");
+    let mut settings = Settings::default();
+    for line in &lines {
+        let words = store::split(line.as_bytes()).unwrap_or_else(|error| panic!("{error}: {line}"));
+        settings.apply(&words).unwrap_or_else(|wrong| panic!("{}: {line}", wrong.what));
+    }
+    let again = Acl::new(&settings).expect("every line was right");
+    assert_eq!(again.lines().as_ref(), Some(&lines));
 }
 
 /// What a server or a peer answers.
@@ -139,6 +166,11 @@ mod tests {
     #[test]
     fn kept_commands() {
         go_through("commands", commands);
+    }
+
+    #[test]
+    fn kept_users() {
+        go_through("acl", acl);
     }
 
     #[test]

@@ -71,6 +71,7 @@ impl Handle {
     fn with<T>(&self, work: impl FnOnce(&mut Driver) -> T) -> T {
         let mut driver = self.driver();
         let result = work(&mut driver);
+        driver.links.ring_few();
         if driver.wants_attention() {
             self.0.changed.notify_one();
         }

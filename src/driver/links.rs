@@ -8,7 +8,7 @@ use super::stream::Stream;
 use super::wire::{self, Frame};
 use bytes::{Buf, BytesMut};
 use consentinel_core::{CallId, Command, HELLO_CHANNEL, Hello, Input, LinkError, LinkId, LinkKind, LinkUp};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::io;
@@ -22,6 +22,9 @@ use tracing::debug;
 /// Calls that may wait for one connection. The core bounds how long it waits; this only bounds memory.
 const MAX_QUEUED: usize = 16_384;
 
+/// Connections that send before others come in between.
+const SENDERS: usize = 16;
+
 /// Who sends more than this at once lets others come in between.
 const FAIR_SHARE: usize = 64 << 10;
 
@@ -29,11 +32,15 @@ const FAIR_SHARE: usize = 64 << 10;
 #[derive(Default)]
 pub(super) struct Links {
     lines: Numbered<LinkId, Rc<Line>>,
+    /// Those that have something to send, and were not told to yet.
+    waiting: VecDeque<Rc<Line>>,
 }
 
 /// What the driver shares with the task of a connection.
 struct Line {
     bell: Bell,
+    /// Whether it is among those that wait.
+    waits: Cell<bool>,
     queue: RefCell<Queue>,
     renames: Arc<BTreeMap<String, String>>,
 }
@@ -55,7 +62,9 @@ impl Links {
         renames: Arc<BTreeMap<String, String>>,
         driver: Handle,
     ) {
-        let line = Rc::new(Line { bell: Bell::default(), queue: RefCell::default(), renames });
+        let line =
+            Line { bell: Bell::default(), waits: Cell::new(false), queue: RefCell::default(), renames };
+        let line = Rc::new(line);
         self.lines.insert(link, line.clone());
         tokio::task::spawn_local(async move {
             let ended = match run(link, to, kind, &line, &driver).await {
@@ -90,8 +99,31 @@ impl Links {
         }
         let awaited = calls::encode(command, &line.renames, &mut queue.output);
         queue.awaited.push_back((call, awaited));
-        line.bell.ring();
+        if !line.waits.replace(true) {
+            self.waiting.push_back(line.clone());
+        }
         true
+    }
+
+    /// Whether anything is to be sent.
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Lets all connections send, if they are few.
+    pub(super) fn ring_few(&mut self) {
+        if self.waiting.len() <= SENDERS {
+            self.ring_some();
+        }
+    }
+
+    /// Lets some connections send. With a thousand masters a thousand pings may be due at once: clients come in between.
+    pub(super) fn ring_some(&mut self) {
+        let some = self.waiting.len().min(SENDERS);
+        for line in self.waiting.drain(..some) {
+            line.waits.set(false);
+            line.bell.ring();
+        }
     }
 }
 

@@ -4,10 +4,13 @@
 //! for it; the loop here does the same for the timer and for what other threads report. The core takes in one thing
 //! after the other, every action that follows is carried out before the next, and nothing in here ever waits.
 
+mod acl;
 mod bell;
 mod bounds;
 mod calls;
+mod catalogue;
 pub(crate) mod clock;
+mod files;
 #[cfg(any(test, feature = "fuzzing"))]
 #[allow(unreachable_pub, reason = "the crate exports it only for fuzzing")]
 pub mod fuzzing;
@@ -25,6 +28,7 @@ mod startup;
 mod store;
 mod stream;
 pub(crate) mod wire;
+mod word;
 
 pub(crate) use startup::{Options, start};
 pub(crate) use store::{Beginnings, COMPATIBLE_WITH, Survey, survey};
@@ -92,6 +96,7 @@ async fn run(driver: &Handle, inputs: &mut mpsc::Receiver<Input>, mut stop: Sign
     driver.driver().drain();
     let mut alarm = Alarm::new();
     loop {
+        let more = driver.driver().next_senders();
         alarm.set(driver.driver().next_alarm());
         tokio::select! {
             biased;
@@ -102,6 +107,7 @@ async fn run(driver: &Handle, inputs: &mut mpsc::Receiver<Input>, mut stop: Sign
             () = &mut alarm.sleep, if alarm.at.is_some() => driver.driver().wake(),
             Some(input) = inputs.recv() => driver.input(input),
             () = driver.changed() => {}
+            () = tokio::task::yield_now(), if more => {}
         }
         if driver.driver().shutdown {
             break;
@@ -175,6 +181,12 @@ impl Driver {
         }
     }
 
+    /// Lets some connections send. True when others must wait for the next time.
+    fn next_senders(&mut self) -> bool {
+        self.links.ring_some();
+        self.links.has_waiting()
+    }
+
     /// When the loop must come the next time.
     fn next_alarm(&mut self) -> Option<Time> {
         self.alarm = self.sentinel.poll_timeout();
@@ -184,7 +196,7 @@ impl Driver {
     /// Whether the loop would come too late.
     fn wants_attention(&self) -> bool {
         let too_late = |at| self.alarm.is_none_or(|alarm| at < alarm);
-        self.shutdown || self.sentinel.poll_timeout().is_some_and(too_late)
+        self.shutdown || self.links.has_waiting() || self.sentinel.poll_timeout().is_some_and(too_late)
     }
 
     /// Gives out the answers that others had to wait for.

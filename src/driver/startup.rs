@@ -1,5 +1,6 @@
 //! From a configuration file to a running driver.
 
+use super::acl::AclError;
 use super::handle::Handle;
 use super::inbound::{self, Identity, Server};
 use super::links::Links;
@@ -9,7 +10,7 @@ use super::record::Recorder;
 use super::resolve::Resolver;
 use super::scripts::Scripts;
 use super::store::{self, ConfigError, Loaded, Settings};
-use super::{Driver, clock, log, process, run};
+use super::{Driver, clock, files, log, process, run};
 use crate::registrar::{ConsulSettings, Presence, Registrar};
 use consentinel_core::{Input, Rng, Sentinel, mix};
 use std::collections::VecDeque;
@@ -41,6 +42,9 @@ pub(crate) enum StartError {
     /// Something of the system.
     #[error("{0}: {1}\n")]
     System(&'static str, io::Error),
+    /// The users.
+    #[error("the users cannot be taken in: {0}\n")]
+    Users(#[from] AclError),
 }
 
 /// Messages that may wait for the loop.
@@ -65,7 +69,7 @@ pub(crate) fn start(options: &Options) -> Result<ExitCode, StartError> {
     background.leave_terminal();
     let recorder = Recorder::new(record.as_deref())
         .map_err(|error| StartError::System("the recording cannot be written", error))?;
-    raise_file_limit();
+    files::raise_limit();
     let log_level = log::start(&loaded.settings)
         .map_err(|error| StartError::System("the log cannot be started", error))?;
     process::supervise(&mut loaded.settings);
@@ -90,8 +94,9 @@ async fn serve(
     log_level: LogLevel,
     background: Background,
 ) -> Result<ExitCode, StartError> {
-    let Loaded { settings, durable, consul, store, lost, input: _ } = loaded;
+    let Loaded { mut settings, durable, consul, store, lost, input: _ } = loaded;
     greet(&settings);
+    files::fit_clients(&mut settings, durable.groups.values());
     lost.iter().for_each(|text| warn!("{text}"));
     let stop = Signals::new().map_err(|error| StartError::System("signals cannot be awaited", error))?;
     let listeners = inbound::bind(&settings)
@@ -108,7 +113,10 @@ async fn serve(
         .transpose()
         .map_err(|error| StartError::System("the registrar cannot be started", error))?;
     let wishes = settings.clone();
-    let server = Server::new(settings, identity, log_level, registrar.as_ref().map(Registrar::gauge));
+    let mut server = Server::new(settings, identity, log_level, registrar.as_ref().map(Registrar::gauge))?;
+    let store = Arc::new(store);
+    let users = store.clone();
+    server.on_users(Box::new(move |lines| users.set_users(lines)));
     let driver = Handle::new(|myself| Driver {
         sentinel,
         server,
@@ -116,7 +124,7 @@ async fn serve(
         scripts: Scripts::new(inputs.clone()),
         resolver: Resolver::new(inputs.clone()),
         recorder,
-        store: Arc::new(store),
+        store,
         registrar,
         inputs,
         myself,
@@ -166,13 +174,4 @@ fn greet(settings: &Settings) {
     if !settings.without_effect.is_empty() {
         info!("without meaning for a sentinel, and passed over: {}", settings.without_effect.join(", "));
     }
-}
-
-/// Every server takes two connections: the system's default of 1024 files is soon not enough.
-fn raise_file_limit() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    // Not allowed: then what is allowed must do.
-    let _ = setrlimit(Resource::Nofile, limit);
 }

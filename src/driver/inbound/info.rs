@@ -1,12 +1,11 @@
 //! INFO.
 
-use super::connection::COMPATIBLE_WITH;
 use super::consul;
 use super::describe;
 use super::server::{Context, Outcome};
-use crate::driver::clock;
 use crate::driver::pubsub::Kind;
 use crate::driver::wire::Words;
+use crate::driver::{COMPATIBLE_WITH, clock};
 use std::fmt::Write;
 
 /// A section: its name, and what writes its lines.
@@ -21,13 +20,14 @@ const SECTIONS: &[Section] = &[
     ("Consul", consul::info),
 ];
 
+/// Like the original, a section that is not known is passed over.
 pub(super) fn info(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    let all = ["all", "default", "everything"];
+    const ALL: [&str; 3] = ["all", "default", "everything"];
     let wants = |name: &str| {
         let mut words = words[1..].iter();
         words.len() == 0
             || words.any(|word| {
-                word.eq_ignore_ascii_case(name) || all.iter().any(|all| word.eq_ignore_ascii_case(all))
+                word.eq_ignore_ascii_case(name) || ALL.iter().any(|all| word.eq_ignore_ascii_case(all))
             })
     };
     let mut text = String::new();
@@ -38,7 +38,8 @@ pub(super) fn info(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
         text.push_str(&format!("# {name}\r\n"));
         write(cx, &mut text).expect("writing to a string cannot fail");
     }
-    cx.out.verbatim(&text);
+    // A Redis server tells RESP3 clients that it is text; a sentinel does not.
+    cx.out.bulk(text);
     Outcome::Answered
 }
 

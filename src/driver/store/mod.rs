@@ -20,7 +20,10 @@ mod tls;
 
 pub(crate) use arguments::Beginnings;
 pub(crate) use error::ConfigError;
+pub(crate) use file::replace;
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use lexer::split;
+pub(crate) use lexer::{join, split_bytes};
 pub(crate) use sentinel::{group_name, script};
 pub(crate) use settings::{LogFormat, Settings, Supervised, Syslog, level};
 
@@ -305,7 +308,6 @@ impl Store {
         file::replace(path, &bytes).map_err(|error| SaveError(format!("{}: {error}", path.display())))
     }
 
-    #[allow(dead_code, reason = "only what changes users at run time calls it")]
     /// From the next save on these lines, each `user <name> <rule> ...`, stand in place of those that were read.
     pub(crate) fn set_users(&self, lines: Vec<String>) {
         *self.users.lock().unwrap_or_else(PoisonError::into_inner) = Some(lines);
