@@ -1,7 +1,7 @@
 //! What holds for any bytes, whoever sent or wrote them. `just fuzz` looks for bytes for which it does not hold; the
 //! tests go through those that were kept, and through some that look like them.
 
-use super::acl::Acl;
+use super::acl::{Acl, has_space};
 use super::calls::Awaited;
 use super::inbound;
 use super::store::{self, Settings};
@@ -41,13 +41,13 @@ pub fn commands(bytes: &[u8]) {
 
 /// The rules of a user: `name rule rule ...`.
 pub fn acl(bytes: &[u8]) {
-    // The configuration is text, and so are users that are to be written there.
-    if std::str::from_utf8(bytes).is_err() {
-        return;
-    }
     let mut words = bytes.split(|c| *c == b' ');
     let name = words.next().unwrap_or_default();
     let rules: Vec<&[u8]> = words.collect();
+    // The configuration is text, and so are users that are to be written there; ACL SETUSER takes no spaces in a name.
+    if std::str::from_utf8(bytes).is_err() || name.is_empty() || has_space(name) {
+        return;
+    }
     let mut acl = Acl::new(&Settings::default()).expect("no users, no mistake");
     if acl.set_user(name, &rules).is_err() {
         return;
