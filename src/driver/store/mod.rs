@@ -8,6 +8,7 @@ mod file;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod lexer;
+mod line;
 mod memory;
 mod pattern;
 mod render;
