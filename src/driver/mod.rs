@@ -102,6 +102,7 @@ async fn run(driver: &Handle, inputs: &mut mpsc::Receiver<Input>, mut stop: Sign
             biased;
             name = stop.recv() => {
                 warn!("Received {name} scheduling shutdown...");
+                warn!("User requested shutdown...");
                 break;
             }
             () = &mut alarm.sleep, if alarm.at.is_some() => driver.driver().wake(),
