@@ -4,6 +4,7 @@ use consentinel_lab::{Cluster, Program, Setup};
 use std::time::Duration;
 
 mod e2e {
+    mod bad_input;
     mod client_journey;
     mod client_redis_cli;
     mod client_redis_py;
@@ -23,16 +24,21 @@ mod e2e {
     mod consul_stage;
     mod consul_stale;
     mod consul_tool;
+    mod differential;
     mod failover;
     mod leader;
     mod manual;
     mod migration;
     mod mixed;
+    mod names;
+    mod process;
     mod releases;
     mod restart;
     mod returning;
+    mod scripts;
     mod storage;
     mod tls;
+    mod topologies;
 }
 
 /// Longer than anything takes that goes well, even when a machine that stood still has put a sentinel into TILT.

@@ -8,7 +8,11 @@
 /// assert!(!glob_matches("[^+-]*", "+sdown"));
 /// ```
 pub fn glob_matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+    glob_matches_bytes(pattern.as_bytes(), text.as_bytes())
+}
+
+/// The same for what need not be text.
+pub fn glob_matches_bytes(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     // Where the last star stands, and how much of the text it has taken so far.
     let mut star: Option<(usize, usize)> = None;

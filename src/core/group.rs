@@ -42,7 +42,8 @@ pub(crate) struct Group {
     pub(crate) name: GroupName,
     pub(crate) config: GroupConfig,
     renames: Renames,
-    nodes: BTreeMap<NodeId, Node>,
+    /// Boxed, as a map makes room for eleven at once, and most groups have one to three.
+    nodes: BTreeMap<NodeId, Box<Node>>,
     last_node: u32,
     master: NodeId,
     peers: BTreeMap<PeerId, Opinion>,
@@ -144,7 +145,7 @@ impl Group {
             looked_up: None,
             publishing: Publishing::default(),
         };
-        group.nodes.insert(NodeId(0), Node::new(saved.master, Role::Master, now));
+        group.nodes.insert(NodeId(0), Box::new(Node::new(saved.master, Role::Master, now)));
         for replica in saved.replicas {
             if group.find(&replica, cx).is_none() {
                 group.add_node(replica, Role::Replica, now);
@@ -184,7 +185,7 @@ impl Group {
     fn add_node(&mut self, addr: Endpoint, role: Role, now: Time) -> NodeId {
         self.last_node += 1;
         let id = NodeId(self.last_node);
-        self.nodes.insert(id, Node::new(addr, role, now));
+        self.nodes.insert(id, Box::new(Node::new(addr, role, now)));
         id
     }
 
@@ -227,7 +228,7 @@ impl Group {
         self.asking = Asking { next: if down { cx.now } else { Time::NEVER }, gap: FIRST_ASK_GAP };
         if down {
             // The choice among the replicas is to rest on what they say now, not on what they said seconds ago.
-            self.nodes.values_mut().for_each(Node::want_info);
+            self.nodes.values_mut().for_each(|node| node.want_info());
             // What peers said of an earlier time that it was down says nothing of this one.
             self.peers.values_mut().for_each(Opinion::forget_verdict);
         }

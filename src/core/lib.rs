@@ -49,7 +49,7 @@ pub use action::{Action, Command, LinkKind, Refusal, Response};
 pub use config::{Config, Credentials, Durable, DurableGroup, GroupConfig, RegistryConfig, Timing};
 pub use endpoint::{Endpoint, EndpointError, Host, HostError};
 pub use event::{Event, Level, Notice};
-pub use glob::glob_matches;
+pub use glob::{glob_matches, glob_matches_bytes};
 pub use hello::{HELLO_CHANNEL, Hello, HelloError};
 pub use ids::{
     CallId, ClientId, Epoch, GroupName, JobId, LinkId, Offset, Quorum, RunId, Secret, SentinelId, Seq,

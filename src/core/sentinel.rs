@@ -22,7 +22,7 @@ use std::time::Duration;
 /// [`poll_timeout`](Self::poll_timeout), at which [`Input::Wake`] is due. A wake that comes too early does nothing.
 pub struct Sentinel {
     pub(crate) cx: Context,
-    pub(crate) groups: BTreeMap<GroupId, Group>,
+    pub(crate) groups: BTreeMap<GroupId, Box<Group>>,
     pub(crate) names: BTreeMap<GroupName, GroupId>,
     last_group: u32,
     /// How far the clock was turned back so far: inside, time never is.
@@ -61,7 +61,7 @@ impl Sentinel {
         group.tell_monitor(quorum, &mut self.cx);
         group.advance_all(&mut self.cx);
         self.names.insert(name, id);
-        self.groups.insert(id, group);
+        self.groups.insert(id, Box::new(group));
     }
 
     /// The next thing to do. Call it until it returns nothing.

@@ -26,6 +26,11 @@ pub(crate) fn log_stamp() -> impl std::fmt::Display {
     jiff::Zoned::now().strftime("%d %b %Y %H:%M:%S.%3f")
 }
 
+/// The time of day as syslog has it: `Nov 21 11:47:15`, the day of two characters.
+pub(crate) fn syslog_stamp() -> impl std::fmt::Display {
+    jiff::Zoned::now().strftime("%b %e %H:%M:%S")
+}
+
 /// The time of day for machines of other places: `2026-11-21T11:47:15.182Z`.
 pub(crate) fn rfc3339() -> String {
     format!("{:.3}", jiff::Timestamp::now())

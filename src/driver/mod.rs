@@ -4,15 +4,22 @@
 //! for it; the loop here does the same for the timer and for what other threads report. The core takes in one thing
 //! after the other, every action that follows is carried out before the next, and nothing in here ever waits.
 
+mod acl;
 mod bell;
 mod bounds;
 mod calls;
+mod catalogue;
 pub(crate) mod clock;
+mod files;
+#[cfg(any(test, feature = "fuzzing"))]
+#[allow(unreachable_pub, reason = "the crate exports it only for fuzzing")]
+pub mod fuzzing;
 mod handle;
 mod inbound;
 mod links;
 mod log;
 mod numbered;
+mod process;
 mod pubsub;
 mod record;
 mod resolve;
@@ -22,6 +29,7 @@ mod store;
 mod stream;
 mod tls;
 pub(crate) mod wire;
+mod word;
 
 pub(crate) use startup::{Options, start};
 pub(crate) use store::{Beginnings, COMPATIBLE_WITH, Survey, survey};
@@ -33,6 +41,7 @@ use consentinel_core::{
 use handle::{Handle, Myself};
 use inbound::{Server, Step, Then, Turn};
 use links::Links;
+use process::Signals;
 use record::Recorder;
 use resolve::Resolver;
 use scripts::Scripts;
@@ -45,7 +54,7 @@ use std::time::Duration;
 use store::Store;
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
-use tracing::{info, warn};
+use tracing::{trace_span, warn};
 
 /// The process exits with this when SENTINEL SIMULATE-FAILURE says so, as the original does.
 const SIMULATED_CRASH: i32 = 99;
@@ -78,15 +87,13 @@ struct Driver {
     alarm: Option<Time>,
     /// What came of the last save.
     saved: Option<bool>,
+    /// For the log.
+    failovers: log::Failovers,
     shutdown: bool,
 }
 
 /// Runs until somebody wants the process to end.
-async fn run(
-    driver: &Handle,
-    inputs: &mut mpsc::Receiver<Input>,
-    mut stop: startup::StopSignals,
-) -> ExitCode {
+async fn run(driver: &Handle, inputs: &mut mpsc::Receiver<Input>, mut stop: Signals) -> ExitCode {
     driver.driver().drain();
     let mut alarm = Alarm::new();
     loop {
@@ -95,7 +102,8 @@ async fn run(
         tokio::select! {
             biased;
             name = stop.recv() => {
-                warn!("Received {name}, scheduling shutdown...");
+                warn!("Received {name} scheduling shutdown...");
+                warn!("User requested shutdown...");
                 break;
             }
             () = &mut alarm.sleep, if alarm.at.is_some() => driver.driver().wake(),
@@ -107,6 +115,8 @@ async fn run(
             break;
         }
     }
+    stop.insist();
+    process::notify("STOPPING=1");
     // Nobody waits for what it still has to tell.
     let mut registrar = driver.driver().registrar.take();
     let farewell = async {
@@ -136,13 +146,19 @@ async fn finish(driver: &Handle, inputs: &mut mpsc::Receiver<Input>) -> ExitCode
     if !saved {
         warn!("the state could not be saved at the end; what was promised to others was saved before");
     }
-    info!("Consentinel is now ready to exit, bye bye...");
+    warn!("Sentinel is now ready to exit, bye bye...");
     if saved { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 impl Driver {
     /// Hands something to the core and carries out what follows.
     fn input(&mut self, input: Input) {
+        let _span = match &input {
+            Input::Link { link, .. } | Input::Reply { link, .. } | Input::Hello { link: Some(link), .. } => {
+                Some(trace_span!("link", link = link.0).entered())
+            }
+            _ => None,
+        };
         match &input {
             Input::Link { link, up: Err(_) } => self.links.forget(*link),
             Input::ScriptEnded { job, .. } => self.scripts.forget(*job),
@@ -256,6 +272,7 @@ impl Driver {
             Action::KillScript(job) => self.scripts.kill(job),
             Action::Exit => {
                 self.recorder.flush();
+                log::flush();
                 std::process::exit(SIMULATED_CRASH);
             }
         }
@@ -263,8 +280,8 @@ impl Driver {
 
     fn notify(&mut self, notice: &Notice) {
         match notice {
-            Notice::Event { level, event, payload, .. } => {
-                log::line(*level, format_args!("{event} {payload}"));
+            Notice::Event { level, event, payload, group } => {
+                self.failovers.tell(*level, *event, payload, group.as_ref());
                 if *level != Level::Debug {
                     self.server.publish(event.as_str(), payload);
                 }
@@ -274,6 +291,7 @@ impl Driver {
     }
 
     fn serve(&mut self, mut turn: Turn) -> Option<(Turn, Then)> {
+        let _span = trace_span!("command", client = turn.id.0).entered();
         loop {
             match self.server.serve(&self.sentinel, &mut turn) {
                 Step::Over(then) => return Some((turn, then)),

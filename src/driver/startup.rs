@@ -1,14 +1,17 @@
 //! From a configuration file to a running driver.
 
+use super::acl::AclError;
 use super::handle::Handle;
 use super::inbound::{self, Identity, Server};
 use super::links::Links;
+use super::log::LogLevel;
+use super::process::{Background, Origin, Pidfile, Signals};
 use super::record::Recorder;
 use super::resolve::Resolver;
 use super::scripts::Scripts;
 use super::store::{self, ConfigError, Loaded, Settings};
 use super::tls::{Tls, TlsError};
-use super::{Driver, clock, log, run};
+use super::{Driver, clock, files, log, process, run};
 use crate::registrar::{ConsulSettings, Presence, Registrar};
 use consentinel_core::{Input, Rng, Sentinel, mix};
 use std::collections::VecDeque;
@@ -17,7 +20,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::runtime::LocalOptions;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
@@ -43,7 +45,10 @@ pub(crate) enum StartError {
     System(&'static str, io::Error),
     /// The certificates.
     #[error("TLS cannot be set up: {0}\n")]
-    Tls(TlsError),
+    Tls(#[from] TlsError),
+    /// The users.
+    #[error("the users cannot be taken in: {0}\n")]
+    Users(#[from] AclError),
 }
 
 /// Messages that may wait for the loop.
@@ -54,41 +59,56 @@ const BLOCKING_THREADS: usize = 16;
 
 /// Starts the daemon and runs it to its end.
 pub(crate) fn start(options: &Options) -> Result<ExitCode, StartError> {
+    let origin = Origin::new();
     // The recording's path is relative to where we were started, not to 'dir'.
-    let recorder = Recorder::new(options.record.as_deref())
+    let record = options.record.as_deref().map(std::path::absolute).transpose();
+    let record = record.map_err(|error| StartError::System("the recording cannot be written", error))?;
+    let mut loaded = store::load(&options.file, &options.overrides, &|name| std::env::var(name).ok())?;
+    let background = Background::find(&loaded.settings);
+    if background == Background::Wanted {
+        return origin
+            .start_again(loaded.input.as_deref())
+            .map_err(|error| StartError::System("the background cannot be entered", error));
+    }
+    background.leave_terminal();
+    let recorder = Recorder::new(record.as_deref())
         .map_err(|error| StartError::System("the recording cannot be written", error))?;
-    let loaded = store::load(&options.file, &options.overrides, &|name| std::env::var(name).ok())?;
-    raise_file_limit();
+    files::raise_limit();
+    let log_level = log::start(&loaded.settings)
+        .map_err(|error| StartError::System("the log cannot be started", error))?;
+    process::supervise(&mut loaded.settings);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
         .build_local(LocalOptions::default())
         .map_err(|error| StartError::System("the runtime cannot be started", error))?;
-    let pidfile = loaded.settings.pidfile.clone();
-    let result = runtime.block_on(serve(loaded, recorder));
+    let result = runtime.block_on(serve(loaded, recorder, log_level, background));
     // A lookup that hangs must not keep the process.
     runtime.shutdown_background();
-    if let Some(path) = pidfile {
-        let _ = std::fs::remove_file(path);
+    if let Err(error) = &result {
+        warn!("{}", error.to_string().trim());
     }
+    log::flush();
     result
 }
 
-async fn serve(loaded: Loaded, mut recorder: Recorder) -> Result<ExitCode, StartError> {
-    let Loaded { settings, durable, consul, store, lost } = loaded;
-    let log_level = log::start(settings.logfile.clone(), settings.loglevel);
+async fn serve(
+    loaded: Loaded,
+    mut recorder: Recorder,
+    log_level: LogLevel,
+    background: Background,
+) -> Result<ExitCode, StartError> {
+    let Loaded { mut settings, durable, consul, store, lost, input: _ } = loaded;
     greet(&settings);
+    files::fit_clients(&mut settings, durable.groups.values());
     lost.iter().for_each(|text| warn!("{text}"));
-    let stop = StopSignals::new().map_err(|error| StartError::System("signals cannot be awaited", error))?;
-    let tls = Tls::load(&settings.tls).map_err(StartError::Tls)?;
-    tokio::task::spawn_local(reload_on_hangup(tls.clone()));
+    let tls = Tls::load(&settings.tls)?;
+    let mut stop = Signals::new().map_err(|error| StartError::System("signals cannot be awaited", error))?;
+    let certificates = tls.clone();
+    stop.on_hangup(move || read_again(&certificates));
     let listeners = inbound::bind(&settings, &tls)
         .map_err(|error| StartError::System("the server cannot be started", error))?;
-    if let Some(path) = &settings.pidfile
-        && let Err(error) = std::fs::write(path, format!("{}\n", std::process::id()))
-    {
-        warn!("the pidfile {} cannot be written: {error}", path.display());
-    }
+    let _pidfile = Pidfile::write(&settings, background == Background::There);
     let (inputs, mut receiver) = mpsc::channel(QUEUE);
     let (seed, now) = (clock::seed(), clock::now());
     recorder.start(seed, now, &durable);
@@ -99,7 +119,11 @@ async fn serve(loaded: Loaded, mut recorder: Recorder) -> Result<ExitCode, Start
         .map(|consul| start_registrar(consul, &sentinel, inputs.clone()))
         .transpose()
         .map_err(|error| StartError::System("the registrar cannot be started", error))?;
-    let server = Server::new(settings, identity, log_level, registrar.as_ref().map(Registrar::gauge));
+    let wishes = settings.clone();
+    let mut server = Server::new(settings, identity, log_level, registrar.as_ref().map(Registrar::gauge))?;
+    let store = Arc::new(store);
+    let users = store.clone();
+    server.on_users(Box::new(move |lines| users.set_users(lines)));
     let driver = Handle::new(|myself| Driver {
         sentinel,
         server,
@@ -107,7 +131,7 @@ async fn serve(loaded: Loaded, mut recorder: Recorder) -> Result<ExitCode, Start
         scripts: Scripts::new(inputs.clone()),
         resolver: Resolver::new(inputs.clone()),
         recorder,
-        store: Arc::new(store),
+        store,
         registrar,
         inputs,
         myself,
@@ -115,21 +139,22 @@ async fn serve(loaded: Loaded, mut recorder: Recorder) -> Result<ExitCode, Start
         overrun: Vec::new(),
         alarm: None,
         saved: None,
+        failovers: log::Failovers::default(),
         shutdown: false,
     });
     listeners.serve(&driver);
+    background.ready().map_err(|error| StartError::System("the background cannot be entered", error))?;
+    process::ready(&wishes);
+    process::watchdog();
     Ok(run(&driver, &mut receiver, stop).await)
 }
 
 /// SIGHUP: the certificates are read anew.
-async fn reload_on_hangup(tls: Tls) {
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
-    while hangup.recv().await.is_some() {
-        match tls.reload() {
-            Ok(true) => info!("the TLS certificates were read again; new connections use them"),
-            Ok(false) => {}
-            Err(error) => warn!("the TLS certificates stay as they were: {error}"),
-        }
+fn read_again(tls: &Tls) {
+    match tls.reload() {
+        Ok(true) => info!("the TLS certificates were read again; new connections use them"),
+        Ok(false) => {}
+        Err(error) => warn!("the TLS certificates stay as they were: {error}"),
     }
 }
 
@@ -150,46 +175,19 @@ fn start_registrar(
     Registrar::start(consul, presence, inputs)
 }
 
+/// The lines by which tools know that a sentinel has started, and one about ourselves.
 fn greet(settings: &Settings) {
     let (version, pid) = (env!("CARGO_PKG_VERSION"), std::process::id());
-    warn!("Consentinel version={version}, bits={}, pid={pid}, just started", usize::BITS);
-    info!("Running mode=sentinel, port={}.", settings.port);
+    warn!("oO0OoO0OoO0Oo Redis is starting oO0OoO0OoO0Oo");
+    let (theirs, bits) = (store::COMPATIBLE_WITH, usize::BITS);
+    warn!("Redis version={theirs}, bits={bits}, commit=00000000, modified=0, pid={pid}, just started");
+    warn!("Consentinel version={version} in its place");
+    warn!("Configuration loaded");
+    info!(
+        "Running mode=sentinel, port={}.",
+        if settings.port == 0 { settings.tls.port } else { settings.port }
+    );
     if !settings.without_effect.is_empty() {
         info!("without meaning for a sentinel, and passed over: {}", settings.without_effect.join(", "));
-    }
-}
-
-/// Every server takes two connections: the system's default of 1024 files is soon not enough.
-fn raise_file_limit() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    // Not allowed: then what is allowed must do.
-    let _ = setrlimit(Resource::Nofile, limit);
-}
-
-/// The signals that end the process in good order.
-pub(super) struct StopSignals {
-    terminate: Signal,
-    interrupt: Signal,
-    /// Taken and passed over: a terminal that closes does not end the daemon.
-    _hangup: Signal,
-}
-
-impl StopSignals {
-    fn new() -> io::Result<Self> {
-        Ok(StopSignals {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            _hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// The name of the signal that came.
-    pub(super) async fn recv(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
     }
 }

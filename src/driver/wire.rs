@@ -2,9 +2,9 @@
 
 use super::bounds::{self, Broken};
 use super::store;
+pub(crate) use super::word::{Word, Words};
 use bytes::{BufMut, BytesMut};
 use consentinel_core::Host;
-use std::borrow::Cow;
 use std::fmt::Write;
 use std::net::IpAddr;
 
@@ -30,21 +30,18 @@ pub(crate) fn reply(buf: &[u8]) -> Result<Option<(Frame<'_>, usize)>, Broken> {
     bounds::frame(buf, &bounds::REPLY)
 }
 
-/// The words of a command. What is not text is made text, so that it can be said in an error.
-pub(crate) type Words<'a> = Vec<Cow<'a, str>>;
-
 /// The command at the head of a client's buffer, an array or an inline one, and its length; nothing when it is not
-/// complete yet. It may have no words at all.
-pub(crate) fn command(buf: &[u8]) -> Result<Option<(Words<'_>, usize)>, Broken> {
+/// complete yet. It may have no words at all. A stranger, who has still to log in, may say less.
+pub(crate) fn command(buf: &[u8], stranger: bool) -> Result<Option<(Words<'_>, usize)>, Broken> {
     match buf.first() {
         None => Ok(None),
-        Some(b'*') => array_command(buf),
+        Some(b'*') => array_command(buf, stranger),
         Some(_) => inline_command(buf),
     }
 }
 
 /// The same as an array of bulk strings, without making a frame of it first: clients are many.
-fn array_command(buf: &[u8]) -> Result<Option<(Words<'_>, usize)>, Broken> {
+fn array_command(buf: &[u8], stranger: bool) -> Result<Option<(Words<'_>, usize)>, Broken> {
     let limits = &bounds::COMMAND;
     let unfinished = || if buf.len() > limits.total { Err(Broken::String) } else { Ok(None) };
     let Some((text, mut at)) = bounds::line(buf, 1)? else { return unfinished() };
@@ -52,6 +49,9 @@ fn array_command(buf: &[u8]) -> Result<Option<(Words<'_>, usize)>, Broken> {
         Some(count) if count <= 0 => 0,
         _ => bounds::length(text, limits.items).flatten().ok_or(Broken::Items)?,
     };
+    if stranger && count > bounds::STRANGER.items {
+        return Err(Broken::StrangerItems);
+    }
     let mut words = Vec::with_capacity(count.min(8));
     for _ in 0..count {
         match buf.get(at) {
@@ -62,9 +62,12 @@ fn array_command(buf: &[u8]) -> Result<Option<(Words<'_>, usize)>, Broken> {
         }
         let Some((text, from)) = bounds::line(buf, at + 1)? else { return unfinished() };
         let to = from + bounds::length(text, limits.string).flatten().ok_or(Broken::String)?;
+        if stranger && to - from > bounds::STRANGER.string {
+            return Err(Broken::StrangerString);
+        }
         match buf.get(to..to + 2) {
             None => return unfinished(),
-            Some(b"\r\n") => words.push(String::from_utf8_lossy(&buf[from..to])),
+            Some(b"\r\n") => words.push(Word::from(&buf[from..to])),
             Some(_) => return Err(Broken::Malformed),
         }
         at = to + 2;
@@ -76,8 +79,8 @@ fn inline_command(buf: &[u8]) -> Result<Option<(Words<'_>, usize)>, Broken> {
     const MAX_INLINE: usize = 64 << 10;
     match buf.iter().take(MAX_INLINE).position(|c| *c == b'\n') {
         Some(end) => {
-            let words = store::split(&buf[..end]).map_err(|_| Broken::Quotes)?;
-            Ok(Some((words.into_iter().map(Cow::Owned).collect(), end + 1)))
+            let words = store::split_bytes(&buf[..end]).map_err(|_| Broken::Quotes)?;
+            Ok(Some((words.into_iter().map(Word::from).collect(), end + 1)))
         }
         None if buf.len() >= MAX_INLINE => Err(Broken::Line),
         None => Ok(None),
@@ -118,13 +121,13 @@ impl<'a> Writer<'a> {
         self.line(b'+', text);
     }
 
-    /// An error, its code first: `ERR no such thing`.
-    pub(crate) fn error(&mut self, text: &str) {
-        if text.contains(['\r', '\n']) {
-            self.line(b'-', &text.replace(['\r', '\n'], " "));
-        } else {
-            self.line(b'-', text);
-        }
+    /// An error, its code first: `ERR no such thing`. It may hold what a client sent.
+    pub(crate) fn error(&mut self, text: impl AsRef<[u8]>) {
+        let text = text.as_ref();
+        self.out.reserve(text.len() + 3);
+        self.out.put_u8(b'-');
+        self.out.extend(text.iter().map(|c| if matches!(c, b'\r' | b'\n') { b' ' } else { *c }));
+        self.out.put_slice(b"\r\n");
     }
 
     /// A number.
@@ -138,10 +141,11 @@ impl<'a> Writer<'a> {
     }
 
     /// A text.
-    pub(crate) fn bulk(&mut self, text: &str) {
+    pub(crate) fn bulk(&mut self, text: impl AsRef<[u8]>) {
+        let text = text.as_ref();
         self.out.reserve(text.len() + 16);
         self.head(b'$', text.len());
-        self.out.put_slice(text.as_bytes());
+        self.out.put_slice(text);
         self.out.put_slice(b"\r\n");
     }
 
@@ -150,7 +154,7 @@ impl<'a> Writer<'a> {
         let mut text = Short::new();
         match write!(text, "{number}") {
             Ok(()) => self.bulk(text.as_str()),
-            Err(_) => self.bulk(&number.to_string()),
+            Err(_) => self.bulk(number.to_string()),
         }
     }
 
@@ -168,16 +172,23 @@ impl<'a> Writer<'a> {
                 self.bulk(text.as_str());
             }
             Host::Ip(IpAddr::V6(ip)) => self.bulk_number(ip),
-            Host::Name(name) => self.bulk(name),
+            Host::Name(name) => self.bulk(name.as_bytes()),
         }
     }
 
+    /// A number with a fraction.
+    pub(crate) fn double(&mut self, number: f64) {
+        let text = number.to_string();
+        if self.resp3 { self.line(b',', &text) } else { self.bulk(text) }
+    }
+
     /// A text of several lines, to be shown as it is.
-    pub(crate) fn verbatim(&mut self, text: &str) {
+    pub(crate) fn verbatim(&mut self, text: impl AsRef<[u8]>) {
+        let text = text.as_ref();
         if self.resp3 {
             self.head(b'=', text.len() + 4);
             self.out.put_slice(b"txt:");
-            self.out.put_slice(text.as_bytes());
+            self.out.put_slice(text);
             self.out.put_slice(b"\r\n");
         } else {
             self.bulk(text);
@@ -202,6 +213,11 @@ impl<'a> Writer<'a> {
     /// The head of a map; as many pairs must follow.
     pub(crate) fn map(&mut self, pairs: usize) {
         if self.resp3 { self.head(b'%', pairs) } else { self.head(b'*', pairs * 2) }
+    }
+
+    /// The head of a set; as many elements must follow.
+    pub(crate) fn set(&mut self, items: usize) {
+        self.head(if self.resp3 { b'~' } else { b'*' }, items);
     }
 
     /// The head of something that nobody asked for; as many elements must follow.
@@ -285,7 +301,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn words(buf: &[u8]) -> Result<Option<Vec<String>>, Broken> {
-        Ok(command(buf)?.map(|(words, _)| words.into_iter().map(Cow::into_owned).collect()))
+        Ok(command(buf, false)?.map(|(words, _)| words.iter().map(|word| word.to_string()).collect()))
     }
 
     #[test]
@@ -318,6 +334,14 @@ mod tests {
         assert_eq!(words(&[b'a'; 70_000]), Err(Broken::Line));
         assert_eq!(words(b"PING \"open\r\n"), Err(Broken::Quotes));
         assert!(reply("*1\r\n".repeat(100_000).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_stranger_may_say_less() {
+        let said = |buf: &[u8]| command(buf, true).map(|_| ());
+        assert_eq!(said(b"*11\r\n"), Err(Broken::StrangerItems));
+        assert_eq!(said(b"*1\r\n$16385\r\n"), Err(Broken::StrangerString));
+        assert_eq!(said(b"*10\r\n$16384\r\n"), Ok(()));
     }
 
     #[test]

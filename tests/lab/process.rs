@@ -2,7 +2,7 @@
 
 use crate::redis::find_on_path;
 use crate::wait::eventually;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -126,6 +126,13 @@ impl Drop for Process {
             eprintln!("--- the end of {}:\n{tail}", self.log.display());
         }
     }
+}
+
+/// As many files as this process, and those that it starts from now on, may have open at all.
+pub fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).expect("up to the maximum it is allowed");
 }
 
 /// How much of a log a panic prints: `LAB_LOG_LINES=1000 just e2e ...` for more.

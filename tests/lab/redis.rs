@@ -4,7 +4,7 @@ use crate::process::Process;
 use crate::release::Release;
 use crate::resp::{Client, Value};
 use crate::wait::eventually;
-use crate::{Folder, free_port};
+use crate::{Folder, Names, free_port};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ pub struct Serving {
     pub sync_delay: u32,
     /// `requirepass` and `masterauth`
     pub password: Option<String>,
+    /// The host names that it knows, where they are not the machine's.
+    pub names: Option<Names>,
     /// More lines of its configuration.
     pub lines: Vec<String>,
 }
@@ -33,6 +35,7 @@ impl Default for Serving {
             host: "127.0.0.1",
             sync_delay: 0,
             password: None,
+            names: None,
             lines: Vec::new(),
         }
     }
@@ -65,6 +68,7 @@ pub struct Redis {
     pub release: Release,
     /// What it asks its clients for.
     pub password: Option<String>,
+    names: Option<Names>,
     folder: PathBuf,
     process: Option<Process>,
 }
@@ -76,10 +80,15 @@ impl Redis {
         let folder = folder.sub(&format!("redis-{port}"));
         let config = serving.config(port, &folder, follows);
         std::fs::write(folder.join("redis.conf"), config).expect("the folder is ours");
-        let (release, password) = (serving.release, serving.password.clone());
-        let mut redis = Redis { port, release, password, folder, process: None };
+        let Serving { release, password, names, .. } = serving.clone();
+        let mut redis = Redis { port, release, password, names, folder, process: None };
         redis.start();
         redis
+    }
+
+    /// Its configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.folder.join("redis.conf")
     }
 
     /// Starts it, for the first time or again, with the configuration that it last had.
@@ -91,8 +100,12 @@ impl Redis {
     /// Starts it and does not wait until it answers.
     pub fn spawn(&mut self) {
         assert!(self.process.is_none(), "it runs already");
-        let args = [self.folder.join("redis.conf")];
-        self.process = Some(Process::start(&self.release.server(), &args, &self.folder.join("log")));
+        let (program, args) = (self.release.server(), vec![self.config().into()]);
+        let (program, args) = match &self.names {
+            Some(names) => names.within(&program, &args),
+            None => (program, args),
+        };
+        self.process = Some(Process::start(&program, &args, &self.folder.join("log")));
     }
 
     /// SIGKILL.

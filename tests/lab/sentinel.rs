@@ -5,7 +5,7 @@ use crate::process::Process;
 use crate::release::Release;
 use crate::resp::{Client, Fields, Value};
 use crate::wait::eventually;
-use crate::{Folder, GROUP, free_port};
+use crate::{Folder, GROUP, Names, free_port};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -44,6 +44,10 @@ pub struct Extra {
     pub environment: Vec<(String, String)>,
     /// What it asks its clients for, and tells the other sentinels.
     pub password: Option<String>,
+    /// The host names that it knows, where they are not the machine's.
+    pub names: Option<Names>,
+    /// How many files it may have open.
+    pub files: Option<u32>,
 }
 
 impl Extra {
@@ -109,7 +113,19 @@ impl Sentinel {
         let args: Vec<_> =
             [self.config().into()].into_iter().chain(self.extra.args.iter().map(OsString::from)).collect();
         let log = self.folder.join("log");
-        self.process = Some(Process::start_with(&self.program.path(), &args, &self.extra.environment, &log));
+        let program = self.program.path();
+        let (program, args) = match &self.extra.names {
+            Some(names) => names.within(&program, &args),
+            None => (program, args),
+        };
+        let (program, args) = match self.extra.files {
+            Some(files) => {
+                let words = [format!("--nofile={files}:{files}").into(), program.into()];
+                (PathBuf::from("prlimit"), words.into_iter().chain(args).collect())
+            }
+            None => (program, args),
+        };
+        self.process = Some(Process::start_with(&program, &args, &self.extra.environment, &log));
         eventually("the sentinel answers", PATIENCE, || self.call(&["PING"]));
     }
 
@@ -151,6 +167,15 @@ impl Sentinel {
     /// SIGCONT.
     pub fn resume(&self) {
         self.process.as_ref().expect("it runs").resume();
+    }
+
+    /// Its resident memory, in kilobytes.
+    pub fn memory(&self) -> u64 {
+        let pid = self.process.as_ref().expect("it runs").pid();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+        number.expect("the kernel tells the memory in kilobytes")
     }
 
     /// Whether it has exited by itself; after that it can be started again.

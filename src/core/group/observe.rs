@@ -176,7 +176,7 @@ impl Group {
             return;
         }
         self.consider_reboot(id, cx);
-        if self.failover.waits_for(id) && self.nodes.get(&id).is_some_and(Node::obeyed_as_master) {
+        if self.failover.waits_for(id) && self.nodes.get(&id).is_some_and(|node| node.obeyed_as_master()) {
             self.on_promoted(cx);
         }
         self.on_reconf_info(id, cx);

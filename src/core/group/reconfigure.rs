@@ -31,10 +31,10 @@ impl Group {
                 syncing += usize::from(self.turn_replica(id, Event::ReconfSent, cx));
             }
         }
-        let waiting = |(id, node): (&NodeId, &Node)| {
+        let waiting = |id: &NodeId, node: &Node| {
             *id != self.master && !node.ousted && node.sdown.is_none() && node.reconf != Reconf::Done
         };
-        if !self.nodes.iter().any(waiting) {
+        if !self.nodes.iter().any(|(id, node)| waiting(id, node)) {
             self.event(Event::FailoverEnd, self.describe_master(cx), cx);
             self.enter(Failover::Idle, cx);
         }
@@ -88,7 +88,7 @@ impl Group {
         for id in self.replica_ids() {
             // The replaced master is another matter: others may have settled meanwhile that it is the master after all.
             let untold = |node: &Node| node.reconf == Reconf::None && !node.ousted && node.command.is_open();
-            if self.nodes.get(&id).is_some_and(untold) {
+            if self.nodes.get(&id).is_some_and(|node| untold(node)) {
                 self.turn_replica(id, Event::ReconfSentBestEffort, cx);
             }
         }

@@ -2,14 +2,13 @@
 
 use super::sentinel::{NO_NUMBER, NO_SUCH_MASTER};
 use super::server::{Context, Outcome};
-use super::table::short;
+use super::table::quoting;
 use crate::driver::store;
-use crate::driver::wire::Words;
+use crate::driver::wire::{Word, Words};
 use consentinel_core::{
     ConfigChange, Endpoint, GroupChange, GroupName, Host, Level, Quorum, Refusal, Request, Secret,
     SentinelId, Timing, glob_matches,
 };
-use std::borrow::Cow;
 use std::time::Duration;
 
 pub(super) fn failover(_: &mut Context<'_>, words: &Words<'_>) -> Outcome {
@@ -29,15 +28,20 @@ pub(super) fn flush_config(_: &mut Context<'_>, _: &Words<'_>) -> Outcome {
 }
 
 pub(super) fn monitor(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    let Ok(quorum) = words[5].parse::<i64>() else { return cx.fail("ERR Invalid quorum") };
-    let Ok(port) = words[4].parse::<i64>() else { return cx.fail("ERR Invalid port") };
-    let Some(quorum) = u32::try_from(quorum).ok().filter(|quorum| *quorum > 0) else {
-        return cx.fail(&Refusal::InvalidQuorum.to_string());
+    let Some(quorum) = words[5].number() else { return cx.fail("ERR Invalid quorum") };
+    let Some(port) = words[4].number() else { return cx.fail("ERR Invalid port") };
+    if quorum <= 0 {
+        return cx.fail(Refusal::InvalidQuorum.to_string());
+    }
+    let host = match Host::parse(&words[3]) {
+        Ok(host @ Host::Ip(_)) => host,
+        Ok(host) if cx.sentinel.config().resolve_hostnames => host,
+        _ => return cx.fail(Refusal::InvalidAddress.to_string()),
     };
-    let Ok(host) = Host::parse(&words[3]) else { return cx.fail(&Refusal::InvalidAddress.to_string()) };
     let Some(port) = u16::try_from(port).ok().filter(|port| *port > 0) else {
         return cx.fail("ERR Invalid port number.");
     };
+    let Ok(quorum) = u32::try_from(quorum) else { return cx.fail("ERR Invalid quorum") };
     // A name that fits into no hello could never be told to another sentinel.
     let Ok(group) = store::group_name(&words[2]) else { return cx.fail("ERR Invalid master name") };
     Outcome::Ask(Request::Monitor { group, master: Endpoint::new(host, port), quorum: Quorum(quorum) })
@@ -80,23 +84,31 @@ pub(super) fn set(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
         match parsed {
             Parsed::Good(change) => changes.push(change),
             Parsed::BadValue => {
-                let (value, option) = (short(&tail[0]), short(option));
-                return cx.fail(&format!("ERR Invalid argument '{value}' for SENTINEL SET '{option}'"));
+                let wrong = tail[..needed].iter().find(|word| word.is_empty()).unwrap_or(&tail[0]);
+                return cx.fail(invalid_argument(wrong, "SET", option));
             }
             Parsed::Refused(text) => return cx.fail(text),
             Parsed::Unknown => {
-                let option = short(option);
-                return cx
-                    .fail(&format!("ERR Unknown option or number of arguments for SENTINEL SET '{option}'"));
+                return cx.fail(unknown_option("SET", option));
             }
         }
     }
     Outcome::Ask(Request::Set { group, changes })
 }
 
-fn group_change(option: &str, values: &[Cow<'_, str>], scripts_denied: bool) -> Parsed<GroupChange> {
-    let value = &*values[0];
-    let text = (!value.is_empty()).then(|| value.to_owned());
+fn invalid_argument(value: &Word<'_>, command: &str, option: &Word<'_>) -> Vec<u8> {
+    let head = quoting("ERR Invalid argument ", value, &format!(" for SENTINEL {command} "));
+    [head, quoting("", option, "")].concat()
+}
+
+fn unknown_option(command: &str, option: &Word<'_>) -> Vec<u8> {
+    let head = format!("ERR Unknown option or number of arguments for SENTINEL {command} ");
+    quoting(&head, option, "")
+}
+
+fn group_change(option: &str, values: &[Word<'_>], scripts_denied: bool) -> Parsed<GroupChange> {
+    let value = &values[0];
+    let text = (!value.is_empty()).then(|| value.to_string());
     match option.to_ascii_lowercase().as_str() {
         "down-after-milliseconds" => Parsed::from(millis(value).map(GroupChange::DownAfter)),
         "failover-timeout" => Parsed::from(millis(value).map(GroupChange::FailoverTimeout)),
@@ -105,7 +117,7 @@ fn group_change(option: &str, values: &[Cow<'_, str>], scripts_denied: bool) -> 
         "auth-pass" => Parsed::Good(GroupChange::AuthPass(text.as_deref().map(Secret::new))),
         "auth-user" => Parsed::Good(GroupChange::AuthUser(text)),
         "master-reboot-down-after-period" => {
-            let period = value.parse().ok().filter(|millis| *millis <= i64::MAX as u64);
+            let period = value.number().and_then(|millis| u64::try_from(millis).ok());
             Parsed::from(
                 period.map(|millis| GroupChange::MasterRebootDownAfter(Duration::from_millis(millis))),
             )
@@ -142,12 +154,14 @@ fn script(
     }
 }
 
-fn millis(text: &str) -> Option<Duration> {
-    text.parse().ok().filter(|millis| (1..=i64::MAX as u64).contains(millis)).map(Duration::from_millis)
+fn millis(word: &Word<'_>) -> Option<Duration> {
+    let millis = word.number().and_then(|millis| u64::try_from(millis).ok());
+    millis.filter(|millis| *millis > 0).map(Duration::from_millis)
 }
 
-fn positive(text: &str) -> Option<u32> {
-    text.parse().ok().filter(|number| (1..=i32::MAX as u32).contains(number))
+fn positive(word: &Word<'_>) -> Option<u32> {
+    let number = word.number().and_then(|number| i32::try_from(number).ok());
+    number.and_then(|number| u32::try_from(number).ok()).filter(|number| *number > 0)
 }
 
 const CONFIG_USAGE: &str = "ERR Only SENTINEL CONFIG GET <option> / SET <option> <value> are supported.";
@@ -162,7 +176,7 @@ pub(super) fn config(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
     cx.fail(CONFIG_USAGE)
 }
 
-fn config_get(cx: &mut Context<'_>, patterns: &[Cow<'_, str>]) -> Outcome {
+fn config_get(cx: &mut Context<'_>, patterns: &[Word<'_>]) -> Outcome {
     let config = cx.sentinel.config();
     let yes_no = |value: bool| if value { "yes" } else { "no" }.to_owned();
     let auth = &config.sentinel_auth;
@@ -181,9 +195,16 @@ fn config_get(cx: &mut Context<'_>, patterns: &[Cow<'_, str>]) -> Outcome {
         ("sentinel-pass", auth.pass.as_ref().map(|pass| pass.reveal().to_owned()).unwrap_or_default()),
         ("loglevel", level.to_owned()),
     ];
-    let wanted =
-        |name: &str| patterns.iter().any(|pattern| glob_matches(&pattern.to_ascii_lowercase(), name));
-    let found: Vec<_> = options.iter().filter(|(name, _)| wanted(name)).collect();
+    // Like newer servers, in the order of the patterns.
+    let mut found: Vec<&(&str, String)> = Vec::new();
+    for pattern in patterns {
+        let pattern = pattern.to_ascii_lowercase();
+        for option in &options {
+            if glob_matches(&pattern, option.0) && !found.contains(&option) {
+                found.push(option);
+            }
+        }
+    }
     cx.out.map(found.len());
     for (name, value) in found {
         cx.out.bulk(name);
@@ -204,11 +225,11 @@ enum Setting {
     Pass(Option<Secret>),
 }
 
-fn config_set(cx: &mut Context<'_>, pairs: &[Cow<'_, str>]) -> Outcome {
+fn config_set(cx: &mut Context<'_>, pairs: &[Word<'_>]) -> Outcome {
     let mut auth = cx.sentinel.config().sentinel_auth.clone();
     let (mut changes, mut level, mut log_in_again) = (Vec::new(), None, false);
     for pair in pairs.chunks_exact(2) {
-        let (option, value) = (&*pair[0], &*pair[1]);
+        let (option, value) = (&pair[0], &pair[1]);
         match config_change(option, value) {
             Parsed::Good(Setting::Core(change)) => changes.push(change),
             Parsed::Good(Setting::LogLevel(wanted)) => level = Some(wanted),
@@ -216,12 +237,11 @@ fn config_set(cx: &mut Context<'_>, pairs: &[Cow<'_, str>]) -> Outcome {
             Parsed::Good(Setting::Pass(pass)) => (auth.pass, log_in_again) = (pass, true),
             Parsed::Refused(text) => return cx.fail(text),
             Parsed::BadValue => {
-                let (option, value) = (short(option), short(value));
-                return cx.fail(&format!("ERR Invalid value '{value}' to SENTINEL CONFIG SET '{option}'"));
+                let head = quoting("ERR Invalid value ", value, " to SENTINEL CONFIG SET ");
+                return cx.fail([head, quoting("", option, "")].concat());
             }
             Parsed::Unknown => {
-                let option = short(option);
-                return cx.fail(&format!("ERR Invalid argument '{option}' to SENTINEL CONFIG SET"));
+                return cx.fail(quoting("ERR Invalid argument ", option, " to SENTINEL CONFIG SET"));
             }
         }
     }
@@ -234,8 +254,8 @@ fn config_set(cx: &mut Context<'_>, pairs: &[Cow<'_, str>]) -> Outcome {
     Outcome::Ask(Request::ConfigSet(changes))
 }
 
-fn config_change(option: &str, value: &str) -> Parsed<Setting> {
-    let text = (!value.is_empty()).then(|| value.to_owned());
+fn config_change(option: &str, value: &Word<'_>) -> Parsed<Setting> {
+    let text = (!value.is_empty()).then(|| value.to_string());
     let yes_no = |change: fn(bool) -> ConfigChange| {
         let value = match value.to_ascii_lowercase().as_str() {
             "yes" => Some(true),
@@ -252,7 +272,7 @@ fn config_change(option: &str, value: &str) -> Parsed<Setting> {
             Err(_) => Parsed::BadValue,
         },
         "announce-port" => {
-            let port = value.parse::<u16>().ok();
+            let port = value.number().and_then(|port| u16::try_from(port).ok());
             let port = port.map(|port| Some(port).filter(|port| *port != 0));
             Parsed::from(port.map(|port| Setting::Core(ConfigChange::AnnouncePort(port))))
         }
@@ -288,7 +308,7 @@ pub(super) fn debug(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
     if words.len() == 2 {
         cx.out.map(periods.len());
         for (name, period) in periods {
-            cx.out.bulk(&name.to_ascii_uppercase());
+            cx.out.bulk(name.to_ascii_uppercase());
             cx.out.bulk_number(period.as_millis());
         }
         return Outcome::Answered;
@@ -296,13 +316,10 @@ pub(super) fn debug(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
     for pair in words[2..].chunks(2) {
         let period = periods.iter_mut().find(|(name, _)| name.eq_ignore_ascii_case(&pair[0]));
         let (Some((_, period)), Some(value)) = (period, pair.get(1)) else {
-            let option = short(&pair[0]);
-            return cx
-                .fail(&format!("ERR Unknown option or number of arguments for SENTINEL DEBUG '{option}'"));
+            return cx.fail(unknown_option("DEBUG", &pair[0]));
         };
         let Some(wanted) = millis(value) else {
-            let (option, value) = (short(&pair[0]), short(value));
-            return cx.fail(&format!("ERR Invalid argument '{value}' for SENTINEL DEBUG '{option}'"));
+            return cx.fail(invalid_argument(value, "DEBUG", &pair[0]));
         };
         **period = wanted;
     }
@@ -316,7 +333,7 @@ pub(super) fn forget(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
         [id] => Outcome::Ask(Request::ForgetSentinel { group, sentinel: SentinelId::new(id) }),
         [ip, port] => match Endpoint::parse(ip, port) {
             Ok(replica) => Outcome::Ask(Request::ForgetReplica { group, replica }),
-            Err(consentinel_core::EndpointError::Host(_)) => cx.fail(&Refusal::InvalidAddress.to_string()),
+            Err(consentinel_core::EndpointError::Host(_)) => cx.fail(Refusal::InvalidAddress.to_string()),
             Err(_) => cx.fail(NO_NUMBER),
         },
         _ => cx.fail("ERR wrong number of arguments for 'sentinel|forget' command"),

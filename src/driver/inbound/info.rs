@@ -1,12 +1,12 @@
 //! INFO.
 
-use super::connection::COMPATIBLE_WITH;
 use super::consul;
 use super::describe;
 use super::server::{Context, Outcome};
-use crate::driver::clock;
 use crate::driver::pubsub::Kind;
+use crate::driver::store::Supervised;
 use crate::driver::wire::Words;
+use crate::driver::{COMPATIBLE_WITH, clock};
 use std::fmt::Write;
 
 /// A section: its name, and what writes its lines.
@@ -21,13 +21,14 @@ const SECTIONS: &[Section] = &[
     ("Consul", consul::info),
 ];
 
+/// Like the original, a section that is not known is passed over.
 pub(super) fn info(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    let all = ["all", "default", "everything"];
+    const ALL: [&str; 3] = ["all", "default", "everything"];
     let wants = |name: &str| {
         let mut words = words[1..].iter();
         words.len() == 0
             || words.any(|word| {
-                word.eq_ignore_ascii_case(name) || all.iter().any(|all| word.eq_ignore_ascii_case(all))
+                word.eq_ignore_ascii_case(name) || ALL.iter().any(|all| word.eq_ignore_ascii_case(all))
             })
     };
     let mut text = String::new();
@@ -38,7 +39,8 @@ pub(super) fn info(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
         text.push_str(&format!("# {name}\r\n"));
         write(cx, &mut text).expect("writing to a string cannot fail");
     }
-    cx.out.verbatim(&text);
+    // A Redis server tells RESP3 clients that it is text; a sentinel does not.
+    cx.out.bulk(text);
     Outcome::Answered
 }
 
@@ -51,7 +53,12 @@ fn server(cx: &Context<'_>, text: &mut String) -> std::fmt::Result {
     write!(text, "os:{}\r\n", std::env::consts::OS)?;
     write!(text, "arch_bits:{}\r\n", usize::BITS)?;
     write!(text, "process_id:{}\r\n", std::process::id())?;
-    write!(text, "process_supervised:no\r\n")?;
+    let supervised = match cx.server.settings.supervised {
+        Supervised::Systemd => "systemd",
+        Supervised::Upstart => "upstart",
+        Supervised::No | Supervised::Auto => "no",
+    };
+    write!(text, "process_supervised:{supervised}\r\n")?;
     write!(text, "run_id:{}\r\n", identity.run_id)?;
     write!(text, "tcp_port:{}\r\n", cx.server.settings.port)?;
     write!(text, "server_time_usec:{}\r\n", clock::since_epoch().as_micros())?;

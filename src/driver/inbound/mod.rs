@@ -4,10 +4,16 @@
 //! has read. Where the core must think first, the driver keeps the turn and puts it into the connection's outbox later.
 //! Events that a client has subscribed to go into the outbox, too.
 
+mod acl;
 mod change;
+mod client;
+mod command;
 mod connection;
 mod consul;
 mod describe;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod fuzzing;
+mod help;
 mod info;
 mod listen;
 mod outbox;
@@ -18,6 +24,7 @@ mod subscribe;
 mod table;
 #[cfg(test)]
 mod tests;
+mod tracking;
 
 pub(super) use listen::bind;
 pub(super) use server::{Identity, Server, Step};

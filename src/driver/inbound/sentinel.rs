@@ -1,54 +1,15 @@
 //! SENTINEL ...: the queries. What changes something is in `change.rs`.
 
-use super::change;
-use super::consul;
 use super::describe::{self, Shown};
 use super::server::{Context, Outcome};
-use super::table::{Row, When, run_sub};
 use crate::driver::clock;
 use crate::driver::wire::Words;
-use consentinel_core::{Endpoint, Epoch, GroupName, GroupView, Request, SentinelId};
-
-const SENTINEL: &[Row] = &[
-    row("get-master-addr-by-name", 3, get_master_addr),
-    row("get-primary-addr-by-name", 3, get_master_addr),
-    row("is-master-down-by-addr", 6, is_master_down),
-    row("is-primary-down-by-addr", 6, is_master_down),
-    row("masters", 2, masters),
-    row("primaries", 2, masters),
-    row("master", 3, master),
-    row("primary", 3, master),
-    row("replicas", 3, replicas),
-    row("slaves", 3, replicas),
-    row("sentinels", 3, sentinels),
-    row("myid", 2, myid),
-    row("ckquorum", 3, check_quorum),
-    row("pending-scripts", 2, pending_scripts),
-    row("consul", 3, consul::consul),
-    row("failover", 3, change::failover),
-    row("reset", 3, change::reset),
-    row("monitor", 6, change::monitor),
-    row("remove", 3, change::remove),
-    row("set", -5, change::set),
-    row("config", -3, change::config),
-    row("debug", -2, change::debug),
-    row("flushconfig", 2, change::flush_config),
-    row("forget", -4, change::forget),
-    row("simulate-failure", -3, change::simulate_failure),
-];
-
-const fn row(name: &'static str, arity: i32, run: fn(&mut Context<'_>, &Words<'_>) -> Outcome) -> Row {
-    Row { name, arity, when: When::LoggedIn, run }
-}
-
-pub(super) fn sentinel(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    run_sub(cx, "sentinel", SENTINEL, words)
-}
+use consentinel_core::{Endpoint, Epoch, GroupName, GroupView, NodeView, Request, SentinelId};
 
 pub(super) const NO_SUCH_MASTER: &str = "ERR No such master with that name";
 pub(super) const NO_NUMBER: &str = "ERR value is not an integer or out of range";
 
-fn get_master_addr(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
+pub(super) fn get_master_addr(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
     match cx.sentinel.master_of(&words[2]) {
         Some(Endpoint { host, port }) => {
             cx.out.array(2);
@@ -60,13 +21,13 @@ fn get_master_addr(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
     Outcome::Answered
 }
 
-fn is_master_down(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    let (Ok(port), Ok(epoch)) = (words[3].parse::<i64>(), words[4].parse::<i64>()) else {
+pub(super) fn is_master_down(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
+    let (Some(port), Some(epoch)) = (words[3].number(), words[4].number()) else {
         return cx.fail(NO_NUMBER);
     };
     // The core gives no vote in an epoch that no honest history has reached, and a negative one becomes such.
     let epoch = u64::try_from(epoch).unwrap_or(u64::MAX);
-    let candidate = (words[5] != "*").then(|| SentinelId::new(&words[5]));
+    let candidate = (&*words[5] != "*").then(|| SentinelId::new(&words[5]));
     match Endpoint::parse(&words[2], &port.to_string()) {
         Ok(master) => Outcome::Ask(Request::IsMasterDown { master, epoch: Epoch(epoch), candidate }),
         Err(_) => {
@@ -84,7 +45,7 @@ fn shown(cx: &Context<'_>) -> Shown {
     Shown { now: clock::now(), names: cx.sentinel.config().announce_hostnames }
 }
 
-fn masters(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
+pub(super) fn masters(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
     let (groups, shown) = (cx.sentinel.view().groups, shown(cx));
     cx.out.array(groups.len());
     groups.iter().for_each(|group| describe::master(group, shown).write(&mut cx.out));
@@ -101,19 +62,22 @@ fn with_group(cx: &mut Context<'_>, name: &str, show: impl FnOnce(&mut Context<'
     }
 }
 
-fn master(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
+pub(super) fn master(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
     with_group(cx, &words[2], |cx, group| describe::master(&group, shown(cx)).write(&mut cx.out))
 }
 
-fn replicas(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
+pub(super) fn replicas(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
     with_group(cx, &words[2], |cx, group| {
         let shown = shown(cx);
-        cx.out.array(group.replicas.len());
-        group.replicas.iter().for_each(|node| describe::replica(node, &group, shown).write(&mut cx.out));
+        // Whoever asks not to be announced is watched like any other, and named to nobody.
+        let is_announced = |node: &&NodeView| node.info.as_ref().is_none_or(|(_, info)| info.announced);
+        let replicas = || group.replicas.iter().filter(is_announced);
+        cx.out.array(replicas().count());
+        replicas().for_each(|node| describe::replica(node, &group, shown).write(&mut cx.out));
     })
 }
 
-fn sentinels(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
+pub(super) fn sentinels(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
     with_group(cx, &words[2], |cx, group| {
         let shown = shown(cx);
         cx.out.array(group.sentinels.len());
@@ -121,12 +85,12 @@ fn sentinels(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
     })
 }
 
-fn myid(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
+pub(super) fn myid(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
     cx.out.bulk(cx.sentinel.myid().as_str());
     Outcome::Answered
 }
 
-fn check_quorum(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
+pub(super) fn check_quorum(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
     let Some(group) = cx.sentinel.group(&GroupName::new(&words[2])) else { return cx.fail(NO_SUCH_MASTER) };
     let check = group.check_quorum();
     let mut lacking = Vec::new();
@@ -143,10 +107,10 @@ fn check_quorum(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
         ));
         return Outcome::Answered;
     }
-    cx.fail(&format!("NOQUORUM {usable} usable Sentinels. {}", lacking.join(". ")))
+    cx.fail(format!("NOQUORUM {usable} usable Sentinels. {}", lacking.join(". ")))
 }
 
-fn pending_scripts(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
+pub(super) fn pending_scripts(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
     let (scripts, now) = (cx.sentinel.view().scripts, clock::now());
     cx.out.array(scripts.len());
     for script in scripts {
@@ -166,6 +130,28 @@ fn pending_scripts(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
         cx.out.bulk_number(span.as_millis());
         cx.out.bulk("retry-num");
         cx.out.bulk_number(script.retries);
+    }
+    Outcome::Answered
+}
+
+/// What servers said of themselves the last time, as they said it.
+pub(super) fn info_cache(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
+    let wanted = |group: &GroupView| words[2..].iter().any(|name| **name == *group.name.as_str());
+    let (groups, now) = (cx.sentinel.view().groups, clock::now());
+    let groups: Vec<_> = groups.iter().filter(|group| wanted(group)).collect();
+    cx.out.array(groups.len() * 2);
+    for group in groups {
+        cx.out.bulk(group.name.as_str());
+        cx.out.array(group.replicas.len() + 1);
+        for node in std::iter::once(&group.master).chain(&group.replicas) {
+            cx.out.array(2);
+            let age = node.info.as_ref().map_or(0, |(at, _)| (now - *at).as_millis());
+            cx.out.integer(i64::try_from(age).unwrap_or(i64::MAX));
+            match &node.info {
+                Some((_, info)) => cx.out.bulk(info.text.to_string()),
+                None => cx.out.null(),
+            }
+        }
     }
     Outcome::Answered
 }

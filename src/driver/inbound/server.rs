@@ -1,7 +1,10 @@
 //! What the loop knows of its clients, and the turn of one of them.
 
 use super::outbox::Outbox;
+use super::tracking::Tracking;
 use super::{End, Opened, Then, Turn, table};
+use crate::driver::acl::{Acl, AclError, DEFAULT, Entry, Reason, UserId};
+use crate::driver::catalogue::Command;
 use crate::driver::log::LogLevel;
 use crate::driver::numbered::Numbered;
 use crate::driver::pubsub::Subscriptions;
@@ -33,7 +36,14 @@ pub(in crate::driver) struct Server {
     pub(super) stats: Stats,
     /// How Consul is reached and how it answers; nothing when nothing is published.
     pub(super) consul: Option<Gauge>,
+    /// Who may log in and what they may do.
+    pub(super) acl: Acl,
+    /// Hears of the users when they have changed.
+    on_users: Option<OnUsers>,
 }
+
+/// What is done when the users have changed: it gets the configuration's lines that make them.
+pub(in crate::driver) type OnUsers = Box<dyn Fn(Vec<String>)>;
 
 /// What INFO says about the process.
 pub(in crate::driver) struct Identity {
@@ -62,10 +72,15 @@ pub(super) struct Client {
     pub(super) local: End,
     pub(super) name: String,
     pub(super) resp3: bool,
+    pub(super) user: UserId,
+    /// Whether somebody has logged in, or nobody needed to.
     pub(super) authenticated: bool,
+    pub(super) no_evict: bool,
+    pub(super) replies: Replies,
+    pub(super) tracking: Tracking,
     pub(super) since: Time,
     pub(super) last: Time,
-    pub(super) last_command: &'static str,
+    pub(super) last_command: Option<&'static Command>,
     /// Its turn, while an answer of the core is awaited.
     waiting: Option<Turn>,
     /// What its connection is to write. Dropped with the client, it ends the connection.
@@ -78,6 +93,34 @@ struct Lifeline(Rc<Outbox>);
 impl Drop for Lifeline {
     fn drop(&mut self) {
         self.0.give_up();
+    }
+}
+
+/// Which answers a client wants to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Replies {
+    /// All.
+    On,
+    /// None.
+    Off,
+    /// All but the next.
+    SkipNext,
+    /// Not that of this command.
+    Skip,
+}
+
+impl Replies {
+    fn muted(self) -> bool {
+        matches!(self, Replies::Off | Replies::Skip)
+    }
+
+    /// After a command.
+    fn next(self) -> Replies {
+        match self {
+            Replies::SkipNext => Replies::Skip,
+            Replies::Skip => Replies::On,
+            other => other,
+        }
     }
 }
 
@@ -95,6 +138,8 @@ pub(super) enum Outcome {
     Answered,
     /// It was an error, and is answered.
     Failed,
+    /// It is answered, also to a client that wants no answers: what was written is no answer, but a message.
+    Pushed,
     /// The core must answer.
     Ask(Request),
     /// It is answered; the core must hear of this.
@@ -124,8 +169,10 @@ impl Server {
         identity: Identity,
         log_level: LogLevel,
         consul: Option<Gauge>,
-    ) -> Self {
-        Server {
+    ) -> Result<Self, AclError> {
+        Ok(Server {
+            acl: Acl::new(&settings)?,
+            on_users: None,
             settings,
             identity,
             log_level,
@@ -133,6 +180,29 @@ impl Server {
             subscriptions: Subscriptions::default(),
             stats: Stats::default(),
             consul,
+        })
+    }
+
+    /// What to do from now on when users have changed.
+    pub(in crate::driver) fn on_users(&mut self, hear: OnUsers) {
+        self.on_users = Some(hear);
+    }
+
+    /// What a command is called in the catalogue; nothing when it was renamed or taken away by the configuration.
+    pub(super) fn original_name<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+        let renames = &self.settings.renamed_commands;
+        let renamed = renames.iter().rfind(|(_, to)| !to.is_empty() && to.eq_ignore_ascii_case(name));
+        match renamed {
+            Some((from, _)) => Some(from),
+            None if renames.iter().any(|(from, _)| from.eq_ignore_ascii_case(name)) => None,
+            None => Some(name),
+        }
+    }
+
+    /// Tells of the users as they are now.
+    pub(super) fn users_changed(&self) {
+        if let (Some(hear), Some(lines)) = (&self.on_users, self.acl.lines()) {
+            hear(lines);
         }
     }
 
@@ -150,10 +220,14 @@ impl Server {
             local,
             name: String::new(),
             resp3: false,
-            authenticated: self.settings.requirepass.is_none(),
+            user: DEFAULT,
+            authenticated: self.acl.is_open(),
+            no_evict: false,
+            replies: Replies::On,
+            tracking: Tracking::default(),
             since: now,
             last: now,
-            last_command: "NULL",
+            last_command: None,
             waiting: None,
             outbox: Lifeline(outbox),
         };
@@ -166,7 +240,7 @@ impl Server {
             return Some("ERR max number of clients reached");
         }
         let stranger = !opened.peer.is_local();
-        let open = self.settings.protected_mode && self.settings.requirepass.is_none();
+        let open = self.settings.protected_mode && self.acl.default_needs_no_password();
         (open && stranger).then_some(PROTECTED)
     }
 
@@ -178,29 +252,37 @@ impl Server {
 
     /// Understands and answers commands until none is left, or the core is needed.
     pub(in crate::driver) fn serve(&mut self, sentinel: &Sentinel, turn: &mut Turn) -> Step {
+        let now = clock::now();
         loop {
             if turn.output.len() > LONG_OUTPUT {
                 return Step::Over(Then::Again);
             }
-            let Some(client) = self.clients.get(&turn.id) else { return Step::Over(Then::Close) };
-            let resp3 = client.resp3;
+            let Some(client) = self.clients.get_mut(&turn.id) else { return Step::Over(Then::Close) };
+            client.last = now;
+            let (resp3, before) = (client.resp3, turn.output.len());
+            let stranger = !client.authenticated && !self.acl.is_open();
             let out = Writer::new(&mut turn.output, resp3);
             let mut cx = Context { sentinel, server: self, id: turn.id, out };
-            let (outcome, length) = match wire::command(&turn.input) {
+            let (outcome, length) = match wire::command(&turn.input, stranger) {
                 Ok(None) => {
                     let listens = self.subscriptions.count(turn.id) > 0;
                     return Step::Over(if listens { Then::Listen } else { Then::Read });
                 }
                 Ok(Some((words, length))) => (cx.run(&words), length),
+                Err(_) if cx.client().replies.muted() => return Step::Over(Then::Close),
                 Err(broken) => {
-                    cx.out.error(&format!("ERR Protocol error: {broken}"));
+                    cx.out.error(format!("ERR Protocol error: {broken}"));
                     return Step::Over(Then::Close);
                 }
             };
             turn.input.advance(length);
             self.stats.input += length as u64;
+            let waits = matches!(outcome, Outcome::Ask(_));
+            if !waits && self.mutes(turn.id) && !matches!(outcome, Outcome::Pushed) {
+                turn.output.truncate(before);
+            }
             match outcome {
-                Outcome::Answered => {}
+                Outcome::Answered | Outcome::Pushed => {}
                 Outcome::Failed => self.stats.errors += 1,
                 Outcome::Ask(request) => return Step::Ask(request),
                 Outcome::Tell(hello) => return Step::Tell(hello),
@@ -210,9 +292,20 @@ impl Server {
         }
     }
 
+    /// Whether the client does not want the answer to the command that has just been carried out.
+    fn mutes(&mut self, id: ClientId) -> bool {
+        let Some(client) = self.clients.get_mut(&id) else { return false };
+        let muted = client.replies.muted();
+        client.replies = client.replies.next();
+        muted
+    }
+
     /// Writes what the core answered.
     pub(in crate::driver) fn answer(&mut self, turn: &mut Turn, response: &Response) {
         let resp3 = self.clients.get(&turn.id).is_some_and(|client| client.resp3);
+        if self.mutes(turn.id) {
+            return;
+        }
         let mut out = Writer::new(&mut turn.output, resp3);
         match response {
             Response::Ok => out.ok(),
@@ -225,7 +318,7 @@ impl Server {
             }
             Response::Refused(refusal) => {
                 self.stats.errors += 1;
-                out.error(&refusal.to_string());
+                out.error(refusal.to_string());
             }
         }
     }
@@ -292,9 +385,44 @@ impl Context<'_> {
     }
 
     /// Answers with an error.
-    pub(super) fn fail(&mut self, text: &str) -> Outcome {
+    pub(super) fn fail(&mut self, text: impl AsRef<[u8]>) -> Outcome {
         self.out.error(text);
         Outcome::Failed
+    }
+
+    /// Answers that a command has other words.
+    pub(super) fn wrong_arity(&mut self, command: &Command) -> Outcome {
+        self.fail(format!("ERR wrong number of arguments for '{}' command", command.full_name))
+    }
+
+    /// Answers that a subcommand has other words, where its arity does not say so.
+    pub(super) fn wrong_subcommand(&mut self, words: &Words<'_>) -> Outcome {
+        let upper = words[0].to_ascii_uppercase();
+        let head = b"ERR unknown subcommand or wrong number of arguments for '";
+        self.fail([head, words[1].short(), b"'. Try ", upper.as_bytes(), b" HELP."].concat())
+    }
+
+    /// Closes connections; one's own when what was said so far is written.
+    pub(super) fn close_all(&mut self, ids: &[ClientId]) -> Outcome {
+        for id in ids.iter().filter(|id| **id != self.id) {
+            self.server.handle_closed(*id);
+        }
+        if ids.contains(&self.id) { Outcome::Close } else { Outcome::Answered }
+    }
+
+    /// Remembers that the client's user was denied something.
+    pub(super) fn log_denial(&mut self, reason: Reason, object: &[u8]) {
+        let user = self.client().user;
+        let name = self.server.acl.name(user).to_vec();
+        self.log_denial_of(reason, object, &name);
+    }
+
+    /// Remembers that somebody was denied something.
+    pub(super) fn log_denial_of(&mut self, reason: Reason, object: &[u8], user: &[u8]) {
+        let client = super::client::describe(self.server, self.id).unwrap_or_default();
+        let client = client.trim_end().into();
+        let (object, user) = (object.to_vec(), user.to_vec());
+        self.server.acl.log.add(Entry { count: 1, reason, object, user, at: clock::now(), client });
     }
 }
 

@@ -23,18 +23,18 @@ pub(super) fn punsubscribe(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
 
 fn add(cx: &mut Context<'_>, kind: Kind, verb: &str, words: &Words<'_>) -> Outcome {
     for name in &words[1..] {
-        match cx.server.subscriptions.add(cx.id, kind, name) {
-            Some(count) => confirm(cx, verb, Some(name), count),
+        match cx.server.subscriptions.add(cx.id, kind, name.bytes()) {
+            Some(count) => confirm(cx, verb, Some(name.bytes()), count),
             None => return cx.fail("ERR too many subscriptions for one connection"),
         }
     }
-    Outcome::Answered
+    Outcome::Pushed
 }
 
 fn remove(cx: &mut Context<'_>, kind: Kind, verb: &str, words: &Words<'_>) -> Outcome {
-    let names: Vec<String> = match &words[1..] {
+    let names: Vec<Vec<u8>> = match &words[1..] {
         [] => cx.server.subscriptions.names(cx.id, kind),
-        named => named.iter().map(|name| name.to_string()).collect(),
+        named => named.iter().map(|name| name.bytes().to_vec()).collect(),
     };
     if names.is_empty() {
         let count = cx.server.subscriptions.count(cx.id);
@@ -44,10 +44,10 @@ fn remove(cx: &mut Context<'_>, kind: Kind, verb: &str, words: &Words<'_>) -> Ou
         let count = cx.server.subscriptions.remove(cx.id, kind, &name);
         confirm(cx, verb, Some(&name), count);
     }
-    Outcome::Answered
+    Outcome::Pushed
 }
 
-fn confirm(cx: &mut Context<'_>, verb: &str, name: Option<&str>, count: usize) {
+fn confirm(cx: &mut Context<'_>, verb: &str, name: Option<&[u8]>, count: usize) {
     cx.out.push(3);
     cx.out.bulk(verb);
     match name {
@@ -59,7 +59,7 @@ fn confirm(cx: &mut Context<'_>, verb: &str, name: Option<&str>, count: usize) {
 
 /// A peer says hello without the way over a server.
 pub(super) fn publish(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    if words[1] != HELLO_CHANNEL {
+    if &*words[1] != HELLO_CHANNEL {
         return cx.fail("ERR Only HELLO messages are accepted by Sentinel instances.");
     }
     cx.out.integer(1);

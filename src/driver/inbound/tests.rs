@@ -25,7 +25,8 @@ impl Bench {
         let mut state = Durable::default();
         state.groups.insert(GroupName::new("shop"), DurableGroup::new(master, GroupConfig::new(Quorum(2))));
         let identity = Identity { run_id: "0".into(), started: Time::ZERO, config_file: "s.conf".into() };
-        let mut server = Server::new(settings, identity, LogLevel::new(Level::Notice), None);
+        let mut server =
+            Server::new(settings, identity, LogLevel::new(Level::Notice), None).expect("the users are right");
         let outbox = Rc::new(Outbox::default());
         let address = |text: &str| End::Ip(text.parse().expect("an address"));
         let (peer, local) = (address(peer), address("127.0.0.1:1"));

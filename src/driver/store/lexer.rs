@@ -19,8 +19,14 @@ pub(crate) enum LexError {
     Nul,
 }
 
-/// Splits a line, or an inline command, into its words.
+/// Splits a line into its words.
 pub(crate) fn split(line: &[u8]) -> Result<Vec<String>, LexError> {
+    let words = split_bytes(line)?;
+    words.into_iter().map(|word| String::from_utf8(word).map_err(|_| LexError::NotText)).collect()
+}
+
+/// Splits an inline command into its words, which may be any bytes.
+pub(crate) fn split_bytes(line: &[u8]) -> Result<Vec<Vec<u8>>, LexError> {
     let mut words = Vec::new();
     let mut rest = line;
     loop {
@@ -30,7 +36,7 @@ pub(crate) fn split(line: &[u8]) -> Result<Vec<String>, LexError> {
         }
         let mut word = Vec::new();
         rest = take_word(rest, &mut word)?;
-        words.push(String::from_utf8(word).map_err(|_| LexError::NotText)?);
+        words.push(word);
     }
 }
 

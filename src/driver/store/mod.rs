@@ -5,7 +5,10 @@ mod consul;
 mod elsewhere;
 mod error;
 mod file;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod lexer;
+mod line;
 mod memory;
 mod pattern;
 mod render;
@@ -18,9 +21,12 @@ mod tls;
 
 pub(crate) use arguments::Beginnings;
 pub(crate) use error::ConfigError;
+pub(crate) use file::replace;
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use lexer::split;
+pub(crate) use lexer::{join, split_bytes};
 pub(crate) use sentinel::{group_name, script};
-pub(crate) use settings::{Settings, level};
+pub(crate) use settings::{LogFormat, Settings, Supervised, Syslog, level};
 pub(crate) use tls::{AuthClients, TlsProtocol, TlsSettings};
 
 use crate::registrar::ConsulSettings;
@@ -46,6 +52,8 @@ pub(crate) struct Loaded {
     pub consul: Option<ConsulSettings>,
     /// Where to write it back.
     pub store: Store,
+    /// What was read from standard input; it cannot be read again.
+    pub input: Option<Vec<u8>>,
     /// What of the memory was not there and had to be made good; to be logged.
     pub lost: Vec<String>,
 }
@@ -90,7 +98,7 @@ pub(crate) fn load(
     let source = source::read(path, Layer::File)?;
     let absolute = std::path::absolute(path)
         .map_err(|error| ConfigError::about_file(path, Wrong::new(source::plain(&error))))?;
-    let directives = with_arguments(source.directives, lines_in(&source.bytes), arguments, false)?;
+    let (directives, input) = with_arguments(source.directives, lines_in(&source.bytes), arguments, false)?;
     let Gathered { settings, mut durable, consul, directives, base, lost, state_users } =
         gather(directives, &source.bytes, environment)?;
     check_logfile(&settings)?;
@@ -108,7 +116,7 @@ pub(crate) fn load(
         included_users: users_in(Layer::Include),
     };
     store.check_writable()?;
-    Ok(Loaded { settings, durable, consul, store, lost })
+    Ok(Loaded { settings, durable, consul, store, input, lost })
 }
 
 /// Reads a configuration, or the command line alone, for a tool that writes nothing.
@@ -119,7 +127,7 @@ pub(crate) fn survey(
 ) -> Result<Survey, ConfigError> {
     let source = path.map(|path| source::read(path, Layer::File)).transpose()?;
     let (bytes, directives) = source.map(|source| (source.bytes, source.directives)).unwrap_or_default();
-    let directives = with_arguments(directives, lines_in(&bytes), arguments, path.is_none())?;
+    let (directives, _) = with_arguments(directives, lines_in(&bytes), arguments, path.is_none())?;
     let Gathered { settings, mut durable, consul, directives, .. } = gather(directives, &bytes, environment)?;
     let consul = consul.conclude(&mut durable, &directives)?.unwrap_or_default();
     Ok(Survey { settings, consul, masters: durable.groups.into_keys().collect() })
@@ -135,15 +143,17 @@ fn with_arguments(
     mut lines: usize,
     arguments: &[String],
     alone: bool,
-) -> Result<Vec<Directive>, ConfigError> {
+) -> Result<(Vec<Directive>, Option<Vec<u8>>), ConfigError> {
     let said = arguments::read(arguments, alone);
+    let mut bytes = None;
     if said.input {
         let input = source::read_input()?;
         lines += lines_in(&input.bytes);
         directives.extend(input.directives);
+        bytes = Some(input.bytes);
     }
     directives.extend(source::read_lines(&said.lines, lines + 2)?);
-    Ok(directives)
+    Ok((directives, bytes))
 }
 
 /// All that was said, by whomever.
@@ -300,7 +310,6 @@ impl Store {
         file::replace(path, &bytes).map_err(|error| SaveError(format!("{}: {error}", path.display())))
     }
 
-    #[allow(dead_code, reason = "only what changes users at run time calls it")]
     /// From the next save on these lines, each `user <name> <rule> ...`, stand in place of those that were read.
     pub(crate) fn set_users(&self, lines: Vec<String>) {
         *self.users.lock().unwrap_or_else(PoisonError::into_inner) = Some(lines);

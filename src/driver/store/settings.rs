@@ -3,6 +3,7 @@
 use super::elsewhere;
 use super::error::Wrong;
 use super::tls::TlsSettings;
+use crate::driver::catalogue::catalogue;
 use consentinel_core::Secret;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -180,6 +181,10 @@ impl Settings {
             "unixsocket" => self.unixsocket = path(one(name, args)?),
             "unixsocketperm" => self.unixsocketperm = Some(octal(one(name, args)?)?),
             "rename-command" if args.len() == 2 => {
+                if catalogue().command(&args[0]).is_none() {
+                    return Err(Wrong::as_theirs("No such command in rename-command")
+                        .hint("A sentinel has fewer commands than a Redis server."));
+                }
                 self.renamed_commands.push((args[0].clone(), args[1].clone()));
             }
             _ if name.starts_with("tls-") => self.tls.apply(name, args)?,
@@ -203,6 +208,9 @@ impl Settings {
             let theirs = format!("Error in user declaration '{}': {text}", words[0]);
             return Err(Wrong::as_theirs(theirs).hint("Put all rules of a user into one line."));
         }
+        crate::driver::acl::check_line(words).map_err(|error| {
+            Wrong::as_theirs(format!("Error in user declaration '{}': {error}", words[0]))
+        })?;
         self.users.push(words.to_vec());
         Ok(())
     }

@@ -97,11 +97,11 @@ fn users_are_written_where_they_stood_and_only_when_they_changed() {
     assert_eq!(settings.users.len(), 3);
     store.save(&durable).expect("it saves");
     assert!(fs::read_to_string(&path).expect("the file").starts_with(USERS));
-    let now = ["user default on nopass ~* &* +@all", "user bob on #ab ~* +ping", "user carol off"];
+    let now = ["user default on nopass ~* &* +@all", "user bob on >ab ~* +ping", "user carol off"];
     store.set_users(now.map(str::to_owned).to_vec());
     store.save(&durable).expect("it saves");
     let written = fs::read_to_string(&path).expect("the file");
-    assert!(written.starts_with("# who\nuser bob on #ab ~* +ping\nuser default"), "{written}");
+    assert!(written.starts_with("# who\nuser bob on >ab ~* +ping\nuser default"), "{written}");
     assert_eq!(user_lines(&written), [now[1], now[0], now[2]]);
     assert_eq!(load(&path, &[], NOTHING_SAID).expect("it loads again").durable, durable);
 }
