@@ -11,6 +11,7 @@ mod e2e {
     mod client_redis_rs;
     mod client_wire;
     mod configuration;
+    mod connections;
     mod consul_access;
     mod consul_drift;
     mod consul_files;
@@ -36,6 +37,7 @@ mod e2e {
     mod returning;
     mod scripts;
     mod storage;
+    mod tls;
     mod topologies;
 }
 
