@@ -58,6 +58,12 @@ e2e *args:
 bench *args:
     cargo bench --bench failover -- {{args}}
 
+# Looks for bytes that break what must hold for any bytes: every target for a minute, or `just fuzz commands 600`. What is
+# found is written to tests/fuzz/artifacts; keep it, once it is mended, in tests/fuzz/corpus, which every test run goes through.
+fuzz target='all' seconds='60':
+    command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked
+    bash tests/fuzz/run.sh {{target}} {{seconds}}
+
 # Licences, sources and advisories of the dependencies; needs cargo-deny.
 deny:
     cargo deny check

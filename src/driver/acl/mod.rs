@@ -14,7 +14,7 @@ pub(crate) use log::{Entry, Log, Reason};
 pub(crate) use selector::{Denied, Selector, has_space};
 pub(crate) use user::User;
 
-use super::store::Settings;
+use super::store::{self, Settings};
 use file::Users;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -201,8 +201,11 @@ impl Acl {
     /// The lines of the configuration that make these users; nothing when they are in a file of their own.
     pub(crate) fn lines(&self) -> Option<Vec<String>> {
         let line = |(name, user): (&Vec<u8>, &User)| {
-            String::from_utf8_lossy(&[b"user ", name.as_slice(), b" ", &user.describe()].concat())
-                .into_owned()
+            let (name, rules) = (String::from_utf8_lossy(name), user.describe());
+            let rules = String::from_utf8_lossy(&rules);
+            // No rule has a space in it, but it may have quotes.
+            let words: Vec<&str> = ["user", &name].into_iter().chain(rules.split(' ')).collect();
+            store::join(&words)
         };
         self.file.is_none().then(|| self.all().map(line).collect())
     }

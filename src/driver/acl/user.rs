@@ -183,6 +183,10 @@ fn selector(rules: &[u8]) -> Result<Selector, RuleError> {
     let mut selector = Selector::nothing();
     // Like the original, which takes quotes that do not end for no rule at all.
     for rule in store::split_bytes(rules).unwrap_or_default() {
+        // Written down, these would be read as something else, and a file with them might not be read at all.
+        if rule.ends_with(b")") || rule.iter().any(|c| matches!(c, b'"' | b'\'')) {
+            return Err(RuleError::Syntax);
+        }
         selector.apply(&rule)?;
     }
     Ok(selector)

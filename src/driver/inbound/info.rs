@@ -4,6 +4,7 @@ use super::consul;
 use super::describe;
 use super::server::{Context, Outcome};
 use crate::driver::pubsub::Kind;
+use crate::driver::store::Supervised;
 use crate::driver::wire::Words;
 use crate::driver::{COMPATIBLE_WITH, clock};
 use std::fmt::Write;
@@ -52,7 +53,12 @@ fn server(cx: &Context<'_>, text: &mut String) -> std::fmt::Result {
     write!(text, "os:{}\r\n", std::env::consts::OS)?;
     write!(text, "arch_bits:{}\r\n", usize::BITS)?;
     write!(text, "process_id:{}\r\n", std::process::id())?;
-    write!(text, "process_supervised:no\r\n")?;
+    let supervised = match cx.server.settings.supervised {
+        Supervised::Systemd => "systemd",
+        Supervised::Upstart => "upstart",
+        Supervised::No | Supervised::Auto => "no",
+    };
+    write!(text, "process_supervised:{supervised}\r\n")?;
     write!(text, "run_id:{}\r\n", identity.run_id)?;
     write!(text, "tcp_port:{}\r\n", cx.server.settings.port)?;
     write!(text, "server_time_usec:{}\r\n", clock::since_epoch().as_micros())?;

@@ -11,6 +11,8 @@ mod command;
 mod connection;
 mod consul;
 mod describe;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod fuzzing;
 mod help;
 mod info;
 mod listen;
