@@ -1,6 +1,6 @@
 //! What the loop knows of its clients, and the turn of one of them.
 
-use super::outbox::Outbox;
+use super::outbox::{Held, Outbox};
 use super::tracking::Tracking;
 use super::{End, Opened, Then, Turn, table};
 use crate::driver::acl::{Acl, AclError, DEFAULT, Entry, Reason, UserId};
@@ -85,6 +85,13 @@ pub(super) struct Client {
     waiting: Option<Turn>,
     /// What its connection is to write. Dropped with the client, it ends the connection.
     outbox: Lifeline,
+}
+
+impl Client {
+    /// What its connection holds.
+    pub(super) fn held(&self) -> Held {
+        self.outbox.0.held()
+    }
 }
 
 /// Ends a connection when it is dropped.
