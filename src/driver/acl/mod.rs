@@ -11,6 +11,7 @@ mod tests;
 mod user;
 
 pub(crate) use log::{Entry, Log, Reason};
+pub(crate) use password::generate;
 pub(crate) use selector::{Denied, Selector, has_space};
 pub(crate) use user::User;
 

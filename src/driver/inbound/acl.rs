@@ -4,7 +4,7 @@
 use super::sentinel::NO_NUMBER;
 use super::server::{Context, Outcome};
 use super::table::quoting;
-use crate::driver::acl::{Denied, Selector, User, has_space};
+use crate::driver::acl::{self, Denied, Selector, User, has_space};
 use crate::driver::catalogue::{CATEGORIES, Categories, catalogue};
 use crate::driver::clock;
 use crate::driver::pubsub::Kind;
@@ -182,13 +182,13 @@ pub(super) fn generate_password(cx: &mut Context<'_>, words: &Words<'_>) -> Outc
         },
         _ => return cx.wrong_subcommand(words),
     };
-    let mut password = String::new();
-    while password.len() * 4 < bits {
-        password.push_str(&format!("{:016x}", clock::seed()));
+    match acl::generate(bits.div_ceil(4)) {
+        Some(password) => {
+            cx.out.bulk(password);
+            Outcome::Answered
+        }
+        None => cx.fail("ERR the system gives no random numbers"),
     }
-    password.truncate(bits.div_ceil(4));
-    cx.out.bulk(password);
-    Outcome::Answered
 }
 
 pub(super) fn log(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {

@@ -1,6 +1,7 @@
 //! What the loop knows of its clients, and the turn of one of them.
 
 use super::outbox::Outbox;
+use super::stats::Stats;
 use super::tracking::Tracking;
 use super::{Opened, Then, Turn, table};
 use crate::driver::acl::{Acl, AclError, DEFAULT, Entry, Reason, UserId};
@@ -54,17 +55,6 @@ pub(in crate::driver) struct Identity {
     pub(in crate::driver) started: Time,
     /// The configuration file.
     pub(in crate::driver) config_file: PathBuf,
-}
-
-/// Counters since the start.
-#[derive(Default)]
-pub(super) struct Stats {
-    pub(super) connections: u64,
-    pub(super) refused: u64,
-    pub(super) commands: u64,
-    pub(super) errors: u64,
-    pub(super) input: u64,
-    pub(super) output: u64,
 }
 
 /// One client.
@@ -253,7 +243,17 @@ impl Server {
 
     /// Understands and answers commands until none is left, or the core is needed.
     pub(in crate::driver) fn serve(&mut self, sentinel: &Sentinel, turn: &mut Turn) -> Step {
-        let now = clock::now();
+        let (now, before) = (clock::now(), turn.output.len());
+        self.stats.tick(now);
+        let step = self.serve_all(sentinel, turn, now);
+        let written = turn.output.len() - before;
+        self.stats.reads += 1;
+        self.stats.writes += u64::from(written > 0);
+        self.stats.output += written as u64;
+        step
+    }
+
+    fn serve_all(&mut self, sentinel: &Sentinel, turn: &mut Turn, now: Time) -> Step {
         loop {
             if turn.output.len() > LONG_OUTPUT {
                 return Step::Over(Then::Again);

@@ -126,15 +126,10 @@ pub(super) fn run(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
         return cx.fail(refusal);
     }
     cx.server.stats.commands += 1;
-    if !name_is(command, "client") {
+    if !command.full_name.starts_with("client") {
         cx.client().tracking.forget_caching();
     }
     run(cx, words)
-}
-
-/// Whether it is this command, or one of its subcommands.
-fn name_is(command: &Command, name: &str) -> bool {
-    command.full_name.split('|').next() == Some(name)
 }
 
 /// Why a command may not be used now, by this client.
