@@ -54,9 +54,16 @@ scenarios-update:
 e2e *args:
     [ ! -w /dev/shm ] || export TMPDIR=/dev/shm; cargo test --test e2e -- --test-threads=2 {{args}}
 
-# Beside the real redis-sentinel in one run: how long a failover takes. `just bench --rounds 5`.
+# Beside the real redis-sentinel in one run: how long a failover takes (`just bench --rounds 5`), and what requests and a
+# thousand masters cost (`just bench --table load`; it starts a thousand servers, 4 GB; `--masters 200` for fewer).
 bench *args:
     cargo bench --bench failover -- {{args}}
+
+# Looks for bytes that break what must hold for any bytes: every target for a minute, or `just fuzz commands 600`. What is
+# found is written to tests/fuzz/artifacts; keep it, once it is mended, in tests/fuzz/corpus, which every test run goes through.
+fuzz target='all' seconds='60':
+    command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked
+    bash tests/fuzz/run.sh {{target}} {{seconds}}
 
 # Licences, sources and advisories of the dependencies; needs cargo-deny.
 deny:

@@ -7,6 +7,10 @@ mod cli;
 mod driver;
 mod registrar;
 
+/// What holds for any bytes: for `just fuzz`.
+#[cfg(feature = "fuzzing")]
+pub use driver::fuzzing;
+
 /// Runs the command line of `consentinel`.
 pub fn main() -> std::process::ExitCode {
     cli::run()

@@ -11,6 +11,7 @@ mod e2e {
     mod client_redis_rs;
     mod client_wire;
     mod configuration;
+    mod connections;
     mod consul_access;
     mod consul_drift;
     mod consul_files;
@@ -36,7 +37,9 @@ mod e2e {
     mod returning;
     mod scripts;
     mod storage;
+    mod tls;
     mod topologies;
+    mod users;
 }
 
 /// Longer than anything takes that goes well, even when a machine that stood still has put a sentinel into TILT.

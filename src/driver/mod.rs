@@ -11,6 +11,9 @@ mod calls;
 mod catalogue;
 pub(crate) mod clock;
 mod files;
+#[cfg(any(test, feature = "fuzzing"))]
+#[allow(unreachable_pub, reason = "the crate exports it only for fuzzing")]
+pub mod fuzzing;
 mod handle;
 mod inbound;
 mod links;
@@ -24,6 +27,7 @@ mod scripts;
 mod startup;
 mod store;
 mod stream;
+mod tls;
 pub(crate) mod wire;
 mod word;
 
@@ -99,6 +103,7 @@ async fn run(driver: &Handle, inputs: &mut mpsc::Receiver<Input>, mut stop: Sign
             biased;
             name = stop.recv() => {
                 warn!("Received {name} scheduling shutdown...");
+                warn!("User requested shutdown...");
                 break;
             }
             () = &mut alarm.sleep, if alarm.at.is_some() => driver.driver().wake(),

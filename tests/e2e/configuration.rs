@@ -1,11 +1,46 @@
 //! One configuration file, either program.
 
+use super::restart::memory_of;
 use crate::{PATIENCE, ours, three_daemons};
-use consentinel_lab::{Cluster, Program, Setup};
+use consentinel_lab::{Cluster, Extra, Program, Setup};
+use std::collections::BTreeSet;
 
 #[test]
 fn the_original_goes_on_from_our_file_and_we_from_its() {
     each_goes_on_from_the_file_of_the_last(&three_daemons(), [Program::Original, ours()]);
+}
+
+/// What the file says of epochs: by name, wherever it stands.
+fn epochs(text: &str) -> BTreeSet<String> {
+    let about = |line: &&str| line.contains("-epoch ") || line.starts_with("sentinel myid ");
+    text.lines().filter(about).map(str::to_owned).collect()
+}
+
+#[test]
+fn nothing_is_forgotten_on_the_way_to_the_original_and_back() {
+    let setup =
+        three_daemons().with(&Extra::default().line("# the night shift's own words").line("loglevel notice"));
+    let mut cluster = Cluster::start(&setup);
+    cluster.redis[0].kill();
+    let first = cluster.wait_for_new_master(0, PATIENCE);
+    cluster.redis[0].start();
+    cluster.wait_until_settled(first);
+    let before: Vec<_> = cluster.sentinels.iter().map(memory_of).collect();
+    let written: Vec<_> = cluster.sentinels.iter().map(|sentinel| epochs(&sentinel.config_text())).collect();
+    assert!(written.iter().all(|lines| lines.len() == 4 && !lines.contains("sentinel current-epoch 0")));
+    for program in [Program::Original, ours(), Program::Original, ours()] {
+        for sentinel in &mut cluster.sentinels {
+            // Killed: what matters must be there already.
+            sentinel.kill();
+            sentinel.program = program.clone();
+            sentinel.start();
+        }
+        assert_eq!(cluster.sentinels.iter().map(memory_of).collect::<Vec<_>>(), before, "{program:?}");
+        for (sentinel, written) in cluster.sentinels.iter().zip(&written) {
+            assert_eq!(&epochs(&sentinel.config_text()), written, "{program:?}");
+            assert!(sentinel.config_text().contains("\n# the night shift's own words\nloglevel notice\n"));
+        }
+    }
 }
 
 /// After a failover the next program takes over all files, and fails over in its turn.

@@ -193,6 +193,10 @@ fn systemd_hears_that_it_is_ready_alive_and_ending() {
     let mut command = stage.command("redis-sentinel");
     command.env("NOTIFY_SOCKET", stage.path("notify")).env("WATCHDOG_USEC", "200000");
     let mut daemon = stage.start(&mut command);
+    let info = stage.call(&["INFO", "server"]);
+    assert!(
+        info.as_ref().and_then(Value::text).is_some_and(|text| text.contains("process_supervised:systemd"))
+    );
     let ready = hear();
     assert!(
         ready.contains("READY=1\n") && ready.contains(&format!("MAINPID={}\n", daemon.0.id())),
@@ -338,6 +342,21 @@ fn stay_open(pid: &str) -> Vec<u32> {
         (number > 2 && !closes).then_some(number)
     });
     open.collect()
+}
+
+#[test]
+fn a_crash_on_request_loses_no_line_of_the_log() {
+    let servers = Folder::new();
+    let (mut master, _replica, lines) = pair(&servers);
+    let stage = Stage::new(&lines);
+    let mut daemon = stage.start(&mut stage.command("redis-sentinel"));
+    has_replica(&stage);
+    let reply = stage.call(&["SENTINEL", "SIMULATE-FAILURE", "crash-after-election"]);
+    assert_eq!(reply.as_ref().and_then(Value::text), Some("OK"));
+    master.kill();
+    assert_eq!(daemon.exit().code(), Some(99));
+    let log = stage.text("out");
+    assert!(log.contains("# +try-failover master ") && log.contains("# +elected-leader master "), "{log}");
 }
 
 #[test]

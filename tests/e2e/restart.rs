@@ -6,21 +6,23 @@ use std::collections::BTreeSet;
 
 /// What must survive.
 #[derive(Debug, PartialEq)]
-struct Memory {
+pub(crate) struct Memory {
     id: String,
     master: Option<u16>,
     config_epoch: Option<String>,
+    quorum: Option<String>,
     replicas: BTreeSet<Option<String>>,
     peers: BTreeSet<Option<String>>,
 }
 
-fn memory_of(sentinel: &Sentinel) -> Memory {
+pub(crate) fn memory_of(sentinel: &Sentinel) -> Memory {
     let all =
         |list: Vec<Fields>, field: &str| list.into_iter().map(|mut entry| entry.remove(field)).collect();
     Memory {
         id: sentinel.id(),
         master: sentinel.master_port(),
         config_epoch: sentinel.master().remove("config-epoch"),
+        quorum: sentinel.master().remove("quorum"),
         replicas: all(sentinel.replicas(), "name"),
         peers: all(sentinel.sentinels(), "runid"),
     }

@@ -118,6 +118,11 @@ impl User {
         self.nopass
     }
 
+    /// Whether this user may log in at all.
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
     /// Whether a command may be used with these words.
     pub(crate) fn check<W: AsRef<[u8]>>(&self, command: &Command, words: &[W]) -> Result<(), Denied> {
         if self.root.is_unlimited() {
@@ -183,6 +188,10 @@ fn selector(rules: &[u8]) -> Result<Selector, RuleError> {
     let mut selector = Selector::nothing();
     // Like the original, which takes quotes that do not end for no rule at all.
     for rule in store::split_bytes(rules).unwrap_or_default() {
+        // Written down, these would be read as something else, and a file with them might not be read at all.
+        if rule.ends_with(b")") || rule.iter().any(|c| matches!(c, b'"' | b'\'')) {
+            return Err(RuleError::Syntax);
+        }
         selector.apply(&rule)?;
     }
     Ok(selector)

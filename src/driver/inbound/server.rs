@@ -3,7 +3,7 @@
 use super::outbox::Outbox;
 use super::stats::Stats;
 use super::tracking::Tracking;
-use super::{Opened, Then, Turn, table};
+use super::{End, Opened, Then, Turn, table};
 use crate::driver::acl::{Acl, AclError, DEFAULT, Entry, Reason, UserId};
 use crate::driver::catalogue::Command;
 use crate::driver::log::LogLevel;
@@ -15,7 +15,6 @@ use crate::driver::{clock, wire::Words};
 use crate::registrar::Gauge;
 use bytes::Buf;
 use consentinel_core::{ClientId, Hello, Request, Response, Sentinel, Time};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -59,8 +58,8 @@ pub(in crate::driver) struct Identity {
 
 /// One client.
 pub(super) struct Client {
-    pub(super) peer: SocketAddr,
-    pub(super) local: SocketAddr,
+    pub(super) peer: End,
+    pub(super) local: End,
     pub(super) name: String,
     pub(super) resp3: bool,
     pub(super) user: UserId,
@@ -230,7 +229,7 @@ impl Server {
         if self.clients.len() >= self.settings.maxclients {
             return Some("ERR max number of clients reached");
         }
-        let stranger = !opened.peer.ip().to_canonical().is_loopback();
+        let stranger = !opened.peer.is_local();
         let open = self.settings.protected_mode && self.acl.default_needs_no_password();
         (open && stranger).then_some(PROTECTED)
     }

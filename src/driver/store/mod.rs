@@ -5,7 +5,10 @@ mod consul;
 mod elsewhere;
 mod error;
 mod file;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod lexer;
+mod line;
 mod memory;
 mod pattern;
 mod render;
@@ -19,9 +22,12 @@ mod tls;
 pub(crate) use arguments::Beginnings;
 pub(crate) use error::ConfigError;
 pub(crate) use file::replace;
-pub(crate) use lexer::split_bytes;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use lexer::split;
+pub(crate) use lexer::{join, split_bytes};
 pub(crate) use sentinel::{group_name, script};
 pub(crate) use settings::{LogFormat, Settings, Supervised, Syslog, level};
+pub(crate) use tls::{AuthClients, TlsProtocol, TlsSettings};
 
 use crate::registrar::ConsulSettings;
 use consentinel_core::{Durable, GroupName, Host, SaveError};

@@ -90,6 +90,14 @@ pub(crate) fn read(path: &Path, layer: Layer) -> Result<Source, ConfigError> {
     Ok(Source { bytes, directives: collector.directives })
 }
 
+/// Reads bytes as those of a file; what they include is not looked for.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) fn parse(path: &Path, bytes: &[u8], layer: Layer) -> Result<Source, ConfigError> {
+    let mut collector = Collector::default();
+    collector.take(bytes, layer, MAX_INCLUDES, &|line| Place::File(path.to_owned(), line))?;
+    Ok(Source { bytes: bytes.to_vec(), directives: collector.directives })
+}
+
 /// Reads what is piped into standard input.
 pub(crate) fn read_input() -> Result<Source, ConfigError> {
     let mut bytes = Vec::new();
