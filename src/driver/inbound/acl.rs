@@ -235,7 +235,9 @@ pub(super) fn dry_run(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
         return cx.fail(quoting("ERR User ", &words[2], " not found"));
     };
     let dry = &words[3..];
-    let Some(command) = catalogue().called(&dry[0], dry.get(1).map(|word| &**word)) else {
+    let first = cx.server.command(&dry[0]);
+    let second = dry.get(1).map(|word| &**word);
+    let Some(command) = first.and_then(|command| catalogue().narrowed(command, second)) else {
         return cx.fail(quoting("ERR Command ", &words[3], " not found"));
     };
     let name = &command.full_name;

@@ -5,7 +5,7 @@ use super::stats::Stats;
 use super::tracking::Tracking;
 use super::{End, Opened, Then, Turn, table};
 use crate::driver::acl::{Acl, AclError, DEFAULT, Entry, Reason, UserId};
-use crate::driver::catalogue::Command;
+use crate::driver::catalogue::{Command, catalogue};
 use crate::driver::log::LogLevel;
 use crate::driver::numbered::Numbered;
 use crate::driver::pubsub::Subscriptions;
@@ -178,15 +178,30 @@ impl Server {
         self.on_users = Some(hear);
     }
 
-    /// What a command is called in the catalogue; nothing when it was renamed or taken away by the configuration.
-    pub(super) fn original_name<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+    /// The command that a client means by this name, which the configuration may have changed or taken away.
+    pub(super) fn command(&self, name: &str) -> Option<&'static Command> {
         let renames = &self.settings.renamed_commands;
         let renamed = renames.iter().rfind(|(_, to)| !to.is_empty() && to.eq_ignore_ascii_case(name));
         match renamed {
-            Some((from, _)) => Some(from),
+            Some((from, _)) => catalogue().command(from),
             None if renames.iter().any(|(from, _)| from.eq_ignore_ascii_case(name)) => None,
-            None => Some(name),
+            None => catalogue().command(name),
         }
+    }
+
+    /// The same for a full name: `client|list`.
+    pub(super) fn command_in_full(&self, name: &str) -> Option<&'static Command> {
+        match name.split_once('|') {
+            None => self.command(name),
+            Some((first, second)) => catalogue().subcommand(self.command(first)?, second),
+        }
+    }
+
+    /// Whether the configuration has left a command there, under whatever name.
+    pub(super) fn has(&self, command: &Command) -> bool {
+        let first = command.full_name.split('|').next().unwrap_or_default();
+        let mut removed = self.settings.renamed_commands.iter().filter(|(_, to)| to.is_empty());
+        !removed.any(|(from, _)| from.eq_ignore_ascii_case(first))
     }
 
     /// Tells of the users as they are now.

@@ -112,7 +112,7 @@ pub(super) fn run(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
         );
         return Outcome::Close;
     }
-    let first = cx.server.original_name(&words[0]).and_then(|name| catalogue().command(name));
+    let first = cx.server.command(&words[0]);
     let second = words.get(1).map(|word| &**word);
     let found = first.and_then(|command| catalogue().narrowed(command, second));
     cx.client().last_command = found;
