@@ -22,6 +22,9 @@ pub(crate) const REPLY: Limits = Limits { string: 64 << 20, items: 65_536, depth
 /// What clients may ask.
 pub(crate) const COMMAND: Limits = Limits { string: 1 << 20, items: 1024, depth: 1, total: 2 << 20 };
 
+/// What they may ask before they have logged in, where they must.
+pub(crate) const STRANGER: Limits = Limits { string: 16 << 10, items: 10, ..COMMAND };
+
 /// The longest line: a length, a number, a simple string, an error.
 const MAX_LINE: usize = 64 << 10;
 
@@ -37,6 +40,12 @@ pub(crate) enum Broken {
     /// A length that is none, or too large.
     #[error("invalid bulk length")]
     String,
+    /// More words than a stranger may say.
+    #[error("unauthenticated multibulk length")]
+    StrangerItems,
+    /// A longer word than a stranger may say.
+    #[error("unauthenticated bulk length")]
+    StrangerString,
     /// A line that does not end.
     #[error("too big inline request")]
     Line,

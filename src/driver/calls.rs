@@ -151,7 +151,7 @@ mod tests {
         let mut out = BytesMut::new();
         let awaited = encode(command, &renames, &mut out);
         let mut text = String::new();
-        while let Some((words, end)) = wire::command(&out).expect("well formed") {
+        while let Some((words, end)) = wire::command(&out, false).expect("well formed") {
             let words: Vec<_> = words.iter().map(|word| word.to_string()).collect();
             text += &format!("{}\n", words.join(" "));
             let _ = out.split_to(end);

@@ -31,17 +31,17 @@ pub(crate) fn reply(buf: &[u8]) -> Result<Option<(Frame<'_>, usize)>, Broken> {
 }
 
 /// The command at the head of a client's buffer, an array or an inline one, and its length; nothing when it is not
-/// complete yet. It may have no words at all.
-pub(crate) fn command(buf: &[u8]) -> Result<Option<(Words<'_>, usize)>, Broken> {
+/// complete yet. It may have no words at all. A stranger, who has still to log in, may say less.
+pub(crate) fn command(buf: &[u8], stranger: bool) -> Result<Option<(Words<'_>, usize)>, Broken> {
     match buf.first() {
         None => Ok(None),
-        Some(b'*') => array_command(buf),
+        Some(b'*') => array_command(buf, stranger),
         Some(_) => inline_command(buf),
     }
 }
 
 /// The same as an array of bulk strings, without making a frame of it first: clients are many.
-fn array_command(buf: &[u8]) -> Result<Option<(Words<'_>, usize)>, Broken> {
+fn array_command(buf: &[u8], stranger: bool) -> Result<Option<(Words<'_>, usize)>, Broken> {
     let limits = &bounds::COMMAND;
     let unfinished = || if buf.len() > limits.total { Err(Broken::String) } else { Ok(None) };
     let Some((text, mut at)) = bounds::line(buf, 1)? else { return unfinished() };
@@ -49,6 +49,9 @@ fn array_command(buf: &[u8]) -> Result<Option<(Words<'_>, usize)>, Broken> {
         Some(count) if count <= 0 => 0,
         _ => bounds::length(text, limits.items).flatten().ok_or(Broken::Items)?,
     };
+    if stranger && count > bounds::STRANGER.items {
+        return Err(Broken::StrangerItems);
+    }
     let mut words = Vec::with_capacity(count.min(8));
     for _ in 0..count {
         match buf.get(at) {
@@ -59,6 +62,9 @@ fn array_command(buf: &[u8]) -> Result<Option<(Words<'_>, usize)>, Broken> {
         }
         let Some((text, from)) = bounds::line(buf, at + 1)? else { return unfinished() };
         let to = from + bounds::length(text, limits.string).flatten().ok_or(Broken::String)?;
+        if stranger && to - from > bounds::STRANGER.string {
+            return Err(Broken::StrangerString);
+        }
         match buf.get(to..to + 2) {
             None => return unfinished(),
             Some(b"\r\n") => words.push(Word::from(&buf[from..to])),
@@ -295,7 +301,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn words(buf: &[u8]) -> Result<Option<Vec<String>>, Broken> {
-        Ok(command(buf)?.map(|(words, _)| words.iter().map(|word| word.to_string()).collect()))
+        Ok(command(buf, false)?.map(|(words, _)| words.iter().map(|word| word.to_string()).collect()))
     }
 
     #[test]
@@ -328,6 +334,14 @@ mod tests {
         assert_eq!(words(&[b'a'; 70_000]), Err(Broken::Line));
         assert_eq!(words(b"PING \"open\r\n"), Err(Broken::Quotes));
         assert!(reply("*1\r\n".repeat(100_000).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_stranger_may_say_less() {
+        let said = |buf: &[u8]| command(buf, true).map(|_| ());
+        assert_eq!(said(b"*11\r\n"), Err(Broken::StrangerItems));
+        assert_eq!(said(b"*1\r\n$16385\r\n"), Err(Broken::StrangerString));
+        assert_eq!(said(b"*10\r\n$16384\r\n"), Ok(()));
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! The original and ours side by side: the same commands, right and wrong, and the same answers.
 
-use crate::ours;
-use consentinel_lab::{Cluster, Program, Setup};
+use crate::{PATIENCE, ours};
+use consentinel_lab::{Cluster, Extra, Folder, Program, Sentinel, Setup};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 mod accepted;
 mod generator;
 mod normal;
+mod story;
 mod wire;
 
 use accepted::ACCEPTED;
@@ -15,9 +16,10 @@ use generator::{Chance, command};
 use normal::normal;
 use wire::{Client, Reply, Words, inline, multibulk, shown, words};
 
-/// The two that are compared, in one cluster with a third.
+/// The two that are compared.
 struct Pair {
-    cluster: Cluster,
+    /// The original's port, and ours.
+    ports: [u16; 2],
     differences: Vec<String>,
     explained: BTreeSet<&'static str>,
 }
@@ -32,9 +34,6 @@ enum Form {
 
 const FORMS: [Form; 3] = [Form::Resp2, Form::Resp3, Form::Inline];
 
-/// How long to wait for more when there may be nothing more.
-const SILENCE: Duration = Duration::from_millis(250);
-
 /// What ends what is read: no command answers so by itself.
 const MARK: &str = "that-is-all";
 
@@ -42,17 +41,8 @@ const MARK: &str = "that-is-all";
 const UNDISTURBED: &[u8] = b"<undisturbed>";
 
 impl Pair {
-    fn start(lines: &[&str]) -> Pair {
-        let mut setup = Setup::new(vec![Program::Original, ours(), Program::Original]);
-        // Nobody is down because the machine is busy.
-        setup.down_after = Duration::from_secs(60);
-        let extra = lines.iter().fold(consentinel_lab::Extra::default(), |extra, line| extra.line(line));
-        let cluster = Cluster::start(&setup.with(&extra));
-        Pair { cluster, differences: Vec::new(), explained: BTreeSet::new() }
-    }
-
-    fn ports(&self) -> [u16; 2] {
-        [self.cluster.sentinels[0].port, self.cluster.sentinels[1].port]
+    fn new(theirs: &Sentinel, ours: &Sentinel) -> Pair {
+        Pair { ports: [theirs.port, ours.port], differences: Vec::new(), explained: BTreeSet::new() }
     }
 
     /// Sends the same commands over a connection of their own, all at once, and compares what comes back.
@@ -63,7 +53,7 @@ impl Pair {
         let undisturbed = commands.iter().flatten().any(|word| word == UNDISTURBED);
         let commands: Vec<_> = commands.iter().filter(|command| command[0] != UNDISTURBED).cloned().collect();
         let commands = &commands[..];
-        let [theirs, ours] = self.ports().map(|port| converse(port, form, commands, undisturbed));
+        let [theirs, ours] = self.ports.map(|port| converse(port, form, commands, undisturbed));
         for (command, (theirs, ours)) in commands.iter().zip(theirs.into_iter().zip(ours)) {
             let (theirs, ours) = (normal(command, theirs), normal(command, ours));
             if theirs == ours {
@@ -81,6 +71,13 @@ impl Pair {
                     self.differences.push(report);
                 }
             }
+        }
+    }
+
+    /// The same for every line of a list, in every form.
+    fn compare_list(&mut self, text: &str) {
+        for commands in listed(text) {
+            FORMS.into_iter().for_each(|form| self.compare(form, &commands));
         }
     }
 
@@ -112,6 +109,14 @@ fn clipped(reply: &Reply) -> String {
     }
 }
 
+/// Both in one cluster with a third.
+fn cluster() -> Cluster {
+    let mut setup = Setup::new(vec![Program::Original, ours(), Program::Original]);
+    // Nobody is down because the machine is busy.
+    setup.down_after = Duration::from_secs(60);
+    Cluster::start(&setup)
+}
+
 fn all_shown(commands: &[Words]) -> String {
     commands.iter().map(|words| shown(words)).collect::<Vec<_>>().join(" | ")
 }
@@ -128,14 +133,15 @@ fn converse(port: u16, form: Form, commands: &[Words], undisturbed: bool) -> Vec
     let mut bytes = Vec::new();
     for (at, command) in commands.iter().enumerate() {
         bytes.extend(encode(command));
-        if !undisturbed || at + 1 == commands.len() {
+        if !undisturbed {
             bytes.extend(mark(at));
         }
     }
-    client.send(&bytes);
     if undisturbed {
-        client.patience(SILENCE);
+        // What is not the protocol ends the connection.
+        bytes.extend(b"*x\r\n");
     }
+    client.send(&bytes);
     let mut answers = vec![Vec::new(); commands.len()];
     let mut now = 0;
     while now < commands.len() {
@@ -163,21 +169,130 @@ fn mark_of(reply: &Reply) -> Option<usize> {
 /// The commands of the list, one a line; `|` separates those that are sent at once.
 fn listed(text: &str) -> impl Iterator<Item = Vec<Words>> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let long = |word: Vec<u8>| if word == b"<long>" { vec![b'y'; 5000] } else { word };
+    let long = |word: Vec<u8>| match &word[..] {
+        b"<long>" => vec![b'y'; 5000],
+        b"<longer>" => vec![b'y'; 16385],
+        _ => word,
+    };
     let command = move |line: &str| words(line).into_iter().map(long).collect();
     lines.map(move |line| line.split(" | ").map(command).collect())
 }
 
 #[test]
 fn every_listed_command_is_answered_as_by_the_original() {
-    let mut pair = Pair::start(&[]);
-    for commands in listed(include_str!("differential/commands.txt")) {
-        FORMS.into_iter().for_each(|form| pair.compare(form, &commands));
-    }
-    let explained = pair.finish("");
+    let cluster = cluster();
+    let mut pair = Pair::new(&cluster.sentinels[0], &cluster.sentinels[1]);
+    pair.compare_list(include_str!("differential/commands.txt"));
+    let mut explained = pair.finish("");
+    explained.extend(throw_away());
     let unused: Vec<_> =
         ACCEPTED.iter().map(|accepted| accepted.what).filter(|what| !explained.contains(what)).collect();
     assert!(unused.is_empty(), "accepted, but not there: {unused:?}");
+}
+
+/// Both alone, with these lines in their configurations, each in a folder with this file.
+fn alone(folder: &Folder, lines: &[&str], users: &str) -> [Sentinel; 2] {
+    [Program::Original, ours()].map(|program| {
+        let dir = folder.sub(if program == Program::Original { "theirs" } else { "ours" });
+        std::fs::write(dir.join("users.acl"), users).expect("the folder is ours");
+        let dir = format!("dir {}", dir.display());
+        let extra = lines.iter().fold(Extra::default().line(&dir), |extra, line| extra.line(line));
+        Sentinel::start_new(folder, program, "sentinel monitor mymaster 127.0.0.1 1 2\n", extra)
+    })
+}
+
+#[test]
+fn whoever_must_log_in_is_treated_as_by_the_original() {
+    let folder = Folder::new();
+    let lines = [
+        "requirepass sesame",
+        "user ops on >geheim ~* &* +@all",
+        "user reader on nopass +ping +sentinel|masters +sentinel|ckquorum +subscribe +psubscribe +publish &+s* (+info)",
+        "user gone off >x +@all",
+    ];
+    let [theirs, ours] = alone(&folder, &lines, "");
+    let mut pair = Pair::new(&theirs, &ours);
+    pair.compare_list(include_str!("differential/locked.txt"));
+    pair.finish("");
+}
+
+/// Says what changes a sentinel to two that are needed for nothing else. Gives the differences that were accepted.
+fn throw_away() -> BTreeSet<&'static str> {
+    let folder = Folder::new();
+    let lines = ["sentinel down-after-milliseconds mymaster 60000", "sentinel deny-scripts-reconfig no"];
+    let [theirs, ours] = alone(&folder, &lines, "");
+    let mut pair = Pair::new(&theirs, &ours);
+    pair.compare_list(include_str!("differential/throwaway.txt"));
+    pair.finish("")
+}
+
+#[test]
+fn a_sentinel_shuts_down_as_the_original() {
+    for line in ["SHUTDOWN", "shutdown nosave", "SHUTDOWN SAVE NOW FORCE", "SHUTDOWN now"] {
+        let folder = Folder::new();
+        let [mut theirs, mut ours] = alone(&folder, &[], "");
+        let mut pair = Pair::new(&theirs, &ours);
+        pair.compare(Form::Resp2, &[words(line)]);
+        pair.finish("");
+        for sentinel in [&mut theirs, &mut ours] {
+            consentinel_lab::eventually("the end of a sentinel", PATIENCE, || {
+                sentinel.has_exited().then_some(())
+            });
+        }
+    }
+}
+
+#[test]
+fn several_connections_are_treated_as_by_the_original() {
+    let folder = Folder::new();
+    let [theirs, ours] = alone(&folder, &["sentinel down-after-milliseconds mymaster 60000"], "");
+    let mut pair = Pair::new(&theirs, &ours);
+    for story in story::stories(include_str!("differential/stories.txt")) {
+        let [theirs, ours] = pair.ports.map(|port| story::lived(port, &story));
+        if std::env::var_os("DIFFERENTIAL_SHOW").is_some() {
+            story.iter().zip(&theirs).for_each(|(line, answer)| eprintln!("{line} => {answer:?}"));
+        }
+        for ((line, theirs), ours) in story.iter().zip(theirs).zip(ours) {
+            if theirs != ours {
+                pair.differences.push(format!("{line}  in  {story:?}\n  {theirs:?}\n  {ours:?}"));
+                break;
+            }
+        }
+    }
+    pair.finish("");
+}
+
+#[test]
+fn a_file_of_users_is_read_and_written_as_by_the_original() {
+    let folder = Folder::new();
+    let users =
+        "user ops on >geheim ~* &* +@all\nuser b off (+ping ~x)\nuser default on nopass ~* &* +@all\n";
+    let [theirs, ours] = alone(&folder, &["aclfile users.acl"], users);
+    let mut pair = Pair::new(&theirs, &ours);
+    let files = ["theirs", "ours"].map(|name| folder.path().join(name).join("users.acl"));
+    let say = |pair: &mut Pair, line: &str| pair.compare_list(line);
+    say(&mut pair, "ACL LIST\nACL SETUSER c on >p +@all -@slow &a | ACL SAVE | ACL LIST");
+    let written = files.clone().map(|file| std::fs::read_to_string(file).expect("it was written"));
+    assert_eq!(written[0].lines().count(), 4, "{}", written[0]);
+    assert_eq!(written[0], written[1]);
+    for text in [
+        "user ops on +@all\nuser default on nopass ~* &* +@all\n",
+        "user default off\nnonsense\n",
+        "user a +nothing >p +@none\nuser b x y\nuser default on\n",
+        "user a (+ping\nuser default on\n",
+        "user a\nuser a\n",
+        "# a comment\n",
+        "user a on\n",
+        "\n   \nuser   a on\n",
+        "",
+    ] {
+        files.iter().for_each(|file| std::fs::write(file, text).expect("the folder is ours"));
+        say(&mut pair, "ACL LOAD | ACL LIST");
+    }
+    files.iter().for_each(|file| std::fs::remove_file(file).expect("it is there"));
+    say(&mut pair, "ACL LOAD | ACL USERS");
+    say(&mut pair, "ACL SETUSER k on nopass +@all | AUTH k x | ACL SAVE | ACL LOAD | PING");
+    pair.finish("");
 }
 
 /// How many batches of command lines are made by chance: `DIFFERENTIAL_ROUNDS=20000 just e2e chance` for more.
@@ -190,7 +305,8 @@ fn command_lines_by_chance_are_answered_as_by_the_original() {
     let seed = std::env::var("DIFFERENTIAL_SEED").ok().and_then(|text| text.parse().ok());
     let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
     let mut chance = Chance::new(seed);
-    let mut pair = Pair::start(&[]);
+    let cluster = cluster();
+    let mut pair = Pair::new(&cluster.sentinels[0], &cluster.sentinels[1]);
     for _ in 0..rounds() {
         let commands: Vec<_> = (0..1 + chance.below(4)).map(|_| command(&mut chance)).collect();
         let form = FORMS[chance.below(FORMS.len())];

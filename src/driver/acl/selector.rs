@@ -124,7 +124,7 @@ impl Selector {
                     let category = text(name).and_then(Categories::named).ok_or(RuleError::Unknown)?;
                     self.set_category(category, *sign == b'+');
                 }
-                [b'+', name @ ..] => self.allow(text(name).ok_or(RuleError::Unknown)?)?,
+                [b'+', name @ ..] => self.allow(name)?,
                 [b'-', name @ ..] => {
                     let command = text(name).and_then(|name| catalogue().full_name(name));
                     self.set_command(command.ok_or(RuleError::Unknown)?, false);
@@ -153,12 +153,14 @@ impl Selector {
     }
 
     /// `+command`, `+command|subcommand`, `+command|first-argument`.
-    fn allow(&mut self, name: &str) -> Result<(), RuleError> {
-        let Some((command, sub)) = name.rsplit_once('|') else {
-            self.set_command(catalogue().command(name).ok_or(RuleError::Unknown)?, true);
+    fn allow(&mut self, name: &[u8]) -> Result<(), RuleError> {
+        let named =
+            |name: &[u8]| text(name).and_then(|name| catalogue().full_name(name)).ok_or(RuleError::Unknown);
+        let Some(at) = name.iter().rposition(|c| *c == b'|') else {
+            self.set_command(named(name)?, true);
             return Ok(());
         };
-        let command = catalogue().full_name(command).ok_or(RuleError::Unknown)?;
+        let (command, sub) = (named(&name[..at])?, &name[at + 1..]);
         if command.parent.is_some() {
             return Err(RuleError::FirstArgument);
         }
@@ -166,7 +168,7 @@ impl Selector {
             return Err(RuleError::Syntax);
         }
         if !command.subcommands.is_empty() {
-            self.set_command(catalogue().full_name(name).ok_or(RuleError::Unknown)?, true);
+            self.set_command(named(name)?, true);
             return Ok(());
         }
         let id = command.id;
@@ -175,8 +177,8 @@ impl Selector {
         }
         let (_, allowed) =
             self.first_arguments.iter_mut().find(|(known, _)| *known == id).expect("it was just made");
-        if !allowed.iter().any(|known| known.eq_ignore_ascii_case(sub.as_bytes())) {
-            allowed.push(sub.as_bytes().to_vec());
+        if !allowed.iter().any(|known| known.eq_ignore_ascii_case(sub)) {
+            allowed.push(sub.to_vec());
         }
         Ok(())
     }
@@ -276,12 +278,12 @@ impl Selector {
 
     /// The rules for commands: from everything or nothing, categories as far as they come close, then what still
     /// differs. The original reconstructs them in the same way.
-    pub(crate) fn describe_commands(&self) -> String {
+    pub(crate) fn describe_commands(&self) -> Vec<u8> {
         let additive = self.commands.0 & FUTURE == 0;
         let (mut rules, mut reached) = if additive {
-            (vec!["-@all".to_owned()], Commands::NONE)
+            (vec![b"-@all".to_vec()], Commands::NONE)
         } else {
-            (vec!["+@all".to_owned()], Commands::ALL)
+            (vec![b"+@all".to_vec()], Commands::ALL)
         };
         let sign = if additive { '+' } else { '-' };
         let mut left = self.commands;
@@ -291,21 +293,21 @@ impl Selector {
             reached.set_category(category, additive);
             left.set_category(category, !additive);
             open.retain(|other| *other != name);
-            rules.push(format!("{sign}@{name}"));
+            rules.push(format!("{sign}@{name}").into_bytes());
         }
         for command in catalogue().all() {
             let allowed = self.commands.has(command.id);
             if allowed != reached.has(command.id) {
                 let sign = if allowed { '+' } else { '-' };
-                rules.push(format!("{sign}{}", command.full_name));
+                rules.push(format!("{sign}{}", command.full_name).into_bytes());
                 reached.set_with_subcommands(command, allowed);
             }
             let first = self.first_arguments.iter().find(|(id, _)| !allowed && *id == command.id);
             for argument in first.into_iter().flat_map(|(_, arguments)| arguments) {
-                rules.push(format!("+{}|{}", command.full_name, String::from_utf8_lossy(argument)));
+                rules.push([b"+", command.full_name.as_bytes(), b"|", argument].concat());
             }
         }
-        rules.join(" ")
+        rules.join(&b' ')
     }
 
     /// All rules, as LIST shows them.
@@ -320,7 +322,7 @@ impl Selector {
         if self.all_channels || !self.channels.is_empty() {
             parts.push(self.describe_channels());
         }
-        parts.push(self.describe_commands().into_bytes());
+        parts.push(self.describe_commands());
         parts.join(&b' ')
     }
 }

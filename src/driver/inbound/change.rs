@@ -195,9 +195,16 @@ fn config_get(cx: &mut Context<'_>, patterns: &[Word<'_>]) -> Outcome {
         ("sentinel-pass", auth.pass.as_ref().map(|pass| pass.reveal().to_owned()).unwrap_or_default()),
         ("loglevel", level.to_owned()),
     ];
-    let wanted =
-        |name: &str| patterns.iter().any(|pattern| glob_matches(&pattern.to_ascii_lowercase(), name));
-    let found: Vec<_> = options.iter().filter(|(name, _)| wanted(name)).collect();
+    // Like newer servers, in the order of the patterns.
+    let mut found: Vec<&(&str, String)> = Vec::new();
+    for pattern in patterns {
+        let pattern = pattern.to_ascii_lowercase();
+        for option in &options {
+            if glob_matches(&pattern, option.0) && !found.contains(&option) {
+                found.push(option);
+            }
+        }
+    }
     cx.out.map(found.len());
     for (name, value) in found {
         cx.out.bulk(name);

@@ -261,14 +261,16 @@ impl Server {
             let Some(client) = self.clients.get_mut(&turn.id) else { return Step::Over(Then::Close) };
             client.last = now;
             let (resp3, before) = (client.resp3, turn.output.len());
+            let stranger = !client.authenticated && !self.acl.is_open();
             let out = Writer::new(&mut turn.output, resp3);
             let mut cx = Context { sentinel, server: self, id: turn.id, out };
-            let (outcome, length) = match wire::command(&turn.input) {
+            let (outcome, length) = match wire::command(&turn.input, stranger) {
                 Ok(None) => {
                     let listens = self.subscriptions.count(turn.id) > 0;
                     return Step::Over(if listens { Then::Listen } else { Then::Read });
                 }
                 Ok(Some((words, length))) => (cx.run(&words), length),
+                Err(_) if cx.client().replies.muted() => return Step::Over(Then::Close),
                 Err(broken) => {
                     cx.out.error(format!("ERR Protocol error: {broken}"));
                     return Step::Over(Then::Close);

@@ -40,6 +40,14 @@ pub(super) const ACCEPTED: &[Accepted] = &[
     },
     Accepted { what: "CLIENT TRACKING with prefixes that overlap", explains: answers_twice },
     Accepted {
+        what: "SENTINEL MONITOR with port 0, or a name with spaces or commas",
+        explains: refuses_to_watch,
+    },
+    Accepted {
+        what: "SENTINEL CONFIG SET announce-ip, something that is no host",
+        explains: |words, _, ours| is_config(words, "set") && ours[0].is_error("ERR Invalid value"),
+    },
+    Accepted {
         what: "SENTINEL SET, CONFIG SET, DEBUG with several options, one of them wrong",
         explains: |words, theirs, ours| one(none_is_applied, words, theirs, ours),
     },
@@ -126,6 +134,11 @@ fn without_ours(reply: &Reply) -> Reply {
             }
             Reply::Array(kept)
         }
+        Reply::Bulk(text) if text.windows(4).any(|part| part == b"@all") => {
+            let ours = |rule: &&[u8]| rule.len() > 1 && OURS.iter().any(|name| name.as_bytes() == &rule[1..]);
+            let kept: Vec<_> = text.split(|c| *c == b' ').filter(|rule| !ours(rule)).collect();
+            Reply::Bulk(kept.join(&b' '))
+        }
         other => other.clone(),
     }
 }
@@ -177,7 +190,7 @@ fn refuses_numbers(words: &Words, _: &Reply, ours: &Reply) -> bool {
     let command = (lower(words, 0), lower(words, 1));
     let command = (command.0.as_str(), command.1.as_str());
     match command {
-        ("sentinel", "monitor") => ours.is_error("ERR Invalid") || ours.is_error("ERR Quorum"),
+        ("sentinel", "monitor") => ours.is_error("ERR Invalid quorum") || ours.is_error("ERR Quorum"),
         ("sentinel", "set") => {
             let huge = |word: &Vec<u8>| word.len() > 9 && word.iter().all(u8::is_ascii_digit);
             ours.is_error("ERR Invalid argument") && words.iter().any(huge)
@@ -189,6 +202,16 @@ fn refuses_numbers(words: &Words, _: &Reply, ours: &Reply) -> bool {
 fn answers_twice(words: &Words, theirs: &[Reply], ours: &[Reply]) -> bool {
     let tracking = lower(words, 0) == "client" && lower(words, 1) == "tracking";
     tracking && theirs.len() == 2 && theirs.first() == ours.first()
+}
+
+/// The lists have masters `x` and `a b` for this.
+fn refuses_to_watch(words: &Words, _: &[Reply], ours: &[Reply]) -> bool {
+    let odd = words.get(2).is_some_and(|name| name == b"x" || name == b"a b");
+    match lower(words, 1).as_str() {
+        "monitor" => ours[0].is_error("ERR Invalid port") || ours[0].is_error("ERR Invalid master name"),
+        "remove" => odd && ours[0].is_error("ERR No such master"),
+        _ => false,
+    }
 }
 
 /// The list has `SENTINEL SET mymaster parallel-syncs 3 foo bar`, where one was before.

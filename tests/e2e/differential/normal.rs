@@ -284,7 +284,7 @@ fn sorted_descriptions(reply: Reply) -> Reply {
     sorted(each(reply, one))
 }
 
-/// Of the server only the headings; of the sentinel everything.
+/// Of the server only the headings; of the sentinel everything but how many scripts run at this moment.
 fn info(reply: Reply) -> Reply {
     let Reply::Bulk(text) = &reply else { return reply };
     let text = String::from_utf8_lossy(text);
@@ -294,8 +294,12 @@ fn info(reply: Reply) -> Reply {
             section = name.trim_end();
         }
         let heading = line.starts_with('#') || line == "\r\n";
-        if heading || section == "Sentinel" {
-            kept += line;
+        match line.split_once(':') {
+            Some((name @ ("sentinel_running_scripts" | "sentinel_scripts_queue_length"), _)) => {
+                kept += &format!("{name}:*\r\n");
+            }
+            _ if heading || section == "Sentinel" => kept += line,
+            _ => {}
         }
     }
     Reply::Bulk(kept.into_bytes())

@@ -105,9 +105,12 @@ impl Client {
         Ok(Client(BufReader::new(stream)))
     }
 
-    /// How long to wait for an answer.
-    pub(super) fn patience(&self, patience: Duration) {
-        self.0.get_ref().set_read_timeout(Some(patience)).expect("the socket is ours");
+    /// The far end and the near one, as the sentinel sees them.
+    pub(super) fn ends(&self) -> (String, String) {
+        let stream = self.0.get_ref();
+        let ours = stream.local_addr().expect("it is connected");
+        let theirs = stream.peer_addr().expect("it is connected");
+        (ours.to_string(), theirs.to_string())
     }
 
     pub(super) fn send(&mut self, bytes: &[u8]) {
