@@ -23,15 +23,15 @@ pub fn state(bytes: &[u8]) {
 pub fn commands(bytes: &[u8]) {
     inbound::fuzzing::serve(bytes);
     let mut rest = bytes;
-    while let Ok(Some((words, length))) = wire::command(rest) {
+    while let Ok(Some((words, length))) = wire::command(rest, false) {
         assert!((1..=rest.len()).contains(&length), "{length} of {}", rest.len());
         // It was not complete a byte earlier.
-        assert!(matches!(wire::command(&rest[..length - 1]), Ok(None)), "{:?}", &rest[..length]);
+        assert!(matches!(wire::command(&rest[..length - 1], false), Ok(None)), "{:?}", &rest[..length]);
         let words: Vec<&str> = words.iter().map(|word| &**word).collect();
         if !words.is_empty() {
             let mut written = BytesMut::new();
             wire::write_command(&mut written, &words);
-            let (again, all) = wire::command(&written).expect("it is well formed").expect("it is complete");
+            let (again, all) = wire::command(&written, false).expect("it is well formed").expect("it is complete");
             assert_eq!(all, written.len());
             assert!(again.iter().map(|word| &**word).eq(words.iter().copied()));
         }
