@@ -27,6 +27,7 @@ pub(crate) use lexer::split;
 pub(crate) use lexer::{join, split_bytes};
 pub(crate) use sentinel::{group_name, script};
 pub(crate) use settings::{LogFormat, Settings, Supervised, Syslog, level};
+pub(crate) use tls::{AuthClients, TlsProtocol, TlsSettings};
 
 use crate::registrar::ConsulSettings;
 use consentinel_core::{Durable, GroupName, Host, SaveError};
@@ -264,9 +265,7 @@ fn read_with(mut reader: Reader, directives: &[Directive]) -> Result<Reader, Con
             reader.end_of_masters();
         }
         reader.apply(&directive.words[1..], directive.layer).map_err(|wrong| directive.error(wrong))?;
-        if *pass == Pass::Monitor {
-            check_host(&reader, directive)?;
-        }
+        check_host(&reader, directive)?;
     }
     if before_groups {
         reader.end_of_masters();
@@ -274,8 +273,12 @@ fn read_with(mut reader: Reader, directives: &[Directive]) -> Result<Reader, Con
     Ok(reader)
 }
 
+/// Names where only addresses are of use.
 fn check_host(reader: &Reader, directive: &Directive) -> Result<(), ConfigError> {
-    let named = directive.words.get(3).and_then(|host| Host::parse(host).ok());
+    let has_host = directive.words.get(1).is_some_and(|name| name == "monitor" || name.starts_with("known-"));
+    let watched = |name: &String| reader.durable.groups.contains_key(&GroupName::new(name));
+    let has_host = has_host && directive.words.get(2).is_some_and(watched);
+    let named = directive.words.get(3).filter(|_| has_host).and_then(|host| Host::parse(host).ok());
     match named {
         Some(Host::Name(name)) if !reader.durable.config.resolve_hostnames => Err(directive.error(
             Wrong::new(format!("'{name}' is no IP address, and names are not looked up"))

@@ -25,6 +25,10 @@ fn errors_begin_as_the_originals_do() {
         ("sentinel down-after-milliseconds a 1", "No such master with specified name."),
         ("sentinel monitor a 1.1.1.1 1 0", "Quorum must be 1 or greater."),
         ("sentinel monitor a redis.example 1 1", "Can't resolve instance hostname."),
+        (
+            "sentinel monitor a 1.1.1.1 1 1\nsentinel known-replica a redis.example 1",
+            "Can't resolve instance hostname.",
+        ),
         ("sentinel myid 1", "Malformed Sentinel id in myid option."),
         (
             "sentinel deny-scripts-reconfig x",
