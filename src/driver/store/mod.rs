@@ -270,12 +270,13 @@ fn read_with(mut reader: Reader, directives: &[Directive]) -> Result<Reader, Con
     if before_groups {
         reader.end_of_masters();
     }
+    reader.end();
     Ok(reader)
 }
 
 /// Names where only addresses are of use.
 fn check_host(reader: &Reader, directive: &Directive) -> Result<(), ConfigError> {
-    let has_host = directive.words.get(1).is_some_and(|name| name == "monitor" || name.starts_with("known-"));
+    let has_host = directive.words.get(1).is_some_and(|name| name == "monitor" || name == "known-master");
     let watched = |name: &String| reader.durable.groups.contains_key(&GroupName::new(name));
     let has_host = has_host && directive.words.get(2).is_some_and(watched);
     let named = directive.words.get(3).filter(|_| has_host).and_then(|host| Host::parse(host).ok());

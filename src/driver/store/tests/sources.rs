@@ -25,10 +25,6 @@ fn errors_begin_as_the_originals_do() {
         ("sentinel down-after-milliseconds a 1", "No such master with specified name."),
         ("sentinel monitor a 1.1.1.1 1 0", "Quorum must be 1 or greater."),
         ("sentinel monitor a redis.example 1 1", "Can't resolve instance hostname."),
-        (
-            "sentinel monitor a 1.1.1.1 1 1\nsentinel known-replica a redis.example 1",
-            "Can't resolve instance hostname.",
-        ),
         ("sentinel myid 1", "Malformed Sentinel id in myid option."),
         (
             "sentinel deny-scripts-reconfig x",
@@ -69,6 +65,18 @@ fn a_pattern_includes_what_it_names_in_order_and_may_name_nothing() {
         missing.contains("Fatal error, can't open config file") && missing.contains("line 1"),
         "{missing}"
     );
+}
+
+#[test]
+fn replicas_that_are_known_by_names_are_found_again_where_names_are_not_looked_up() {
+    let known = |lookup: &str| {
+        let text = format!(
+            "{ONE}sentinel resolve-hostnames {lookup}\nsentinel known-replica mymaster redis.example 1\n"
+        );
+        let durable = load_text(text).expect("it loads").durable;
+        durable.groups[&GroupName::new("mymaster")].replicas.len()
+    };
+    assert_eq!((known("yes"), known("no")), (1, 0));
 }
 
 #[test]
