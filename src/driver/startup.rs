@@ -59,6 +59,7 @@ const BLOCKING_THREADS: usize = 16;
 
 /// Starts the daemon and runs it to its end.
 pub(crate) fn start(options: &Options) -> Result<ExitCode, StartError> {
+    process::keep_descriptors();
     let origin = Origin::new();
     // The recording's path is relative to where we were started, not to 'dir'.
     let record = options.record.as_deref().map(std::path::absolute).transpose();
