@@ -31,7 +31,8 @@ pub fn commands(bytes: &[u8]) {
         if !words.is_empty() {
             let mut written = BytesMut::new();
             wire::write_command(&mut written, &words);
-            let (again, all) = wire::command(&written, false).expect("it is well formed").expect("it is complete");
+            let (again, all) =
+                wire::command(&written, false).expect("it is well formed").expect("it is complete");
             assert_eq!(all, written.len());
             assert!(again.iter().map(|word| &**word).eq(words.iter().copied()));
         }
