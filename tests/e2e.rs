@@ -12,6 +12,7 @@ mod e2e {
     mod client_redis_rs;
     mod client_wire;
     mod configuration;
+    mod connections;
     mod consul_access;
     mod consul_drift;
     mod consul_files;
@@ -37,6 +38,7 @@ mod e2e {
     mod returning;
     mod scripts;
     mod storage;
+    mod tls;
     mod topologies;
 }
 

@@ -5,6 +5,7 @@ use super::inbound::{Opened, Then, Turn};
 use super::stream::Buffers;
 use consentinel_core::{ClientId, Input};
 use std::cell::{RefCell, RefMut};
+use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 use tokio::sync::Notify;
 
@@ -56,6 +57,16 @@ impl Handle {
     /// Serves a client. Nothing when the core must think first: the outbox gets the answer then.
     pub(super) fn turn(&self, turn: Turn) -> Option<(Turn, Then)> {
         self.with(|driver| driver.turn(turn))
+    }
+
+    /// Something is wrong with the TLS of an address.
+    pub(super) fn complain(&self, to: SocketAddr, text: String) {
+        self.driver().links.complain(to, text);
+    }
+
+    /// Nothing is wrong with it any more.
+    pub(super) fn praise(&self, to: SocketAddr) {
+        self.driver().links.praise(to);
     }
 
     /// Buffers for whoever reads or writes at the moment.

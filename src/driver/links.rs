@@ -5,6 +5,7 @@ use super::calls::{self, Awaited};
 use super::handle::Handle;
 use super::numbered::Numbered;
 use super::stream::Stream;
+use super::tls::{Tls, explain};
 use super::wire::{self, Frame};
 use bytes::{Buf, BytesMut};
 use consentinel_core::{CallId, Command, HELLO_CHANNEL, Hello, Input, LinkError, LinkId, LinkKind, LinkUp};
@@ -17,10 +18,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::net::TcpStream;
-use tracing::debug;
+use tracing::{debug, warn};
 
 /// Calls that may wait for one connection. The core bounds how long it waits; this only bounds memory.
 const MAX_QUEUED: usize = 16_384;
+
+/// Addresses about which complaints are remembered.
+const MAX_COMPLAINTS: usize = 4096;
 
 /// Connections that send before others come in between.
 const SENDERS: usize = 16;
@@ -29,8 +33,10 @@ const SENDERS: usize = 16;
 const FAIR_SHARE: usize = 64 << 10;
 
 /// The connections that the core has asked for and not given up.
-#[derive(Default)]
 pub(super) struct Links {
+    tls: Tls,
+    /// What was last said about the TLS of an address.
+    complaints: BTreeMap<SocketAddr, String>,
     lines: Numbered<LinkId, Rc<Line>>,
     /// Those that have something to send, and were not told to yet.
     waiting: VecDeque<Rc<Line>>,
@@ -53,6 +59,28 @@ struct Queue {
 }
 
 impl Links {
+    /// No connections yet.
+    pub(super) fn new(tls: Tls) -> Self {
+        Links { tls, complaints: BTreeMap::new(), lines: Numbered::default(), waiting: VecDeque::new() }
+    }
+
+    /// Tells the operator what is wrong with the TLS of an address, once and not at each attempt.
+    pub(super) fn complain(&mut self, to: SocketAddr, text: String) {
+        if self.complaints.get(&to) == Some(&text) {
+            return;
+        }
+        warn!("no TLS with {to}: {text}");
+        if self.complaints.len() >= MAX_COMPLAINTS {
+            self.complaints.clear();
+        }
+        self.complaints.insert(to, text);
+    }
+
+    /// An address is well: what was said about it may be said again.
+    pub(super) fn praise(&mut self, to: SocketAddr) {
+        self.complaints.remove(&to);
+    }
+
     /// Starts to open a connection; what happens to it is told to the driver.
     pub(super) fn connect(
         &mut self,
@@ -66,8 +94,9 @@ impl Links {
             Line { bell: Bell::default(), waits: Cell::new(false), queue: RefCell::default(), renames };
         let line = Rc::new(line);
         self.lines.insert(link, line.clone());
+        let tls = self.tls.is_outward().then(|| self.tls.clone());
         tokio::task::spawn_local(async move {
-            let ended = match run(link, to, kind, &line, &driver).await {
+            let ended = match run(link, to, kind, &line, tls, &driver).await {
                 Ok(()) => return,
                 Err(error) => error,
             };
@@ -133,16 +162,20 @@ async fn run(
     to: SocketAddr,
     kind: LinkKind,
     line: &Line,
+    tls: Option<Tls>,
     driver: &Handle,
 ) -> Result<(), LinkError> {
+    let secured = tls.is_some();
+    // Most of its life the task is in the loop below: what opens the connection takes its room only meanwhile.
     let opened = tokio::select! {
         biased;
         () = given_up(&line.bell) => return Ok(()),
-        opened = open(to) => opened?,
+        opened = Box::pin(open(to, tls, driver)) => opened?,
     };
     let (stream, local) = opened;
     let subscribed = kind == LinkKind::PubSub;
-    let mut connection = Connection { link, subscribed, stream, input: BytesMut::new(), line, driver };
+    let to = secured.then_some(to);
+    let mut connection = Connection { link, to, subscribed, stream, input: BytesMut::new(), line, driver };
     driver.input(Input::Link { link, up: Ok(LinkUp { local }) });
     loop {
         if poll_fn(|cx| connection.poll(cx)).await? == Turn::GivenUp {
@@ -160,10 +193,18 @@ async fn given_up(bell: &Bell) {
     .await
 }
 
-async fn open(to: SocketAddr) -> Result<(Stream, IpAddr), LinkError> {
+async fn open(to: SocketAddr, tls: Option<Tls>, driver: &Handle) -> Result<(Stream, IpAddr), LinkError> {
     let stream = TcpStream::connect(to).await.map_err(|error| refused(&error))?;
     let local = prepare(&stream).map_err(|error| LinkError::Unreachable(error.to_string()))?;
-    Ok((Stream::Tcp(stream), local))
+    let Some(tls) = tls else { return Ok((Stream::Tcp(stream), local)) };
+    match tls.connect(to.ip(), stream).await {
+        Ok(stream) => Ok((Stream::Outward(Box::new(stream)), local)),
+        Err(error) => {
+            let why = explain(&error).unwrap_or_else(|| error.to_string());
+            driver.complain(to, why.clone());
+            Err(LinkError::Unreachable(why))
+        }
+    }
 }
 
 fn prepare(stream: &TcpStream) -> io::Result<IpAddr> {
@@ -190,6 +231,8 @@ enum Turn {
 /// An open connection.
 struct Connection<'a> {
     link: LinkId,
+    /// The address, until the other side's TLS has proved to be well.
+    to: Option<SocketAddr>,
     subscribed: bool,
     stream: Stream,
     /// What was read and is not a whole message yet.
@@ -213,8 +256,11 @@ impl Connection<'_> {
             }
             match self.stream.poll_fill(cx, &mut self.input, self.driver.buffers()) {
                 Poll::Ready(Ok(length)) => done += length,
-                Poll::Ready(Err(_)) => return Poll::Ready(Err(LinkError::Closed)),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(self.lost(&error))),
                 Poll::Pending => return Poll::Pending,
+            }
+            if let Some(to) = self.to.take() {
+                self.driver.praise(to);
             }
             while let Some(input) = self.next_input()? {
                 self.driver.input(input);
@@ -224,6 +270,14 @@ impl Connection<'_> {
             }
             self.driver.buffers().give(&mut self.input);
         }
+    }
+
+    /// A server that does not like our certificate says so after the handshake.
+    fn lost(&self, error: &io::Error) -> LinkError {
+        if let (Some(to), Some(why)) = (self.to, explain(error)) {
+            self.driver.complain(to, why);
+        }
+        LinkError::Closed
     }
 
     fn write(&mut self, cx: &mut Context<'_>) -> Result<(), LinkError> {

@@ -27,6 +27,7 @@ mod scripts;
 mod startup;
 mod store;
 mod stream;
+mod tls;
 pub(crate) mod wire;
 mod word;
 

@@ -10,6 +10,7 @@ use super::record::Recorder;
 use super::resolve::Resolver;
 use super::scripts::Scripts;
 use super::store::{self, ConfigError, Loaded, Settings};
+use super::tls::{Tls, TlsError};
 use super::{Driver, clock, files, log, process, run};
 use crate::registrar::{ConsulSettings, Presence, Registrar};
 use consentinel_core::{Input, Rng, Sentinel, mix};
@@ -45,6 +46,9 @@ pub(crate) enum StartError {
     /// The users.
     #[error("the users cannot be taken in: {0}\n")]
     Users(#[from] AclError),
+    /// The certificates.
+    #[error("TLS cannot be set up: {0}\n")]
+    Tls(TlsError),
 }
 
 /// Messages that may wait for the loop.
@@ -98,8 +102,11 @@ async fn serve(
     greet(&settings);
     files::fit_clients(&mut settings, durable.groups.values());
     lost.iter().for_each(|text| warn!("{text}"));
-    let stop = Signals::new().map_err(|error| StartError::System("signals cannot be awaited", error))?;
-    let listeners = inbound::bind(&settings)
+    let mut stop = Signals::new().map_err(|error| StartError::System("signals cannot be awaited", error))?;
+    let tls = Tls::load(&settings.tls).map_err(StartError::Tls)?;
+    let certificates = tls.clone();
+    stop.on_hangup(move || reload(&certificates));
+    let listeners = inbound::bind(&settings, &tls)
         .map_err(|error| StartError::System("the server cannot be started", error))?;
     let _pidfile = Pidfile::write(&settings, background == Background::There);
     let (inputs, mut receiver) = mpsc::channel(QUEUE);
@@ -120,7 +127,7 @@ async fn serve(
     let driver = Handle::new(|myself| Driver {
         sentinel,
         server,
-        links: Links::default(),
+        links: Links::new(tls),
         scripts: Scripts::new(inputs.clone()),
         resolver: Resolver::new(inputs.clone()),
         recorder,
@@ -140,6 +147,15 @@ async fn serve(
     process::ready(&wishes);
     process::watchdog();
     Ok(run(&driver, &mut receiver, stop).await)
+}
+
+/// SIGHUP: the certificates are read anew.
+fn reload(tls: &Tls) {
+    match tls.reload() {
+        Ok(true) => info!("the TLS certificates were read again; new connections use them"),
+        Ok(false) => {}
+        Err(error) => warn!("the TLS certificates stay as they were: {error}"),
+    }
 }
 
 fn start_registrar(

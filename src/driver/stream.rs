@@ -6,7 +6,8 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::{client, server};
 
 /// What is read at once, as in the original.
 const CHUNK: usize = 16 << 10;
@@ -18,12 +19,21 @@ const KEPT: usize = 128 << 10;
 pub(super) enum Stream {
     /// In the clear.
     Tcp(TcpStream),
+    /// On this machine.
+    Unix(UnixStream),
+    /// From a client that came over TLS.
+    Inward(Box<server::TlsStream<TcpStream>>),
+    /// To a server or a peer over TLS.
+    Outward(Box<client::TlsStream<TcpStream>>),
 }
 
 macro_rules! each {
     ($self:ident, $stream:ident => $do:expr) => {
         match $self.get_mut() {
             Stream::Tcp($stream) => $do,
+            Stream::Unix($stream) => $do,
+            Stream::Inward($stream) => $do,
+            Stream::Outward($stream) => $do,
         }
     };
 }

@@ -8,14 +8,18 @@
 mod consul;
 mod consul_report;
 mod figures;
+mod load;
+mod load_report;
 mod machine;
 mod options;
 mod report;
 mod round;
 mod without_consul;
 
+use consentinel_lab::Folder;
 use consul::Publisher;
 use consul_report::ConsulReport;
+use load_report::LoadReport;
 use options::{Options, Table};
 use report::Report;
 use round::Disaster;
@@ -40,10 +44,35 @@ fn main() {
                 Table::Failover => failovers(&options, phase, &counter, &mut report),
                 Table::Consul => publications(&options, phase, &counter, &mut consul),
                 Table::WithoutConsul => silences(&options, phase, &counter, &mut without),
+                Table::Load => {}
             }
         }
     }
-    println!("{}\n{report}{consul}{without}", machine::headline());
+    let mut load = LoadReport::default();
+    if options.tables.contains(&Table::Load) {
+        loads(&options, &mut load);
+    }
+    println!("{}\n{report}{consul}{without}{load}", machine::headline());
+}
+
+fn loads(options: &Options, report: &mut LoadReport) {
+    load::bursts(&options.programs, options.rounds, |program, question, burst| {
+        eprintln!("{}, {question:?}: {burst:?}", report::name(program));
+        report.add_burst(program, question, burst);
+    });
+    let folder = Folder::new();
+    let servers = load::Servers::start(&folder, options.masters);
+    for _ in 0..options.rounds.div_ceil(4) {
+        for program in &options.programs {
+            let watched = load::many(program, &servers);
+            eprintln!("{}: {:.4} s/s, {} bytes", report::name(program), watched.cpu, watched.memory);
+            report.add_watched(program, servers.count(), watched);
+        }
+    }
+    for times in [0, 1, 2, 5] {
+        let masters = servers.count() * times;
+        report.add_memory(masters, load::memory_for(&options::ours(), &servers, masters));
+    }
 }
 
 fn failovers(options: &Options, phase: f64, counter: &str, report: &mut Report) {

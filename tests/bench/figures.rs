@@ -28,7 +28,7 @@ impl Figures {
     }
 
     /// The time that all but one of a hundred stay below: with fewer rounds, the longest.
-    fn p99(&self) -> Duration {
+    pub(crate) fn p99(&self) -> Duration {
         self.0[(self.0.len() * 99).div_ceil(100) - 1]
     }
 

@@ -4,6 +4,7 @@
 //! panics; a panic prints the end of every log first. Nothing waits for a guessed time: whoever waits, waits for a
 //! condition with a deadline, by [`eventually`].
 
+mod authority;
 mod cluster;
 mod consul;
 mod dialogue;
@@ -26,6 +27,7 @@ mod sentinel;
 mod wait;
 mod writer;
 
+pub use authority::{Authority, Certificate};
 pub use cluster::{Cluster, GROUP, Setup};
 pub use consul::{Certificates, Consul, ConsulOptions, ConsulServers, consul_program};
 pub use dialogue::Dialogue;

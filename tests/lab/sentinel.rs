@@ -133,6 +133,11 @@ impl Sentinel {
         eventually("the sentinel answers", PATIENCE, || self.call(&["PING"]));
     }
 
+    /// The number of its process.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("it runs").pid()
+    }
+
     /// Its configuration file.
     pub fn config(&self) -> PathBuf {
         self.folder.join("sentinel.conf")

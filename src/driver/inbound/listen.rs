@@ -1,32 +1,83 @@
 //! The listening sockets.
 
+use super::End;
 use super::serve::serve;
 use crate::driver::handle::Handle;
 use crate::driver::store::Settings;
 use crate::driver::stream::Stream;
+use crate::driver::tls::{Tls, explain};
 use consentinel_core::ClientId;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use std::cell::Cell;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
-use tracing::warn;
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tracing::{debug, warn};
 
 /// Sockets that are open, on which nobody is served yet.
 pub(in crate::driver) struct Listeners {
-    tcp: Vec<TcpListener>,
+    sockets: Vec<Listener>,
+    reception: Reception,
+}
+
+enum Listener {
+    Tcp(TcpListener),
+    Tls(TcpListener),
+    Unix(UnixListener, SocketFile),
+}
+
+/// What all connections are received with.
+#[derive(Clone)]
+struct Reception {
+    tls: Tls,
     timeout: Duration,
     keepalive: Duration,
+    ids: Rc<Cell<u64>>,
+    /// Those that shake hands at the moment, and how many may.
+    shaking: Rc<Cell<usize>>,
+    at_most: usize,
 }
 
 /// Opens the listening sockets. The error says which address it is about.
-pub(in crate::driver) fn bind(settings: &Settings) -> Result<Listeners, io::Error> {
+pub(in crate::driver) fn bind(settings: &Settings, tls: &Tls) -> Result<Listeners, io::Error> {
+    let mut sockets = Vec::new();
+    if settings.port != 0 {
+        sockets.extend(bind_all(settings, settings.port)?.into_iter().map(Listener::Tcp));
+    }
+    if settings.tls.port != 0 {
+        sockets.extend(bind_all(settings, settings.tls.port)?.into_iter().map(Listener::Tls));
+    }
+    if let Some(path) = &settings.unixsocket {
+        let (listener, file) = bind_unix(path, settings.unixsocketperm).map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot listen on {}: {error}", path.display()))
+        })?;
+        sockets.push(Listener::Unix(listener, file));
+    }
+    if sockets.is_empty() {
+        return Err(io::Error::other("configured to listen nowhere: no port, no tls-port, no unixsocket"));
+    }
+    let reception = Reception {
+        tls: tls.clone(),
+        timeout: settings.timeout,
+        keepalive: settings.tcp_keepalive,
+        ids: Rc::default(),
+        shaking: Rc::default(),
+        at_most: settings.maxclients,
+    };
+    Ok(Listeners { sockets, reception })
+}
+
+fn bind_all(settings: &Settings, port: u16) -> io::Result<Vec<TcpListener>> {
     let wildcard = ["*".to_owned(), "-::*".to_owned()];
     let bind = if settings.bind.is_empty() { &wildcard[..] } else { &settings.bind[..] };
-    let mut tcp = Vec::new();
-    for text in bind {
+    // An empty address stands for none.
+    let bind: Vec<_> = bind.iter().filter(|text| !text.is_empty()).collect();
+    let mut open = Vec::new();
+    for text in &bind {
         let (address, optional) = text.strip_prefix('-').map_or((text.as_str(), false), |rest| (rest, true));
         let ip = match address {
             "*" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
@@ -35,33 +86,22 @@ pub(in crate::driver) fn bind(settings: &Settings) -> Result<Listeners, io::Erro
                 io::Error::other(format!("bind: '{address}' is no IP address; write addresses, '*' or '::*'"))
             })?,
         };
-        match open(SocketAddr::new(ip, settings.port)) {
-            Ok(listener) => tcp.push(listener),
+        match bind_tcp(SocketAddr::new(ip, port), settings.tcp_backlog) {
+            Ok(listener) => open.push(listener),
             Err(error) if optional => warn!("not listening on {address}: {error}"),
             Err(error) => {
-                let what = format!("cannot listen on {address} port {}: {error}", settings.port);
+                let what = format!("cannot listen on {address} port {port}: {error}");
                 return Err(io::Error::new(error.kind(), what));
             }
         }
     }
-    if tcp.is_empty() {
+    if open.is_empty() && !bind.is_empty() {
         return Err(io::Error::other("none of the addresses of 'bind' can be listened on"));
     }
-    Ok(Listeners { tcp, timeout: settings.timeout, keepalive: settings.tcp_keepalive })
+    Ok(open)
 }
 
-impl Listeners {
-    /// Serves whoever connects.
-    pub(in crate::driver) fn serve(self, driver: &Handle) {
-        let ids = Rc::new(Cell::new(0));
-        for listener in self.tcp {
-            let (ids, driver) = (ids.clone(), driver.clone());
-            tokio::task::spawn_local(accept(listener, ids, driver, self.timeout, self.keepalive));
-        }
-    }
-}
-
-fn open(address: SocketAddr) -> io::Result<TcpListener> {
+fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         // IPv4 has a socket of its own.
@@ -70,36 +110,102 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(511)?;
+    socket.listen(backlog)?;
     TcpListener::from_std(socket.into())
 }
 
-async fn accept(
-    listener: TcpListener,
-    ids: Rc<Cell<u64>>,
-    driver: Handle,
-    timeout: Duration,
-    keepalive: Duration,
-) {
+/// The path of a socket, which goes with it.
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn bind_unix(path: &Path, rights: Option<u32>) -> io::Result<(UnixListener, SocketFile)> {
+    // One that was left behind by a crash; nothing else is removed.
+    if std::fs::symlink_metadata(path).is_ok_and(|found| is_socket(&found)) {
+        std::fs::remove_file(path)?;
+    }
+    let listener = UnixListener::bind(path)?;
+    let file = SocketFile(path.to_owned());
+    if let Some(rights) = rights {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(rights))?;
+    }
+    Ok((listener, file))
+}
+
+fn is_socket(found: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    found.file_type().is_socket()
+}
+
+impl Listeners {
+    /// Serves whoever connects.
+    pub(in crate::driver) fn serve(self, driver: &Handle) {
+        for listener in self.sockets {
+            tokio::task::spawn_local(accept(listener, self.reception.clone(), driver.clone()));
+        }
+    }
+}
+
+async fn accept(listener: Listener, reception: Reception, driver: Handle) {
     loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                ids.set(ids.get() + 1);
-                let id = ClientId(ids.get());
-                match prepare(&stream, keepalive) {
-                    Ok(local) => {
-                        let stream = Stream::Tcp(stream);
-                        tokio::task::spawn_local(serve(stream, (peer, local), id, driver.clone(), timeout));
-                    }
-                    Err(error) => warn!("a connection from {peer} cannot be set up: {error}"),
-                }
-            }
+        let accepted = match &listener {
+            Listener::Tcp(listener) => listener.accept().await.map(|(stream, peer)| {
+                reception.receive(stream, peer, |stream, ends| {
+                    let (driver, reception) = (driver.clone(), reception.clone());
+                    tokio::task::spawn_local(reception.serve(Stream::Tcp(stream), ends, driver));
+                });
+            }),
+            Listener::Tls(listener) => listener.accept().await.map(|(stream, peer)| {
+                reception.receive(stream, peer, |stream, ends| {
+                    tokio::task::spawn_local(reception.clone().shake_hands(stream, ends, driver.clone()));
+                });
+            }),
+            Listener::Unix(listener, file) => listener.accept().await.map(|(stream, _)| {
+                let end = End::Unix(file.0.to_string_lossy().into());
+                let (driver, reception) = (driver.clone(), reception.clone());
+                tokio::task::spawn_local(reception.serve(Stream::Unix(stream), (end.clone(), end), driver));
+            }),
+        };
+        if let Err(error) = accepted {
+            // Most likely out of file descriptors: they come back when others leave.
+            warn!("cannot accept a connection: {error}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+impl Reception {
+    fn receive(&self, stream: TcpStream, peer: SocketAddr, go_on: impl FnOnce(TcpStream, (End, End))) {
+        match prepare(&stream, self.keepalive) {
+            Ok(local) => go_on(stream, (End::Ip(peer), End::Ip(local))),
+            Err(error) => warn!("a connection from {peer} cannot be set up: {error}"),
+        }
+    }
+
+    /// A hand that is not shaken in time, or not as it should be, is let go.
+    async fn shake_hands(self, stream: TcpStream, ends: (End, End), driver: Handle) {
+        if self.shaking.get() >= self.at_most {
+            return;
+        }
+        self.shaking.set(self.shaking.get() + 1);
+        let shaken = self.tls.accept(stream).await;
+        self.shaking.set(self.shaking.get() - 1);
+        match shaken {
+            Ok(stream) => self.serve(Stream::Inward(Box::new(stream)), ends, driver).await,
             Err(error) => {
-                // Most likely out of file descriptors: they come back when others leave.
-                warn!("cannot accept a connection: {error}");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                let why = explain(&error).unwrap_or_else(|| error.to_string());
+                debug!("no TLS with the client at {}: {why}", ends.0);
             }
         }
+    }
+
+    async fn serve(self, stream: Stream, ends: (End, End), driver: Handle) {
+        self.ids.set(self.ids.get() + 1);
+        serve(stream, ends, ClientId(self.ids.get()), driver, self.timeout).await;
     }
 }
 

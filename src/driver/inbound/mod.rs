@@ -32,17 +32,47 @@ pub(super) use server::{Identity, Server, Step};
 use bytes::BytesMut;
 use consentinel_core::ClientId;
 use outbox::Outbox;
+use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
+
+/// One end of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// On the network.
+    Ip(SocketAddr),
+    /// The socket of that path.
+    Unix(Rc<str>),
+}
+
+impl End {
+    /// Whether nobody but this machine can be there.
+    pub(super) fn is_local(&self) -> bool {
+        match self {
+            End::Ip(address) => address.ip().to_canonical().is_loopback(),
+            End::Unix(_) => true,
+        }
+    }
+}
+
+/// As CLIENT LIST shows it.
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            End::Ip(address) => address.fmt(f),
+            End::Unix(path) => write!(f, "{path}:0"),
+        }
+    }
+}
 
 /// A new connection.
 pub(super) struct Opened {
     /// Its number.
     pub id: ClientId,
     /// Who is at the other end.
-    pub peer: SocketAddr,
+    pub peer: End,
     /// Our end.
-    pub local: SocketAddr,
+    pub local: End,
     /// Where answers that come late and events go.
     pub outbox: Rc<Outbox>,
 }

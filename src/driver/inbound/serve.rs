@@ -1,7 +1,7 @@
 //! The task of each connection: it reads, calls the driver, and writes.
 
 use super::outbox::Outbox;
-use super::{Opened, Then, Turn};
+use super::{End, Opened, Then, Turn};
 use crate::driver::handle::Handle;
 use crate::driver::stream::Stream;
 use crate::driver::wire::Writer;
@@ -9,7 +9,6 @@ use bytes::BytesMut;
 use consentinel_core::ClientId;
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -24,7 +23,7 @@ const FAIR_SHARE: usize = 16 << 10;
 /// Serves a connection to its end.
 pub(super) async fn serve(
     mut stream: Stream,
-    (peer, local): (SocketAddr, SocketAddr),
+    (peer, local): (End, End),
     id: ClientId,
     driver: Handle,
     timeout: Duration,
@@ -121,8 +120,8 @@ impl Connection {
 
     fn poll_events(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut events = self.outbox.events();
-        if !events.is_empty() {
-            ready!(self.stream.poll_drain(cx, &mut events))?;
+        ready!(self.stream.poll_drain(cx, &mut events))?;
+        if events.capacity() > 0 {
             *events = BytesMut::new();
         }
         Poll::Ready(Ok(()))

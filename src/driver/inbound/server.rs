@@ -2,7 +2,7 @@
 
 use super::outbox::Outbox;
 use super::tracking::Tracking;
-use super::{Opened, Then, Turn, table};
+use super::{End, Opened, Then, Turn, table};
 use crate::driver::acl::{Acl, AclError, DEFAULT, Entry, Reason, UserId};
 use crate::driver::catalogue::Command;
 use crate::driver::log::LogLevel;
@@ -14,7 +14,6 @@ use crate::driver::{clock, wire::Words};
 use crate::registrar::Gauge;
 use bytes::Buf;
 use consentinel_core::{ClientId, Hello, Request, Response, Sentinel, Time};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -69,8 +68,8 @@ pub(super) struct Stats {
 
 /// One client.
 pub(super) struct Client {
-    pub(super) peer: SocketAddr,
-    pub(super) local: SocketAddr,
+    pub(super) peer: End,
+    pub(super) local: End,
     pub(super) name: String,
     pub(super) resp3: bool,
     pub(super) user: UserId,
@@ -240,7 +239,7 @@ impl Server {
         if self.clients.len() >= self.settings.maxclients {
             return Some("ERR max number of clients reached");
         }
-        let stranger = !opened.peer.ip().to_canonical().is_loopback();
+        let stranger = !opened.peer.is_local();
         let open = self.settings.protected_mode && self.acl.default_needs_no_password();
         (open && stranger).then_some(PROTECTED)
     }

@@ -28,7 +28,7 @@ impl Bench {
         let mut server =
             Server::new(settings, identity, LogLevel::new(Level::Notice), None).expect("the users are right");
         let outbox = Rc::new(Outbox::default());
-        let address = |text: &str| text.parse().expect("an address");
+        let address = |text: &str| End::Ip(text.parse().expect("an address"));
         let (peer, local) = (address(peer), address("127.0.0.1:1"));
         let refused = server.handle_opened(Opened { id: ME, peer, local, outbox: outbox.clone() }).err();
         let turn = Turn { id: ME, input: BytesMut::new(), output: BytesMut::new() };

@@ -27,7 +27,6 @@ impl Signals {
     }
 
     /// Does this, too, at every SIGHUP: reads anew what may have changed on disk.
-    #[allow(dead_code, reason = "nothing but the log is read anew yet")]
     pub(crate) fn on_hangup(&mut self, act: impl FnMut() + 'static) {
         self.on_hangup.push(Box::new(act));
     }

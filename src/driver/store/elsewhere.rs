@@ -206,7 +206,7 @@ const NUMBERS: &[(i64, i64, &str)] = &[
          cluster-slave-validity-factor hz lfu-decay-time lfu-log-factor list-compress-depth min- \
          replicas-max-lag min-replicas-to-write min-slaves-max-lag min-slaves-to-write repl- \
          diskless-sync-delay repl-diskless-sync-max-replicas replica-priority shutdown-timeout \
-         slave-priority tcp-backlog",
+         slave-priority",
     ),
     (
         0,

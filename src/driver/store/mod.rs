@@ -27,6 +27,7 @@ pub(crate) use lexer::split;
 pub(crate) use lexer::{join, split_bytes};
 pub(crate) use sentinel::{group_name, script};
 pub(crate) use settings::{LogFormat, Settings, Supervised, Syslog, level};
+pub(crate) use tls::{AuthClients, TlsProtocol, TlsSettings};
 
 use crate::registrar::ConsulSettings;
 use consentinel_core::{Durable, GroupName, Host, SaveError};

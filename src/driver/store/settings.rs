@@ -32,6 +32,8 @@ pub(crate) struct Settings {
     pub timeout: Duration,
     /// Between two TCP keepalives; none when zero.
     pub tcp_keepalive: Duration,
+    /// How many connections may wait to be accepted.
+    pub tcp_backlog: i32,
     /// How many clients are served at a time.
     pub maxclients: usize,
     /// TLS, in and out.
@@ -114,6 +116,7 @@ impl Default for Settings {
             requirepass: None,
             timeout: Duration::ZERO,
             tcp_keepalive: Duration::from_secs(300),
+            tcp_backlog: 511,
             maxclients: 10_000,
             tls: TlsSettings::default(),
             users: Vec::new(),
@@ -170,6 +173,7 @@ impl Settings {
             "tcp-keepalive" => {
                 self.tcp_keepalive = Duration::from_secs(number(one(name, args)?, 0..=i32::MAX as u64)?)
             }
+            "tcp-backlog" => self.tcp_backlog = number(one(name, args)?, 0..=i32::MAX)?,
             "maxclients" => self.maxclients = number(one(name, args)?, 1..=u32::MAX as usize)?,
             "user" if !args.is_empty() => self.add_user(args)?,
             "aclfile" => self.aclfile = path(one(name, args)?),
