@@ -5,7 +5,7 @@ set shell := ["bash", "-euo", "pipefail", "-c"]
 _list:
     @just --list --unsorted
 
-# Install what the tests need: Redis, its Sentinel, dig, ss, Consul.
+# Install what the tests need: three releases of Redis and Valkey, redis-py, dig, ss, Consul.
 deps:
     bash tests/deps.sh
 

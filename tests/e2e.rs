@@ -4,6 +4,7 @@ use consentinel_lab::{Cluster, Program, Setup};
 use std::time::Duration;
 
 mod e2e {
+    mod access;
     mod bad_input;
     mod client_journey;
     mod client_redis_cli;

@@ -237,6 +237,7 @@ fn a_crowd_of_bad_clients_neither_delays_a_failover_nor_those_who_ask() {
     let mut cluster = Cluster::start(&three_daemons());
     let sentinel = &cluster.sentinels[0];
     let before = sentinel.memory();
+    let files: Vec<_> = cluster.sentinels.iter().map(Sentinel::open_files).collect();
     let crowds: Vec<_> = cluster.sentinels.iter().map(Crowd::gather).collect();
     let connected = |sentinel: &Sentinel| {
         let info = eventually("it tells of its clients", PATIENCE, || sentinel.call(&["INFO", "clients"]));
@@ -264,6 +265,11 @@ fn a_crowd_of_bad_clients_neither_delays_a_failover_nor_those_who_ask() {
     }
     cluster.redis[0].start();
     cluster.wait_until_settled(new);
+    for (sentinel, files) in cluster.sentinels.iter().zip(files) {
+        eventually("as many files are open as before", PATIENCE, || {
+            (sentinel.open_files() == files).then_some(())
+        });
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ fn mixed() -> Cluster {
     Cluster::start(&setup)
 }
 
-fn cli(port: u16, words: &str) -> String {
+pub(crate) fn cli(port: u16, words: &str) -> String {
     let output = Command::new("redis-cli")
         .args(["-p", &port.to_string()])
         .args(words.split(' '))
@@ -24,7 +24,7 @@ fn cli(port: u16, words: &str) -> String {
 }
 
 /// Without what differs from sentinel to sentinel: numbers and ids.
-fn shape(text: &str) -> String {
+pub(crate) fn shape(text: &str) -> String {
     let words = text.split_inclusive([' ', '\n', '"', '=', ':', ',']);
     let shape = |word: &str| {
         let bare = word.trim_end_matches([' ', '\n', '"', '=', ':', ',']);

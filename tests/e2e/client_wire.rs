@@ -83,7 +83,7 @@ fn hiredis_and_hand_written_clients_are_answered_alike() {
         "no-such-command with words\r\n".into(),
         // Arrays.
         arrays(&[address, "sentinel GET-MASTER-ADDR-BY-NAME nobody"]),
-        "*0\r\n*0\r\n".into(),
+        "*0\r\n*-1\r\n*-5\r\n".into(),
         "*1\r\n$4\r\nPING\r\nPING\r\n*1\r\n$4\r\nping\r\n".into(),
         "*2\r\n$4\r\nPING\r\n$0\r\n\r\n".into(),
         arrays(&vec![address; 300]),
@@ -93,6 +93,7 @@ fn hiredis_and_hand_written_clients_are_answered_alike() {
         "*1\r\n$x\r\n".into(),
         "*x\r\n".into(),
         "*1\r\nPING\r\n".into(),
+        "POST / HTTP/1.1\r\nHost: localhost\r\n\r\n".into(),
     ];
     let mut different = Vec::new();
     for bytes in &conversations {

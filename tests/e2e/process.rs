@@ -175,9 +175,11 @@ fn more_configuration_is_read_from_standard_input_also_on_the_way_into_the_backg
     assert!(first.wait().expect("it ends").success(), "{}", stage.text("err"));
     let pid: i32 = stage.text("daemon.pid").trim().parse().expect("the pidfile has a pid");
     let masters = stage.call(&["SENTINEL", "MASTERS"]).expect("it is ready");
-    kill_process(Pid::from_raw(pid).expect("a pid"), Signal::TERM).expect("it runs");
     assert_eq!(masters.items().len(), 1);
-    assert!(stage.text("s.conf").contains("sentinel monitor shop 127.0.0.1 1 1\n"));
+    eventually("it is written down", PATIENCE, || {
+        stage.text("s.conf").contains("sentinel monitor shop 127.0.0.1 1 1\n").then_some(())
+    });
+    kill_process(Pid::from_raw(pid).expect("a pid"), Signal::TERM).expect("it runs");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Redis 8.0 and Valkey 8.1: as servers, as sentinels beside ours, and as writers of the file.
 
+use super::client_redis_cli::{cli, shape};
 use super::configuration::each_goes_on_from_the_file_of_the_last;
 use super::mixed::{DOWN_AFTER, one_leads_and_all_follow};
 use crate::{PATIENCE, ours, three_daemons, write_everywhere};
@@ -82,4 +83,25 @@ fn the_file_goes_there_and_back(release: Release) {
     setup.serving.release = release;
     setup.down_after = DOWN_AFTER;
     each_goes_on_from_the_file_of_the_last(&setup, [ours(), other]);
+}
+
+#[test]
+fn what_valkey_calls_primary_is_answered_as_by_valkey() {
+    let mut setup = Setup::new(vec![Program::Other(Release::Valkey8), ours()]);
+    setup.serving.release = Release::Valkey8;
+    let cluster = Cluster::start(&setup);
+    for words in [
+        "SENTINEL primaries",
+        "SENTINEL primary mymaster",
+        "SENTINEL primary nobody",
+        "SENTINEL replicas mymaster",
+        "SENTINEL get-primary-addr-by-name mymaster",
+        "SENTINEL get-primary-addr-by-name nobody",
+        "SENTINEL is-primary-down-by-addr 127.0.0.1 1 0 *",
+        "SENTINEL is-primary-down-by-addr 127.0.0.1 x 0 *",
+        "SENTINEL ckquorum mymaster",
+    ] {
+        let [valkey, ours] = [0, 1].map(|number| shape(&cli(cluster.sentinels[number].port, words)));
+        assert_eq!(ours, valkey, "{words}");
+    }
 }

@@ -6,12 +6,12 @@ use consentinel_lab::{
 };
 use std::net::{Ipv4Addr, SocketAddr};
 
-fn accepted(reply: Option<consentinel_lab::Value>) {
+pub(crate) fn accepted(reply: Option<consentinel_lab::Value>) {
     assert_eq!(reply.as_ref().and_then(|reply| reply.text()), Some("OK"), "{reply:?}");
 }
 
 /// Kills the master, waits for another one, and lets it return.
-fn kill_and_return(cluster: &mut Cluster, master: usize) -> usize {
+pub(crate) fn kill_and_return(cluster: &mut Cluster, master: usize) -> usize {
     cluster.redis[master].kill();
     let new = cluster.wait_for_new_master(master, PATIENCE);
     cluster.redis[master].start();
@@ -66,50 +66,6 @@ fn one_of_two_sentinels_is_a_quorum_but_no_majority() {
     assert!(!events[0].has("+switch-master"));
     let said = cluster.sentinels[0].call(&["SENTINEL", "CKQUORUM", GROUP]).expect("it answers");
     assert!(said.error().is_some_and(|text| text.starts_with("NOQUORUM")), "{said:?}");
-}
-
-#[test]
-fn passwords_of_servers_are_used_and_changed_while_running() {
-    let mut setup = three_daemons();
-    setup.serving.password = Some("the-first".into());
-    let mut cluster = Cluster::start(&setup);
-    let first = kill_and_return(&mut cluster, 0);
-
-    // A new password, which the servers keep in their files.
-    for redis in &mut cluster.redis {
-        accepted(redis.call(&["CONFIG", "SET", "requirepass", "the-second", "masterauth", "the-second"]));
-        redis.password = Some("the-second".into());
-        accepted(redis.call(&["CONFIG", "REWRITE"]));
-        // The connections that the old password opened are ended.
-        assert!(redis.call(&["CLIENT", "KILL", "TYPE", "normal"]).is_some());
-        assert!(redis.call(&["CLIENT", "KILL", "TYPE", "pubsub"]).is_some());
-    }
-    for sentinel in &cluster.sentinels {
-        accepted(sentinel.call(&["SENTINEL", "SET", GROUP, "auth-pass", "the-second"]));
-    }
-    cluster.wait_until_settled(first);
-    let second = kill_and_return(&mut cluster, first);
-
-    // A user with no more rights than a sentinel needs.
-    for redis in &cluster.redis {
-        let rights = "on >of-the-user allchannels +multi +slaveof +ping +exec +subscribe +config|rewrite +role \
-                      +publish +info +client|setname +client|kill +script|kill +client|pause +client|unpause";
-        let words: Vec<_> = ["ACL", "SETUSER", "watcher"].into_iter().chain(rights.split(' ')).collect();
-        accepted(redis.call(&words.iter().copied().filter(|word| !word.is_empty()).collect::<Vec<_>>()));
-        assert!(redis.call(&["CONFIG", "REWRITE"]).is_some());
-    }
-    for sentinel in &mut cluster.sentinels {
-        let words = ["SENTINEL", "SET", GROUP, "auth-user", "watcher", "auth-pass", "of-the-user"];
-        accepted(sentinel.call(&words));
-        sentinel.terminate();
-        sentinel.start();
-    }
-    cluster.wait_until_settled(second);
-    let clients = cluster.redis[second].call(&["CLIENT", "LIST"]).expect("the master answers");
-    let clients = clients.text().unwrap_or_default();
-    let watching: Vec<_> = clients.lines().filter(|line| line.contains(" name=sentinel-")).collect();
-    assert!(watching.len() == 6 && watching.iter().all(|line| line.contains("user=watcher")), "{clients}");
-    kill_and_return(&mut cluster, second);
 }
 
 #[test]

@@ -178,6 +178,12 @@ impl Sentinel {
         number.expect("the kernel tells the memory in kilobytes")
     }
 
+    /// How many files and sockets it has open.
+    pub fn open_files(&self) -> usize {
+        let pid = self.process.as_ref().expect("it runs").pid();
+        std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs").count()
+    }
+
     /// Whether it has exited by itself; after that it can be started again.
     pub fn has_exited(&mut self) -> bool {
         let exited = self.process.as_mut().is_some_and(|process| process.exit_status().is_some());

@@ -1,0 +1,106 @@
+//! Servers and sentinels that do not let everybody do everything.
+
+use super::topologies::{accepted, kill_and_return};
+use crate::{PATIENCE, ours, three_daemons};
+use consentinel_lab::{Cluster, Extra, GROUP, Program, Sentinel, Setup, eventually};
+
+#[test]
+fn passwords_of_servers_are_used_and_changed_while_running() {
+    let mut setup = three_daemons();
+    setup.serving.password = Some("the-first".into());
+    let mut cluster = Cluster::start(&setup);
+    let first = kill_and_return(&mut cluster, 0);
+
+    // A new password, which the servers keep in their files.
+    for redis in &mut cluster.redis {
+        accepted(redis.call(&["CONFIG", "SET", "requirepass", "the-second", "masterauth", "the-second"]));
+        redis.password = Some("the-second".into());
+        accepted(redis.call(&["CONFIG", "REWRITE"]));
+        // The connections that the old password opened are ended.
+        assert!(redis.call(&["CLIENT", "KILL", "TYPE", "normal"]).is_some());
+        assert!(redis.call(&["CLIENT", "KILL", "TYPE", "pubsub"]).is_some());
+    }
+    for sentinel in &cluster.sentinels {
+        accepted(sentinel.call(&["SENTINEL", "SET", GROUP, "auth-pass", "the-second"]));
+    }
+    cluster.wait_until_settled(first);
+    let second = kill_and_return(&mut cluster, first);
+
+    // A user with no more rights than a sentinel needs.
+    for redis in &cluster.redis {
+        let rights = "on >of-the-user allchannels +multi +slaveof +ping +exec +subscribe +config|rewrite +role \
+                      +publish +info +client|setname +client|kill +script|kill +client|pause +client|unpause";
+        let words: Vec<_> = ["ACL", "SETUSER", "watcher"].into_iter().chain(rights.split(' ')).collect();
+        accepted(redis.call(&words.iter().copied().filter(|word| !word.is_empty()).collect::<Vec<_>>()));
+        assert!(redis.call(&["CONFIG", "REWRITE"]).is_some());
+    }
+    for sentinel in &mut cluster.sentinels {
+        let words = ["SENTINEL", "SET", GROUP, "auth-user", "watcher", "auth-pass", "of-the-user"];
+        accepted(sentinel.call(&words));
+        sentinel.terminate();
+        sentinel.start();
+    }
+    cluster.wait_until_settled(second);
+    let clients = cluster.redis[second].call(&["CLIENT", "LIST"]).expect("the master answers");
+    let clients = clients.text().unwrap_or_default();
+    let watching: Vec<_> = clients.lines().filter(|line| line.contains(" name=sentinel-")).collect();
+    assert!(watching.len() == 6 && watching.iter().all(|line| line.contains("user=watcher")), "{clients}");
+    kill_and_return(&mut cluster, second);
+}
+
+/// Sentinels let each other in as a user with no more rights than that takes, and everybody else by a password.
+#[test]
+fn sentinels_know_each_other_as_a_user_with_few_rights() {
+    let rights = "on >among-sentinels resetchannels &__sentinel__:hello -@all +ping +auth +hello +publish \
+                  +client|setname +client|getname +sentinel|is-master-down-by-addr";
+    let extra = Extra::default()
+        .password("of-the-clients")
+        .line(&format!("user peer {}", rights.split_whitespace().collect::<Vec<_>>().join(" ")))
+        .line("sentinel sentinel-user peer")
+        .line("sentinel sentinel-pass among-sentinels");
+    let mut setup = Setup::new(vec![Program::Original, ours(), ours()]).with(&extra);
+    setup.down_after = super::mixed::DOWN_AFTER;
+    let mut cluster = Cluster::start(&setup);
+    kill_and_return(&mut cluster, 0);
+    for sentinel in &cluster.sentinels {
+        let is_peer = |line: &&str| line.contains("name=sentinel-") && line.contains("user=peer");
+        eventually("both peers are connected as that user", PATIENCE, || {
+            let clients = sentinel.call(&["CLIENT", "LIST"])?;
+            (clients.text()?.lines().filter(is_peer).count() == 2).then_some(())
+        });
+        let log = sentinel.call(&["ACL", "LOG"]).expect("it answers");
+        assert!(log.items().is_empty(), "a peer was refused something: {log:?}");
+        let text = sentinel.config_text();
+        assert!(text.contains("sentinel sentinel-user") && text.contains("user peer on"), "{text}");
+    }
+}
+
+#[test]
+fn servers_whose_commands_have_other_names_fail_over_and_keep_it() {
+    let mut setup = Setup::new(vec![Program::Original, ours(), ours()]);
+    setup.leader = Some(1);
+    setup.down_after = super::mixed::DOWN_AFTER;
+    let renamed = [
+        ("CONFIG", "the-config"),
+        ("SLAVEOF", "the-slaveof"),
+        ("MULTI", "the-multi"),
+        ("CLIENT", "the-client"),
+    ];
+    let mut extra = Extra::default();
+    for (from, to) in renamed {
+        setup.serving.lines.push(format!("rename-command {from} {to}"));
+        extra = extra.line(&format!("sentinel rename-command {GROUP} {from} {to}"));
+    }
+    let mut cluster = Cluster::start(&setup.with(&extra));
+    let new = kill_and_return(&mut cluster, 0);
+    let is_replica = |number: usize| {
+        let text = std::fs::read_to_string(cluster.redis[number].config()).expect("the folder is ours");
+        text.lines().any(|line| line.starts_with("replicaof "))
+    };
+    assert!(!is_replica(new) && is_replica(0), "the servers have written their roles down");
+    let names = |sentinel: &Sentinel| {
+        let text = sentinel.config_text();
+        text.lines().filter(|line| line.starts_with("sentinel rename-command")).count()
+    };
+    assert!(cluster.sentinels.iter().all(|sentinel| names(sentinel) == renamed.len()));
+}
