@@ -26,6 +26,7 @@ mod e2e {
     mod consul_stale;
     mod consul_tool;
     mod differential;
+    mod directives;
     mod failover;
     mod leader;
     mod manual;
@@ -40,6 +41,7 @@ mod e2e {
     mod storage;
     mod tls;
     mod topologies;
+    mod users;
 }
 
 /// Longer than anything takes that goes well, even when a machine that stood still has put a sentinel into TILT.

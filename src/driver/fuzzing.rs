@@ -60,8 +60,13 @@ pub fn acl(bytes: &[u8]) {
         let words = store::split(line.as_bytes()).unwrap_or_else(|error| panic!("{error}: {line}"));
         settings.apply(&words).unwrap_or_else(|wrong| panic!("{}: {line}", wrong.what));
     }
-    let again = Acl::new(&settings).expect("every line was right");
-    assert_eq!(again.lines().as_ref(), Some(&lines));
+    let again =
+        Acl::new(&settings).expect("every line was right").lines().expect("there is no file of users");
+    // A default user that was read has a flag more, of no meaning here, as in the original.
+    let without_it = |lines: &[String]| {
+        lines.iter().map(|line| line.replacen(" sanitize-payload", "", 1)).collect::<Vec<_>>()
+    };
+    assert_eq!(without_it(&again), without_it(&lines));
 }
 
 /// What a server or a peer answers.

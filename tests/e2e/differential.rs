@@ -263,6 +263,27 @@ fn several_connections_are_treated_as_by_the_original() {
 }
 
 #[test]
+fn renamed_commands_and_a_limited_default_user_are_treated_as_by_the_original() {
+    let folder = Folder::new();
+    let lines = [
+        "rename-command CLIENT geheim",
+        "rename-command ROLE \"\"",
+        "rename-command INFO tell",
+        "user default on nopass ~* &x +@all -@dangerous +acl +sentinel|myid",
+    ];
+    let [theirs, ours] = alone(&folder, &lines, "");
+    let mut pair = Pair::new(&theirs, &ours);
+    pair.compare_list(
+        "ACL LIST\nACL GETUSER default\nACL WHOAMI\nCLIENT ID\nGEHEIM foo\nclient\ngeheim\ngeheim help
+         geheim GETNAME\ngeheim LIST\nINFO\ntell sentinel\nROLE\nCOMMAND COUNT\nACL CAT connection\nCOMMAND GETKEYS client x
+         COMMAND GETKEYS geheim x\nACL DRYRUN default client id\nACL DRYRUN default geheim id\nSENTINEL MYID\nSENTINEL MASTERS
+         SUBSCRIBE x\nSUBSCRIBE y\nACL SETUSER u +client\nACL SETUSER u +geheim\nACL LOG\nCOMMAND INFO client role tell
+         COMMAND INFO geheim\nCOMMAND DOCS info tell\nACL LIST",
+    );
+    pair.finish("");
+}
+
+#[test]
 fn a_file_of_users_is_read_and_written_as_by_the_original() {
     let folder = Folder::new();
     let users =

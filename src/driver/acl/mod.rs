@@ -11,6 +11,7 @@ mod tests;
 mod user;
 
 pub(crate) use log::{Entry, Log, Reason};
+pub(crate) use password::generate;
 pub(crate) use selector::{Denied, Selector, has_space};
 pub(crate) use user::User;
 
@@ -52,14 +53,16 @@ struct Named {
 pub(crate) enum AclError {
     /// Both sources are given.
     #[error(
-        "users are defined by lines 'user' and by 'aclfile' at the same time; define them in the one or in the other"
+        "Configuring Redis with users defined in redis.conf and at the same setting an ACL file path is invalid. This \
+         setup is very likely to lead to configuration errors and security holes, please define either an ACL file or \
+         declare users directly in your redis.conf, but not both."
     )]
     Twice,
     /// A line of the configuration.
-    #[error("the line 'user {0}': {1}")]
+    #[error("Error in user declaration '{0}': {1}")]
     Line(String, String),
     /// The file.
-    #[error("{0}")]
+    #[error("Aborting Redis startup because of ACL errors: {0}")]
     File(String),
 }
 
@@ -84,6 +87,12 @@ impl Acl {
         for words in &settings.users {
             let (name, user) = configured(words)
                 .map_err(|error| AclError::Line(words.first().cloned().unwrap_or_default(), error))?;
+            if !user.is_enabled() {
+                tracing::info!(
+                    "The user '{}' is disabled (there is no 'on' modifier in the user description). Make sure this is not a configuration error.",
+                    String::from_utf8_lossy(&name)
+                );
+            }
             acl.insert(name, user);
         }
         if acl.file.is_some() {
@@ -222,7 +231,9 @@ fn configured(words: &[String]) -> Result<(Vec<u8>, User), String> {
     if has_space(name.as_bytes()) {
         return Err("Spaces not allowed in ACL usernames".into());
     }
-    let rules: Vec<_> = rules.iter().map(String::as_bytes).collect();
+    // The default user is there already: it begins anew.
+    let begin = (name.as_bytes() == DEFAULT_NAME).then_some(b"reset".as_slice());
+    let rules: Vec<_> = begin.into_iter().chain(rules.iter().map(String::as_bytes)).collect();
     let user = User::new().with_rules(&rules).map_err(|error| match error {
         UserError::Unmatched(_) => "Unmatched parenthesis in a selector".to_owned(),
         // The rule may be a password.

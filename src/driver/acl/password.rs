@@ -1,7 +1,17 @@
 //! Passwords, of which only the hash is kept.
 
 use ring::digest::{SHA256, digest};
+use ring::rand::{SecureRandom, SystemRandom};
 use std::fmt;
+
+/// A password of so many digits that nobody can guess; nothing when the system gives no chance.
+pub(crate) fn generate(digits: usize) -> Option<String> {
+    let mut bytes = vec![0; digits.div_ceil(2)];
+    SystemRandom::new().fill(&mut bytes).ok()?;
+    let mut text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    text.truncate(digits);
+    Some(text)
+}
 
 /// The SHA-256 of a password.
 #[derive(Clone, Copy, Eq)]

@@ -20,7 +20,10 @@ fn described(rules: &str) -> String {
 
 fn may(acl: &Acl, id: UserId, words: &str) -> Result<(), Denied> {
     let words: Vec<_> = words.split(' ').collect();
-    let command = catalogue().called(words[0], words.get(1).copied()).expect("a command");
+    let command = catalogue()
+        .command(words[0])
+        .and_then(|command| catalogue().narrowed(command, words.get(1).copied()))
+        .expect("a command");
     acl.user(id).expect("a user").check(command, &words)
 }
 

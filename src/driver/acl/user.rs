@@ -118,6 +118,11 @@ impl User {
         self.nopass
     }
 
+    /// Whether this user may log in at all.
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
     /// Whether a command may be used with these words.
     pub(crate) fn check<W: AsRef<[u8]>>(&self, command: &Command, words: &[W]) -> Result<(), Denied> {
         if self.root.is_unlimited() {

@@ -179,11 +179,6 @@ impl Catalogue {
         all.find(|command| command.entry.name.eq_ignore_ascii_case(name))
     }
 
-    /// What these two first words call: a command with subcommands is meant itself only when it stands alone.
-    pub(crate) fn called(&self, first: &str, second: Option<&str>) -> Option<&Command> {
-        self.narrowed(self.command(first)?, second)
-    }
-
     /// A command, or the subcommand that the second word names.
     pub(crate) fn narrowed<'a>(&'a self, command: &'a Command, second: Option<&str>) -> Option<&'a Command> {
         match second {
@@ -226,10 +221,19 @@ mod tests {
     fn commands_are_found_as_words_and_by_their_full_names() {
         let all = catalogue();
         let name = |found: Option<&Command>| found.map(|command| command.full_name.clone());
-        assert_eq!(name(all.called("Client", Some("LIST"))).as_deref(), Some("client|list"));
-        assert_eq!(name(all.called("client", None)).as_deref(), Some("client"));
-        assert_eq!(name(all.called("client", Some("x"))), None);
-        assert_eq!(name(all.called("ping", Some("x"))).as_deref(), Some("ping"));
+        assert_eq!(
+            name(all.command("Client").and_then(|it| all.narrowed(it, Some("LIST")))).as_deref(),
+            Some("client|list")
+        );
+        assert_eq!(
+            name(all.command("client").and_then(|it| all.narrowed(it, None))).as_deref(),
+            Some("client")
+        );
+        assert_eq!(name(all.command("client").and_then(|it| all.narrowed(it, Some("x")))), None);
+        assert_eq!(
+            name(all.command("ping").and_then(|it| all.narrowed(it, Some("x")))).as_deref(),
+            Some("ping")
+        );
         assert_eq!(name(all.full_name("ACL|WhoAmI")).as_deref(), Some("acl|whoami"));
         assert_eq!(name(all.full_name("ping|x")), None);
     }

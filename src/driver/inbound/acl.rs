@@ -4,7 +4,7 @@
 use super::sentinel::NO_NUMBER;
 use super::server::{Context, Outcome};
 use super::table::quoting;
-use crate::driver::acl::{Denied, Selector, User, has_space};
+use crate::driver::acl::{self, Denied, Selector, User, has_space};
 use crate::driver::catalogue::{CATEGORIES, Categories, catalogue};
 use crate::driver::clock;
 use crate::driver::pubsub::Kind;
@@ -182,13 +182,13 @@ pub(super) fn generate_password(cx: &mut Context<'_>, words: &Words<'_>) -> Outc
         },
         _ => return cx.wrong_subcommand(words),
     };
-    let mut password = String::new();
-    while password.len() * 4 < bits {
-        password.push_str(&format!("{:016x}", clock::seed()));
+    match acl::generate(bits.div_ceil(4)) {
+        Some(password) => {
+            cx.out.bulk(password);
+            Outcome::Answered
+        }
+        None => cx.fail("ERR the system gives no random numbers"),
     }
-    password.truncate(bits.div_ceil(4));
-    cx.out.bulk(password);
-    Outcome::Answered
 }
 
 pub(super) fn log(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
@@ -235,7 +235,9 @@ pub(super) fn dry_run(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
         return cx.fail(quoting("ERR User ", &words[2], " not found"));
     };
     let dry = &words[3..];
-    let Some(command) = catalogue().called(&dry[0], dry.get(1).map(|word| &**word)) else {
+    let first = cx.server.command(&dry[0]);
+    let second = dry.get(1).map(|word| &**word);
+    let Some(command) = first.and_then(|command| catalogue().narrowed(command, second)) else {
         return cx.fail(quoting("ERR Command ", &words[3], " not found"));
     };
     let name = &command.full_name;

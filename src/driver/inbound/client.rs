@@ -1,5 +1,6 @@
 //! CLIENT: one's own connection and those of others.
 
+use super::End;
 use super::connection::SYNTAX;
 use super::sentinel::NO_NUMBER;
 use super::server::{Context, Outcome, Replies, Server};
@@ -199,6 +200,7 @@ pub(super) fn describe(server: &Server, id: ClientId) -> Option<String> {
     let mut flags = String::new();
     flags.extend((sub + psub > 0).then_some('P'));
     flags.push_str(client.tracking.flags());
+    flags.extend(matches!(client.peer, End::Unix(_)).then_some('U'));
     flags.extend(client.no_evict.then_some('e'));
     if flags.is_empty() {
         flags.push('N');

@@ -7,13 +7,15 @@ use crate::driver::wire::{Words, Writer};
 use consentinel_core::glob_matches;
 
 pub(super) fn all(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
-    cx.out.array(catalogue().top().len());
-    catalogue().top().for_each(|command| describe(command, &mut cx.out));
+    let all: Vec<_> = catalogue().top().filter(|command| cx.server.has(command)).collect();
+    cx.out.array(all.len());
+    all.into_iter().for_each(|command| describe(command, &mut cx.out));
     Outcome::Answered
 }
 
 pub(super) fn count(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
-    cx.out.integer(catalogue().top().len() as i64);
+    let count = catalogue().top().filter(|command| cx.server.has(command)).count();
+    cx.out.integer(count as i64);
     Outcome::Answered
 }
 
@@ -23,7 +25,7 @@ pub(super) fn info(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
     }
     cx.out.array(words.len() - 2);
     for name in &words[2..] {
-        match catalogue().full_name(name) {
+        match cx.server.command_in_full(name) {
             Some(command) => describe(command, &mut cx.out),
             None => cx.out.null(),
         }
@@ -55,8 +57,8 @@ fn describe(command: &Command, out: &mut Writer<'_>) {
 
 pub(super) fn docs(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
     let wanted: Vec<&Command> = match &words[2..] {
-        [] => catalogue().top().collect(),
-        names => names.iter().filter_map(|name| catalogue().full_name(name)).collect(),
+        [] => catalogue().top().filter(|command| cx.server.has(command)).collect(),
+        names => names.iter().filter_map(|name| cx.server.command_in_full(name)).collect(),
     };
     cx.out.map(wanted.len());
     for command in wanted {
@@ -149,7 +151,7 @@ fn arguments(list: &[Argument], out: &mut Writer<'_>) {
 }
 
 pub(super) fn list(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    let everything = catalogue().all().iter();
+    let everything = catalogue().all().iter().filter(|command| cx.server.has(command));
     let names: Vec<&str> = match &words[2..] {
         [] => everything.map(|command| command.full_name.as_str()).collect(),
         [by, kind, wanted] if by.eq_ignore_ascii_case("filterby") => {
@@ -173,7 +175,8 @@ pub(super) fn list(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
 
 /// No command of a sentinel has keys.
 pub(super) fn get_keys(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    match catalogue().called(&words[2], words.get(3).map(|word| &**word)) {
+    let first = cx.server.command(&words[2]);
+    match first.and_then(|command| catalogue().narrowed(command, words.get(3).map(|word| &**word))) {
         Some(_) => cx.fail("ERR The command has no key arguments"),
         None => cx.fail("ERR Invalid command specified"),
     }

@@ -4,15 +4,17 @@ use super::server::{Context, Outcome};
 use crate::driver::wire::Words;
 
 const TEXTS: &[(&str, &str)] = &[
-    ("ACL", include_str!("help/acl.txt")),
-    ("CLIENT", include_str!("help/client.txt")),
-    ("COMMAND", include_str!("help/command.txt")),
-    ("SENTINEL", include_str!("help/sentinel.txt")),
+    ("acl|help", include_str!("help/acl.txt")),
+    ("client|help", include_str!("help/client.txt")),
+    ("command|help", include_str!("help/command.txt")),
+    ("sentinel|help", include_str!("help/sentinel.txt")),
 ];
 
 pub(super) fn help(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
+    // The configuration may have given it another name.
     let name = words[0].to_ascii_uppercase();
-    let text = TEXTS.iter().find(|(known, _)| *known == name).map_or("", |(_, text)| *text);
+    let command = cx.client().last_command.map_or("", |command| command.full_name.as_str());
+    let text = TEXTS.iter().find(|(known, _)| *known == command).map_or("", |(_, text)| *text);
     let lines: Vec<_> = text.lines().collect();
     cx.out.array(lines.len() + 3);
     cx.out.simple(&format!("{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));

@@ -20,6 +20,7 @@ mod outbox;
 mod sentinel;
 mod serve;
 mod server;
+mod stats;
 mod subscribe;
 mod table;
 #[cfg(test)]

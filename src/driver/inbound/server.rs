@@ -1,10 +1,11 @@
 //! What the loop knows of its clients, and the turn of one of them.
 
 use super::outbox::{Held, Outbox};
+use super::stats::Stats;
 use super::tracking::Tracking;
 use super::{End, Opened, Then, Turn, table};
 use crate::driver::acl::{Acl, AclError, DEFAULT, Entry, Reason, UserId};
-use crate::driver::catalogue::Command;
+use crate::driver::catalogue::{Command, catalogue};
 use crate::driver::log::LogLevel;
 use crate::driver::numbered::Numbered;
 use crate::driver::pubsub::Subscriptions;
@@ -53,17 +54,6 @@ pub(in crate::driver) struct Identity {
     pub(in crate::driver) started: Time,
     /// The configuration file.
     pub(in crate::driver) config_file: PathBuf,
-}
-
-/// Counters since the start.
-#[derive(Default)]
-pub(super) struct Stats {
-    pub(super) connections: u64,
-    pub(super) refused: u64,
-    pub(super) commands: u64,
-    pub(super) errors: u64,
-    pub(super) input: u64,
-    pub(super) output: u64,
 }
 
 /// One client.
@@ -195,15 +185,30 @@ impl Server {
         self.on_users = Some(hear);
     }
 
-    /// What a command is called in the catalogue; nothing when it was renamed or taken away by the configuration.
-    pub(super) fn original_name<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+    /// The command that a client means by this name, which the configuration may have changed or taken away.
+    pub(super) fn command(&self, name: &str) -> Option<&'static Command> {
         let renames = &self.settings.renamed_commands;
         let renamed = renames.iter().rfind(|(_, to)| !to.is_empty() && to.eq_ignore_ascii_case(name));
         match renamed {
-            Some((from, _)) => Some(from),
+            Some((from, _)) => catalogue().command(from),
             None if renames.iter().any(|(from, _)| from.eq_ignore_ascii_case(name)) => None,
-            None => Some(name),
+            None => catalogue().command(name),
         }
+    }
+
+    /// The same for a full name: `client|list`.
+    pub(super) fn command_in_full(&self, name: &str) -> Option<&'static Command> {
+        match name.split_once('|') {
+            None => self.command(name),
+            Some((first, second)) => catalogue().subcommand(self.command(first)?, second),
+        }
+    }
+
+    /// Whether the configuration has left a command there, under whatever name.
+    pub(super) fn has(&self, command: &Command) -> bool {
+        let first = command.full_name.split('|').next().unwrap_or_default();
+        let mut removed = self.settings.renamed_commands.iter().filter(|(_, to)| to.is_empty());
+        !removed.any(|(from, _)| from.eq_ignore_ascii_case(first))
     }
 
     /// Tells of the users as they are now.
@@ -259,7 +264,17 @@ impl Server {
 
     /// Understands and answers commands until none is left, or the core is needed.
     pub(in crate::driver) fn serve(&mut self, sentinel: &Sentinel, turn: &mut Turn) -> Step {
-        let now = clock::now();
+        let (now, before) = (clock::now(), turn.output.len());
+        self.stats.tick(now);
+        let step = self.serve_all(sentinel, turn, now);
+        let written = turn.output.len() - before;
+        self.stats.reads += 1;
+        self.stats.writes += u64::from(written > 0);
+        self.stats.output += written as u64;
+        step
+    }
+
+    fn serve_all(&mut self, sentinel: &Sentinel, turn: &mut Turn, now: Time) -> Step {
         loop {
             if turn.output.len() > LONG_OUTPUT {
                 return Step::Over(Then::Again);

@@ -112,7 +112,7 @@ pub(super) fn run(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
         );
         return Outcome::Close;
     }
-    let first = cx.server.original_name(&words[0]).and_then(|name| catalogue().command(name));
+    let first = cx.server.command(&words[0]);
     let second = words.get(1).map(|word| &**word);
     let found = first.and_then(|command| catalogue().narrowed(command, second));
     cx.client().last_command = found;
@@ -126,15 +126,10 @@ pub(super) fn run(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
         return cx.fail(refusal);
     }
     cx.server.stats.commands += 1;
-    if !name_is(command, "client") {
+    if !command.full_name.starts_with("client") {
         cx.client().tracking.forget_caching();
     }
     run(cx, words)
-}
-
-/// Whether it is this command, or one of its subcommands.
-fn name_is(command: &Command, name: &str) -> bool {
-    command.full_name.split('|').next() == Some(name)
 }
 
 /// Why a command may not be used now, by this client.

@@ -29,6 +29,11 @@ struct Options {
 }
 
 impl Tracking {
+    /// Whether it is on.
+    pub(super) fn is_on(&self) -> bool {
+        self.on
+    }
+
     /// As CLIENT LIST shows it among the flags.
     pub(super) fn flags(&self) -> &'static str {
         match (self.on, self.options.bcast) {

@@ -23,7 +23,7 @@ pub(super) const ACCEPTED: &[Accepted] = &[
         explains: |words, theirs, ours| one(helps_more, words, theirs, ours),
     },
     Accepted {
-        what: "INFO, its section `Consul`",
+        what: "INFO, its section `Consul` and the field `consentinel_version`",
         explains: |words, theirs, ours| one(informs_of_consul, words, theirs, ours),
     },
     Accepted {
@@ -158,6 +158,7 @@ fn helps_more(words: &Words, theirs: &Reply, ours: &Reply) -> bool {
 fn informs_of_consul(words: &Words, theirs: &Reply, ours: &Reply) -> bool {
     let (Some(theirs), Some(ours)) = (theirs.text(), ours.text()) else { return false };
     let (theirs, ours) = (String::from_utf8_lossy(theirs), String::from_utf8_lossy(ours));
+    let ours = ours.replace("consentinel_version:*\r\n", "").replace("consul_enabled:0\r\n", "");
     lower(words, 0) == "info" && ours.replace("\r\n# Consul\r\n", "").replace("# Consul\r\n", "") == theirs
 }
 

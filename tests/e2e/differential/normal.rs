@@ -28,6 +28,7 @@ const RULES: &[Rule] = &[
     Rule { to: &["command docs"], work: sorted_pairs },
     Rule { to: &["command", "command info"], work: sorted_descriptions },
     Rule { to: &["info"], work: info },
+    Rule { to: &["role"], work: |reply| each(reply, sorted) },
 ];
 
 /// Fields of masters, replicas and sentinels whose value is a time, a counter or an offset.
@@ -284,23 +285,30 @@ fn sorted_descriptions(reply: Reply) -> Reply {
     sorted(each(reply, one))
 }
 
-/// Of the server only the headings; of the sentinel everything but how many scripts run at this moment.
+/// Of the server the names of the fields; of the sentinel everything but how many scripts run at this moment.
 fn info(reply: Reply) -> Reply {
     let Reply::Bulk(text) = &reply else { return reply };
     let text = String::from_utf8_lossy(text);
-    let (mut kept, mut section) = (String::new(), "");
+    let (mut kept, mut masters, mut section) = (String::new(), Vec::new(), "");
     for line in text.split_inclusive("\r\n") {
+        if line == "\r\n" {
+            // The masters come in the order of a hash.
+            masters.sort();
+            kept.extend(masters.drain(..));
+        }
         if let Some(name) = line.strip_prefix("# ") {
             section = name.trim_end();
         }
-        let heading = line.starts_with('#') || line == "\r\n";
         match line.split_once(':') {
             Some((name @ ("sentinel_running_scripts" | "sentinel_scripts_queue_length"), _)) => {
                 kept += &format!("{name}:*\r\n");
             }
-            _ if heading || section == "Sentinel" => kept += line,
-            _ => {}
+            Some((name, master)) if name.starts_with("master") => masters.push(format!("master*:{master}")),
+            Some((name, _)) if !["Sentinel", "Consul"].contains(&section) => kept += &format!("{name}:*\r\n"),
+            _ => kept += line,
         }
     }
+    masters.sort();
+    kept.extend(masters);
     Reply::Bulk(kept.into_bytes())
 }
