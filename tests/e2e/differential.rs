@@ -318,7 +318,7 @@ fn a_file_of_users_is_read_and_written_as_by_the_original() {
 
 /// How many batches of command lines are made by chance: `DIFFERENTIAL_ROUNDS=20000 just e2e chance` for more.
 fn rounds() -> u64 {
-    std::env::var("DIFFERENTIAL_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1500)
+    std::env::var("DIFFERENTIAL_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(4000)
 }
 
 #[test]
