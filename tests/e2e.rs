@@ -26,6 +26,7 @@ mod e2e {
     mod consul_stale;
     mod consul_tool;
     mod differential;
+    mod directives;
     mod failover;
     mod leader;
     mod manual;

@@ -43,12 +43,12 @@ pub(crate) enum StartError {
     /// Something of the system.
     #[error("{0}: {1}\n")]
     System(&'static str, io::Error),
-    /// The users.
-    #[error("{0}\n")]
-    Users(#[from] AclError),
     /// The certificates.
     #[error("TLS cannot be set up: {0}\n")]
-    Tls(TlsError),
+    Tls(#[from] TlsError),
+    /// The users.
+    #[error("the users cannot be taken in: {0}\n")]
+    Users(#[from] AclError),
 }
 
 /// Messages that may wait for the loop.
@@ -59,6 +59,7 @@ const BLOCKING_THREADS: usize = 16;
 
 /// Starts the daemon and runs it to its end.
 pub(crate) fn start(options: &Options) -> Result<ExitCode, StartError> {
+    process::keep_descriptors();
     let origin = Origin::new();
     // The recording's path is relative to where we were started, not to 'dir'.
     let record = options.record.as_deref().map(std::path::absolute).transpose();
@@ -102,10 +103,10 @@ async fn serve(
     greet(&settings);
     files::fit_clients(&mut settings, durable.groups.values());
     lost.iter().for_each(|text| warn!("{text}"));
+    let tls = Tls::load(&settings.tls)?;
     let mut stop = Signals::new().map_err(|error| StartError::System("signals cannot be awaited", error))?;
-    let tls = Tls::load(&settings.tls).map_err(StartError::Tls)?;
     let certificates = tls.clone();
-    stop.on_hangup(move || reload(&certificates));
+    stop.on_hangup(move || read_again(&certificates));
     let listeners = inbound::bind(&settings, &tls)
         .map_err(|error| StartError::System("the server cannot be started", error))?;
     let _pidfile = Pidfile::write(&settings, background == Background::There);
@@ -150,7 +151,7 @@ async fn serve(
 }
 
 /// SIGHUP: the certificates are read anew.
-fn reload(tls: &Tls) {
+fn read_again(tls: &Tls) {
     match tls.reload() {
         Ok(true) => info!("the TLS certificates were read again; new connections use them"),
         Ok(false) => {}

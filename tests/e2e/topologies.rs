@@ -2,7 +2,8 @@
 
 use crate::{PATIENCE, ours, three_daemons};
 use consentinel_lab::{
-    Cluster, Events, GROUP, Ledger, Program, Proxy, Redis, Sentinel, Serving, Setup, eventually,
+    Cluster, Events, Extra, Folder, GROUP, Ledger, Program, Proxy, Redis, Sentinel, Serving, Setup,
+    eventually, free_port,
 };
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -191,4 +192,103 @@ fn all_may_live_at_an_address_of_version_6() {
         sentinel.replicas().iter().map(|one| one["name"].clone()).collect::<std::collections::BTreeSet<_>>()
     };
     assert_eq!(name(&cluster.sentinels[0]), name(&cluster.sentinels[1]));
+}
+
+#[test]
+fn three_of_five_sentinels_are_enough() {
+    let mut setup = Setup::new(vec![ours(); 5]);
+    setup.quorum = 3;
+    let mut cluster = Cluster::start(&setup);
+    let mut lost: Vec<_> = cluster.sentinels.drain(3..).collect();
+    lost.iter_mut().for_each(Sentinel::kill);
+    cluster.redis[0].kill();
+    let new = cluster.wait_for_new_master(0, PATIENCE);
+    cluster.redis[0].start();
+    lost.iter_mut().for_each(Sentinel::start);
+    cluster.sentinels.extend(lost);
+    cluster.wait_until_settled(new);
+}
+
+#[test]
+fn sentinels_are_reached_where_they_announce_to_be() {
+    let folder = Folder::new();
+    let master = Redis::start_new(&folder, &Serving::default(), None);
+    let replica = Redis::start_new(&folder, &Serving::default(), Some(master.port));
+    let (mut sentinels, mut proxies) = (Vec::new(), Vec::new());
+    for program in [Program::Original, ours(), ours()] {
+        // Where a sentinel listens is known only when it runs; so the way to it is built first.
+        let port = free_port();
+        let proxy = Proxy::start(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        let config = format!(
+            "sentinel announce-ip 127.0.0.1\nsentinel announce-port {}\n\
+             sentinel monitor {GROUP} 127.0.0.1 {} 2\nsentinel down-after-milliseconds {GROUP} 4000\n",
+            proxy.port, master.port
+        );
+        sentinels.push(Sentinel::start_at(&folder, program, port, &config, Extra::default()));
+        proxies.push(proxy);
+    }
+    let mut cluster = Cluster { redis: vec![master, replica], sentinels, folder };
+    cluster.wait_until_settled(0);
+    for sentinel in &cluster.sentinels {
+        let named: Vec<_> = sentinel.sentinels().iter().map(|peer| peer["port"].clone()).collect();
+        assert!(
+            named.iter().all(|port| proxies.iter().any(|proxy| proxy.port.to_string() == *port)),
+            "{named:?}"
+        );
+    }
+    let events = cluster.events();
+    proxies[2].cut();
+    for events in &events[..2] {
+        let lost = events.expect("+sdown", PATIENCE);
+        assert!(lost.payload.contains(&format!("127.0.0.1 {} @", proxies[2].port)), "{}", lost.payload);
+    }
+    proxies[2].heal();
+    cluster.wait_until_settled(0);
+    kill_and_return(&mut cluster, 0);
+}
+
+#[test]
+fn groups_that_are_watched_on_request_fail_over_beside_each_other() {
+    const OTHER: &str = "the-other";
+    let mut cluster = Cluster::start(&three_daemons());
+    let mut master = Redis::start_new(&cluster.folder, &Serving::default(), None);
+    let replica = Redis::start_new(&cluster.folder, &Serving::default(), Some(master.port));
+    for sentinel in &cluster.sentinels {
+        accepted(sentinel.call(&["SENTINEL", "MONITOR", OTHER, "127.0.0.1", &master.port.to_string(), "2"]));
+        accepted(sentinel.call(&[
+            "SENTINEL",
+            "SET",
+            OTHER,
+            "down-after-milliseconds",
+            "1000",
+            "failover-timeout",
+            "10000",
+        ]));
+    }
+    let address = |sentinel: &Sentinel| {
+        let reply = sentinel.call(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", OTHER])?;
+        reply.items().get(1)?.text()?.parse::<u16>().ok()
+    };
+    let is_known = |sentinel: &Sentinel| {
+        let master =
+            sentinel.call(&["SENTINEL", "MASTER", OTHER]).map(|reply| reply.fields()).unwrap_or_default();
+        let is = |field: &str, value: &str| master.get(field).is_some_and(|is| is == value);
+        is("num-slaves", "1") && is("num-other-sentinels", "2") && is("flags", "master")
+    };
+    eventually("everybody knows everybody", PATIENCE, || {
+        cluster.sentinels.iter().all(is_known).then_some(())
+    });
+
+    cluster.redis[0].kill();
+    master.kill();
+    let new = cluster.wait_for_new_master(0, PATIENCE);
+    eventually("the other group has its new master", PATIENCE, || {
+        cluster.sentinels.iter().all(|sentinel| address(sentinel) == Some(replica.port)).then_some(())
+    });
+    for sentinel in &cluster.sentinels {
+        accepted(sentinel.call(&["SENTINEL", "REMOVE", OTHER]));
+        assert!(!sentinel.config_text().contains(OTHER), "it is forgotten on disk");
+    }
+    cluster.redis[0].start();
+    cluster.wait_until_settled(new);
 }

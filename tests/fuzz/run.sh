@@ -7,6 +7,7 @@ cd "$(dirname "$0")/../.."
 export RUSTC_BOOTSTRAP=1
 targets=$1
 [ "$targets" != all ] || targets=$(cargo fuzz list --fuzz-dir tests/fuzz)
+cargo fuzz build --fuzz-dir tests/fuzz --sanitizer none
 failed=
 for target in $targets; do
     mkdir -p "tests/fuzz/found/$target"

@@ -97,7 +97,11 @@ pub struct Sentinel {
 impl Sentinel {
     /// Starts one with the given lines in its configuration, besides port and folder.
     pub fn start_new(folder: &Folder, program: Program, config: &str, extra: Extra) -> Sentinel {
-        let port = free_port();
+        Sentinel::start_at(folder, program, free_port(), config, extra)
+    }
+
+    /// The same, on a port that was free.
+    pub fn start_at(folder: &Folder, program: Program, port: u16, config: &str, extra: Extra) -> Sentinel {
         let folder = folder.sub(&format!("sentinel-{port}"));
         let head = format!("port {port}\nbind 127.0.0.1\ndir {}\n", folder.display());
         let more: String = extra.lines.iter().map(|line| format!("{line}\n")).collect();

@@ -67,6 +67,7 @@ impl Beginnings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn lines(words: &[&str]) -> Vec<String> {
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
@@ -104,5 +105,18 @@ mod tests {
         assert!(read(&words(&["-", "--port", "1"]), true).input);
         let value = read(&words(&["-", "--port", "1"]), false);
         assert_eq!((value.input, value.lines.as_str()), (false, "- \nport 1 "));
+    }
+
+    proptest! {
+        #[test]
+        fn every_value_arrives_as_it_was_given(
+            first in "(?s).{0,12}", more in proptest::collection::vec("(?s)[^-].{0,11}", 0..4)
+        ) {
+            let words: Vec<String> = ["--name".to_owned(), first.clone()].into_iter().chain(more.clone()).collect();
+            let said = read(&words, false);
+            prop_assume!(!said.input);
+            let expected: Vec<String> = ["name".to_owned(), first].into_iter().chain(more).collect();
+            prop_assert_eq!(lexer::split(said.lines.as_bytes()), Ok(expected));
+        }
     }
 }

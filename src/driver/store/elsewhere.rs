@@ -184,18 +184,19 @@ const INT: i64 = i32::MAX as i64;
 
 /// `yes` or `no`.
 const YES_NO: &str = "\
-    activedefrag activerehashing always-show-logo aof-disable-auto-gc aof-load-truncated aof- \
-    rewrite-incremental-fsync aof-timestamp-enabled aof-use-rdb-preamble appendonly cluster-allow- \
-    pubsubshard-when-down cluster-allow-reads-when-down cluster-allow-replica-migration cluster- \
-    enabled cluster-replica-no-failover cluster-require-full-coverage cluster-slave-no-failover \
-    crash-log-enabled crash-memcheck-enabled disable-thp dynamic-hz io-threads-do-reads jemalloc-bg- \
-    thread latency-tracking lazyfree-lazy-eviction lazyfree-lazy-expire lazyfree-lazy-server-del \
-    lazyfree-lazy-user-del lazyfree-lazy-user-flush lua-enable-deprecated-api no-appendfsync-on- \
-    rewrite rdb-del-sync-files rdb-save-incremental-fsync rdbchecksum rdbcompression repl-disable- \
-    tcp-nodelay repl-diskless-sync replica-announced replica-ignore-disk-write-errors replica- \
-    ignore-maxmemory replica-lazy-flush replica-read-only replica-serve-stale-data set-proc-title \
-    slave-ignore-maxmemory slave-lazy-flush slave-read-only slave-serve-stale-data stop-writes-on- \
-    bgsave-error use-exit-on-panic";
+    activedefrag activerehashing always-show-logo aof-disable-auto-gc aof-load-truncated \
+    aof-rewrite-incremental-fsync aof-timestamp-enabled aof-use-rdb-preamble appendonly \
+    cluster-allow-pubsubshard-when-down cluster-allow-reads-when-down \
+    cluster-allow-replica-migration cluster-enabled cluster-replica-no-failover \
+    cluster-require-full-coverage cluster-slave-no-failover crash-log-enabled crash-memcheck-enabled \
+    disable-thp dynamic-hz io-threads-do-reads jemalloc-bg-thread latency-tracking \
+    lazyfree-lazy-eviction lazyfree-lazy-expire lazyfree-lazy-server-del lazyfree-lazy-user-del \
+    lazyfree-lazy-user-flush lua-enable-deprecated-api no-appendfsync-on-rewrite rdb-del-sync-files \
+    rdb-save-incremental-fsync rdbchecksum rdbcompression repl-disable-tcp-nodelay \
+    repl-diskless-sync replica-announced replica-ignore-disk-write-errors replica-ignore-maxmemory \
+    replica-lazy-flush replica-read-only replica-serve-stale-data set-proc-title \
+    slave-ignore-maxmemory slave-lazy-flush slave-read-only slave-serve-stale-data \
+    stop-writes-on-bgsave-error use-exit-on-panic";
 
 /// Whole numbers: the least, the greatest, which.
 const NUMBERS: &[(i64, i64, &str)] = &[
@@ -203,18 +204,18 @@ const NUMBERS: &[(i64, i64, &str)] = &[
         0,
         INT,
         "auto-aof-rewrite-percentage cluster-migration-barrier cluster-replica-validity-factor \
-         cluster-slave-validity-factor hz lfu-decay-time lfu-log-factor list-compress-depth min- \
-         replicas-max-lag min-replicas-to-write min-slaves-max-lag min-slaves-to-write repl- \
-         diskless-sync-delay repl-diskless-sync-max-replicas replica-priority shutdown-timeout \
+         cluster-slave-validity-factor hz lfu-decay-time lfu-log-factor list-compress-depth \
+         min-replicas-max-lag min-replicas-to-write min-slaves-max-lag min-slaves-to-write \
+         repl-diskless-sync-delay repl-diskless-sync-max-replicas replica-priority shutdown-timeout \
          slave-priority",
     ),
     (
         0,
         i64::MAX,
-        "busy-reply-threshold cluster-node-timeout hash-max-listpack-entries hash-max-ziplist- \
-         entries latency-monitor-threshold lua-time-limit repl-backlog-ttl set-max-intset-entries \
-         slowlog-max-len stream-node-max-entries tracking-table-max-keys zset-max-listpack-entries \
-         zset-max-ziplist-entries",
+        "busy-reply-threshold cluster-node-timeout hash-max-listpack-entries \
+         hash-max-ziplist-entries latency-monitor-threshold lua-time-limit repl-backlog-ttl \
+         set-max-intset-entries slowlog-max-len stream-node-max-entries tracking-table-max-keys \
+         zset-max-listpack-entries zset-max-ziplist-entries",
     ),
     (
         0,
@@ -240,9 +241,9 @@ const SIZES: &[(u64, &str)] = &[
     (1, "active-defrag-ignore-bytes repl-backlog-size"),
     (
         0,
-        "auto-aof-rewrite-min-size cluster-link-sendbuf-limit hash-max-listpack-value hash-max- \
-         ziplist-value hll-sparse-max-bytes maxmemory stream-node-max-bytes zset-max-listpack-value \
-         zset-max-ziplist-value",
+        "auto-aof-rewrite-min-size cluster-link-sendbuf-limit hash-max-listpack-value \
+         hash-max-ziplist-value hll-sparse-max-bytes maxmemory stream-node-max-bytes \
+         zset-max-listpack-value zset-max-ziplist-value",
     ),
     (1048576, "client-query-buffer-limit proto-max-bulk-len"),
 ];
@@ -269,11 +270,11 @@ const CHOICES: &[(&str, &str)] = &[
 const TEXTS: &str = "\
     aof_rewrite_cpulist appenddirname appendfilename bgsave_cpulist bind-source-addr bio_cpulist \
     cluster-announce-ip cluster-config-file dbfilename ignore-warnings list-max-ziplist-entries \
-    list-max-ziplist-value lua-replicate-commands masterauth masteruser proc-title-template replica- \
-    announce-ip server_cpulist slave-announce-ip";
+    list-max-ziplist-value lua-replicate-commands masterauth masteruser proc-title-template \
+    replica-announce-ip server_cpulist slave-announce-ip";
 /// What servers after 7.0 have learned: Redis up to 8, Valkey up to 8.
 const NEWER: &str = "\
-    active-defrag-cycle-us availability-zone cluster-announce-client-ipv4 cluster-announce-client-ipv6 \
+    active-defrag-cycle-us aof-rewrite-cpulist availability-zone bgsave-cpulist bio-cpulist cluster-announce-client-ipv4 cluster-announce-client-ipv6 \
     cluster-announce-client-port cluster-announce-client-tls-port cluster-announce-human-nodename \
     cluster-blacklist-ttl cluster-compatibility-sample-ratio cluster-manual-failover-timeout cluster-ping-interval \
     cluster-slot-migration-log-max-len cluster-slot-stats-enabled commandlog-execution-slower-than \
@@ -284,7 +285,7 @@ const NEWER: &str = "\
     max-new-connections-per-cycle max-new-tls-connections-per-cycle min-string-size-avoid-copy-reply \
     min-io-threads-avoid-copy-reply prefetch-batch-max-size primaryauth primaryuser rdb-version-check rdma-bind rdma-completion-vector \
     rdma-port rdma-rx-size repl-diskless-sync-enabled repl-rdb-channel replica-full-sync-buffer-limit \
-    rdb-del-sync-files-enabled set-max-listpack-entries set-max-listpack-value slot-migration-max-failover-repl-bytes \
+    rdb-del-sync-files-enabled server-cpulist set-max-listpack-entries set-max-listpack-value slot-migration-max-failover-repl-bytes \
     unixsocketgroup";
 
 #[cfg(test)]

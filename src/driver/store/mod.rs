@@ -67,8 +67,8 @@ pub(crate) struct Store {
     state_file: Option<PathBuf>,
     /// What others than the written file say.
     base: Durable,
-    /// The configuration as it was at start, in case that it cannot be read any more.
-    original: Vec<u8>,
+    /// The configuration as it was read or written last, in case that it cannot be read any more.
+    original: Mutex<Vec<u8>>,
     /// The lines `user ...` as they are to be; nothing while those in the configuration hold.
     users: Mutex<Option<Vec<String>>>,
     /// The lines `user ...` of included files: they are not repeated.
@@ -111,7 +111,7 @@ pub(crate) fn load(
         path: absolute,
         state_file: settings.state_file.clone(),
         base,
-        original: source.bytes,
+        original: Mutex::new(source.bytes),
         users: Mutex::new(state_users),
         included_users: users_in(Layer::Include),
     };
@@ -265,18 +265,21 @@ fn read_with(mut reader: Reader, directives: &[Directive]) -> Result<Reader, Con
             reader.end_of_masters();
         }
         reader.apply(&directive.words[1..], directive.layer).map_err(|wrong| directive.error(wrong))?;
-        if *pass == Pass::Monitor {
-            check_host(&reader, directive)?;
-        }
+        check_host(&reader, directive)?;
     }
     if before_groups {
         reader.end_of_masters();
     }
+    reader.end();
     Ok(reader)
 }
 
+/// Names where only addresses are of use.
 fn check_host(reader: &Reader, directive: &Directive) -> Result<(), ConfigError> {
-    let named = directive.words.get(3).and_then(|host| Host::parse(host).ok());
+    let has_host = directive.words.get(1).is_some_and(|name| name == "monitor" || name == "known-master");
+    let watched = |name: &String| reader.durable.groups.contains_key(&GroupName::new(name));
+    let has_host = has_host && directive.words.get(2).is_some_and(watched);
+    let named = directive.words.get(3).filter(|_| has_host).and_then(|host| Host::parse(host).ok());
     match named {
         Some(Host::Name(name)) if !reader.durable.config.resolve_hostnames => Err(directive.error(
             Wrong::new(format!("'{name}' is no IP address, and names are not looked up"))
@@ -298,16 +301,35 @@ impl Store {
     /// Writes the state so that it survives a power cut. Blocks.
     pub(crate) fn save(&self, state: &Durable) -> Result<(), SaveError> {
         let users = self.users.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let (path, bytes) = match &self.state_file {
-            Some(file) => (file, render::as_state_file(&self.base, state, users.as_deref())),
-            None => {
-                // Read again, so that what the operator wrote meanwhile stays.
-                let original = std::fs::read(&self.path).unwrap_or_else(|_| self.original.clone());
-                let users = users.map(|lines| render::Users { lines, elsewhere: &self.included_users });
-                (&self.path, render::into_configuration(&original, &self.base, state, users.as_ref()))
+        let failed = |path: &Path, error| SaveError(format!("{}: {error}", path.display()));
+        match &self.state_file {
+            Some(file) => {
+                let bytes = render::as_state_file(&self.base, state, users.as_deref());
+                file::replace(file, &bytes).map_err(|error| failed(file, error))
             }
-        };
-        file::replace(path, &bytes).map_err(|error| SaveError(format!("{}: {error}", path.display())))
+            None => {
+                let mut last = self.original.lock().unwrap_or_else(PoisonError::into_inner);
+                let users = users.map(|lines| render::Users { lines, elsewhere: &self.included_users });
+                let bytes =
+                    render::into_configuration(&self.present(&last), &self.base, state, users.as_ref());
+                file::replace(&self.path, &bytes).map_err(|error| failed(&self.path, error))?;
+                *last = bytes;
+                Ok(())
+            }
+        }
+    }
+
+    /// The configuration as it stands on disk, so that what the operator has written meanwhile stays. As it was last when it
+    /// is gone or cut off: somebody may be in the middle of writing it, and his lines must not get lost.
+    fn present(&self, last: &[u8]) -> Vec<u8> {
+        match std::fs::read(&self.path) {
+            Ok(bytes) if bytes.trim_ascii().is_empty() => last.to_vec(),
+            Ok(bytes) if !bytes.ends_with(b"\n") && bytes.len() < last.len() && last.starts_with(&bytes) => {
+                last.to_vec()
+            }
+            Ok(bytes) => bytes,
+            Err(_) => last.to_vec(),
+        }
     }
 
     /// From the next save on these lines, each `user <name> <rule> ...`, stand in place of those that were read.

@@ -172,6 +172,18 @@ impl Reader {
         }
     }
 
+    /// To be called when all was read. Replicas and sentinels that are known by names are of no use where names are not
+    /// looked up, and are found again by their addresses.
+    pub(crate) fn end(&mut self) {
+        if self.durable.config.resolve_hostnames || self.lenient {
+            return;
+        }
+        for group in self.durable.groups.values_mut() {
+            group.replicas.retain(|replica| replica.host.ip().is_some());
+            group.sentinels.retain(|_, sentinel| sentinel.host.ip().is_some());
+        }
+    }
+
     fn monitor(
         &mut self,
         name: GroupName,

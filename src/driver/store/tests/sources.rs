@@ -68,6 +68,18 @@ fn a_pattern_includes_what_it_names_in_order_and_may_name_nothing() {
 }
 
 #[test]
+fn replicas_that_are_known_by_names_are_found_again_where_names_are_not_looked_up() {
+    let known = |lookup: &str| {
+        let text = format!(
+            "{ONE}sentinel resolve-hostnames {lookup}\nsentinel known-replica mymaster redis.example 1\n"
+        );
+        let durable = load_text(text).expect("it loads").durable;
+        durable.groups[&GroupName::new("mymaster")].replicas.len()
+    };
+    assert_eq!((known("yes"), known("no")), (1, 0));
+}
+
+#[test]
 fn a_link_stays_a_link() {
     let folder = Folder::new();
     fs::create_dir(folder.0.join("real")).expect("the folder is ours");
@@ -80,6 +92,31 @@ fn a_link_stays_a_link() {
     assert!(fs::symlink_metadata(&link).expect("it is there").is_symlink());
     assert!(fs::read_to_string(&real).expect("the file").contains("current-epoch 3"));
     assert_eq!(store.path(), link);
+}
+
+#[test]
+fn the_operators_lines_survive_a_file_that_is_gone_emptied_or_cut_off_while_we_run() {
+    let folder = Folder::new();
+    let text = format!("# mine\nrequirepass secret\n{ONE}");
+    let path = folder.file("s.conf", &text);
+    let Loaded { mut durable, store, .. } = load(&path, &[], NOTHING_SAID).expect("it loads");
+    for (round, harm) in [None, Some(0), Some(1), Some(20)].into_iter().enumerate() {
+        match harm {
+            None => fs::remove_file(&path).expect("it is ours"),
+            Some(length) => {
+                let whole = fs::read(&path).expect("the file");
+                fs::write(&path, &whole[..length]).expect("it is ours");
+            }
+        }
+        durable.current_epoch = Epoch(round as u64 + 1);
+        store.save(&durable).expect("it saves");
+        let written = fs::read_to_string(&path).expect("the file");
+        assert!(written.starts_with(&text), "{written}");
+        assert!(written.ends_with(&format!("current-epoch {}\n", round + 1)), "{written}");
+    }
+    fs::write(&path, "# another\n").expect("it is ours");
+    store.save(&durable).expect("it saves");
+    assert!(fs::read_to_string(&path).expect("the file").starts_with("# another\n\n# Generated"));
 }
 
 const USERS: &str =
