@@ -340,6 +340,39 @@ fn command_lines_by_chance_are_answered_as_by_the_original() {
 }
 
 #[test]
+fn a_slow_reader_of_events_gets_each_of_them_whole() {
+    let folder = Folder::new();
+    let [_, ours] = alone(&folder, &[], "");
+    let mut reader = Client::connect(ours.port).expect("the sentinel listens");
+    reader.send(&multibulk(&words("HELLO 3")));
+    reader.send(&multibulk(&words("SUBSCRIBE +set")));
+    (0..2).for_each(|_| drop(reader.read()));
+    let mut actor = Client::connect(ours.port).expect("the sentinel listens");
+    let command = multibulk(&words(&("SENTINEL SET mymaster".to_owned() + &" quorum 2".repeat(500))));
+    let (rounds, mut asked) = (120, 0);
+    for round in 0..rounds {
+        actor.send(&command);
+        assert_eq!(actor.read(), Reply::Simple(b"OK".to_vec()));
+        // By now the system takes no more of them.
+        if round > rounds / 2 {
+            reader.send(&multibulk(&words("PING")));
+            asked += 1;
+        }
+    }
+    reader.send(&multibulk(&words("PING last")));
+    let (mut events, mut answers) = (0, 0);
+    loop {
+        match reader.read() {
+            Reply::Push(parts) if parts.len() == 3 => events += 1,
+            Reply::Simple(text) if text == b"PONG" => answers += 1,
+            Reply::Bulk(text) if text == b"last" => break,
+            other => panic!("after {events} events and {answers} answers: {other:?}"),
+        }
+    }
+    assert_eq!((events, answers), (rounds * 500, asked));
+}
+
+#[test]
 fn the_accepted_differences_are_those_of_the_document() {
     let text = include_str!("../../docs/compatibility.md");
     let section = text.split("## Different answers").nth(1).expect("the section is there");

@@ -234,9 +234,14 @@ impl Server {
     /// Writes what the core answered.
     pub(in crate::driver) fn answer(&mut self, turn: &mut Turn, response: &Response) {
         let resp3 = self.clients.get(&turn.id).is_some_and(|client| client.resp3);
+        if let Some(client) = self.clients.get(&turn.id) {
+            // What the client has set off, and listens to, it hears first.
+            turn.output.unsplit(client.outbox.0.events().split());
+        }
         if self.mutes(turn.id) {
             return;
         }
+        let before = turn.output.len();
         let mut out = Writer::new(&mut turn.output, resp3);
         match response {
             Response::Ok => out.ok(),
@@ -252,6 +257,7 @@ impl Server {
                 out.error(refusal.to_string());
             }
         }
+        self.stats.output += (turn.output.len() - before) as u64;
     }
 
     /// Keeps a turn until the core has answered.
