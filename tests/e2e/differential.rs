@@ -349,12 +349,12 @@ fn a_slow_reader_of_events_gets_each_of_them_whole() {
     (0..2).for_each(|_| drop(reader.read()));
     let mut actor = Client::connect(ours.port).expect("the sentinel listens");
     let command = multibulk(&words(&("SENTINEL SET mymaster".to_owned() + &" quorum 2".repeat(500))));
-    let (rounds, mut asked) = (120, 0);
+    let (rounds, mut asked) = (300, 0);
     for round in 0..rounds {
         actor.send(&command);
         assert_eq!(actor.read(), Reply::Simple(b"OK".to_vec()));
         // By now the system takes no more of them.
-        if round > rounds / 2 {
+        if round > rounds - 30 {
             reader.send(&multibulk(&words("PING")));
             asked += 1;
         }
