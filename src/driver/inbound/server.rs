@@ -260,9 +260,14 @@ impl Server {
         self.stats.output += (turn.output.len() - before) as u64;
     }
 
-    /// Keeps a turn until the core has answered.
-    pub(in crate::driver) fn park(&mut self, turn: Turn) {
+    /// Keeps a turn until the core has answered. What was answered before does not wait, nor do events overtake it.
+    pub(in crate::driver) fn park(&mut self, mut turn: Turn) {
         if let Some(client) = self.clients.get_mut(&turn.id) {
+            let mut said = std::mem::take(&mut turn.output);
+            let mut events = client.outbox.0.events();
+            said.unsplit(std::mem::take(&mut *events));
+            *events = said;
+            drop(events);
             client.waiting = Some(turn);
         }
     }
