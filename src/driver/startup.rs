@@ -43,21 +43,12 @@ pub(crate) enum StartError {
     /// Something of the system.
     #[error("{0}: {1}\n")]
     System(&'static str, io::Error),
-<<<<<<< HEAD
     /// The certificates.
     #[error("TLS cannot be set up: {0}\n")]
     Tls(#[from] TlsError),
     /// The users.
     #[error("the users cannot be taken in: {0}\n")]
     Users(#[from] AclError),
-=======
-    /// The users.
-    #[error("{0}\n")]
-    Users(#[from] AclError),
-    /// The certificates.
-    #[error("TLS cannot be set up: {0}\n")]
-    Tls(TlsError),
->>>>>>> main
 }
 
 /// Messages that may wait for the loop.
@@ -112,17 +103,10 @@ async fn serve(
     greet(&settings);
     files::fit_clients(&mut settings, durable.groups.values());
     lost.iter().for_each(|text| warn!("{text}"));
-<<<<<<< HEAD
     let tls = Tls::load(&settings.tls)?;
     let mut stop = Signals::new().map_err(|error| StartError::System("signals cannot be awaited", error))?;
     let certificates = tls.clone();
     stop.on_hangup(move || read_again(&certificates));
-=======
-    let mut stop = Signals::new().map_err(|error| StartError::System("signals cannot be awaited", error))?;
-    let tls = Tls::load(&settings.tls).map_err(StartError::Tls)?;
-    let certificates = tls.clone();
-    stop.on_hangup(move || reload(&certificates));
->>>>>>> main
     let listeners = inbound::bind(&settings, &tls)
         .map_err(|error| StartError::System("the server cannot be started", error))?;
     let _pidfile = Pidfile::write(&settings, background == Background::There);
@@ -167,11 +151,7 @@ async fn serve(
 }
 
 /// SIGHUP: the certificates are read anew.
-<<<<<<< HEAD
 fn read_again(tls: &Tls) {
-=======
-fn reload(tls: &Tls) {
->>>>>>> main
     match tls.reload() {
         Ok(true) => info!("the TLS certificates were read again; new connections use them"),
         Ok(false) => {}

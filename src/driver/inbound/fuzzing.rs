@@ -22,11 +22,7 @@ pub(in crate::driver) fn serve(bytes: &[u8]) {
     let identity = Identity { run_id: "0".into(), started: Time::ZERO, config_file: "s.conf".into() };
     let level = LogLevel::new(Level::Notice);
     let mut server = Server::new(Settings::default(), identity, level, None).expect("no users, no mistake");
-<<<<<<< HEAD
-    let local = End::Ip(([127, 0, 0, 1], 1).into());
-=======
     let local = End::Ip(SocketAddr::from(([127, 0, 0, 1], 1)));
->>>>>>> main
     let opened = Opened { id: ME, peer: local.clone(), local, outbox: Rc::new(Outbox::default()) };
     assert_eq!(server.handle_opened(opened), Ok(()));
     let mut turn = Turn { id: ME, input: bytes.into(), output: BytesMut::new() };
