@@ -318,7 +318,7 @@ fn a_file_of_users_is_read_and_written_as_by_the_original() {
 
 /// How many batches of command lines are made by chance: `DIFFERENTIAL_ROUNDS=20000 just e2e chance` for more.
 fn rounds() -> u64 {
-    std::env::var("DIFFERENTIAL_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1500)
+    std::env::var("DIFFERENTIAL_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(4000)
 }
 
 #[test]
@@ -337,6 +337,39 @@ fn command_lines_by_chance_are_answered_as_by_the_original() {
         }
     }
     pair.finish(&format!("; again with DIFFERENTIAL_SEED={seed}"));
+}
+
+#[test]
+fn a_slow_reader_of_events_gets_each_of_them_whole() {
+    let folder = Folder::new();
+    let [_, ours] = alone(&folder, &[], "");
+    let mut reader = Client::connect(ours.port).expect("the sentinel listens");
+    reader.send(&multibulk(&words("HELLO 3")));
+    reader.send(&multibulk(&words("SUBSCRIBE +set")));
+    (0..2).for_each(|_| drop(reader.read()));
+    let mut actor = Client::connect(ours.port).expect("the sentinel listens");
+    let command = multibulk(&words(&("SENTINEL SET mymaster".to_owned() + &" quorum 2".repeat(500))));
+    let (rounds, mut asked) = (300, 0);
+    for round in 0..rounds {
+        actor.send(&command);
+        assert_eq!(actor.read(), Reply::Simple(b"OK".to_vec()));
+        // By now the system takes no more of them.
+        if round > rounds - 30 {
+            reader.send(&multibulk(&words("PING")));
+            asked += 1;
+        }
+    }
+    reader.send(&multibulk(&words("PING last")));
+    let (mut events, mut answers) = (0, 0);
+    loop {
+        match reader.read() {
+            Reply::Push(parts) if parts.len() == 3 => events += 1,
+            Reply::Simple(text) if text == b"PONG" => answers += 1,
+            Reply::Bulk(text) if text == b"last" => break,
+            other => panic!("after {events} events and {answers} answers: {other:?}"),
+        }
+    }
+    assert_eq!((events, answers), (rounds * 500, asked));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! ACL: who may log in and what they may do. The rules themselves are in `driver/acl`; here are the answers, and what
 //! becomes of clients whose user changes.
 
+use super::context::{Context, Outcome};
 use super::sentinel::NO_NUMBER;
-use super::server::{Context, Outcome};
 use super::table::quoting;
 use crate::driver::acl::{self, Denied, Selector, User, has_space};
 use crate::driver::catalogue::{CATEGORIES, Categories, catalogue};

@@ -1,7 +1,7 @@
 //! SENTINEL ...: what changes something. Here words become a request; the core decides and answers.
 
+use super::context::{Context, Outcome};
 use super::sentinel::{NO_NUMBER, NO_SUCH_MASTER};
-use super::server::{Context, Outcome};
 use super::table::quoting;
 use crate::driver::store;
 use crate::driver::wire::{Word, Words};

@@ -1,9 +1,11 @@
 //! CLIENT: one's own connection and those of others.
 
 use super::End;
+use super::connected::Replies;
 use super::connection::SYNTAX;
+use super::context::{Context, Outcome};
 use super::sentinel::NO_NUMBER;
-use super::server::{Context, Outcome, Replies, Server};
+use super::server::Server;
 use super::table::quoting;
 use crate::driver::acl::UserId;
 use crate::driver::clock;

@@ -1,7 +1,7 @@
 //! COMMAND: what there is to command, as the catalogue has it.
 
 use super::connection::SYNTAX;
-use super::server::{Context, Outcome};
+use super::context::{Context, Outcome};
 use crate::driver::catalogue::{Argument, Categories, Command, catalogue};
 use crate::driver::wire::{Words, Writer};
 use consentinel_core::glob_matches;

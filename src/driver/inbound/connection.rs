@@ -1,7 +1,8 @@
 //! Commands about the connection itself: who is at the other end, and how it ends.
 
 use super::client::{BAD_NAME, is_client_name};
-use super::server::{Context, Outcome, Replies};
+use super::connected::Replies;
+use super::context::{Context, Outcome};
 use super::table::quoting;
 use super::tracking::Tracking;
 use crate::driver::COMPATIBLE_WITH;

@@ -1,6 +1,6 @@
 //! SENTINEL CONSUL, and what INFO says of Consul: what should be published, what is, and why it is not.
 
-use super::server::{Context, Outcome};
+use super::context::{Context, Outcome};
 use crate::driver::clock;
 use crate::driver::wire::{Words, Writer};
 use crate::registrar::Names;

@@ -1,6 +1,6 @@
 //! HELP, as subcommand of those commands that have subcommands.
 
-use super::server::{Context, Outcome};
+use super::context::{Context, Outcome};
 use crate::driver::wire::Words;
 
 const TEXTS: &[(&str, &str)] = &[

@@ -2,9 +2,8 @@
 //! them.
 
 use super::consul;
+use super::context::{Context, Outcome};
 use super::describe;
-use super::server::Context;
-use super::server::Outcome;
 use crate::driver::pubsub::Kind;
 use crate::driver::store::Supervised;
 use crate::driver::wire::Words;

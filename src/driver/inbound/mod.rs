@@ -8,8 +8,10 @@ mod acl;
 mod change;
 mod client;
 mod command;
+mod connected;
 mod connection;
 mod consul;
+mod context;
 mod describe;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(super) mod fuzzing;

@@ -1,7 +1,7 @@
 //! SENTINEL ...: the queries. What changes something is in `change.rs`.
 
+use super::context::{Context, Outcome};
 use super::describe::{self, Shown};
-use super::server::{Context, Outcome};
 use crate::driver::clock;
 use crate::driver::wire::Words;
 use consentinel_core::{Endpoint, Epoch, GroupName, GroupView, NodeView, Request, SentinelId};

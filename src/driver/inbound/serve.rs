@@ -84,14 +84,30 @@ impl Connection {
         if self.output.capacity() == 0 {
             self.output = self.driver.buffers().take();
         }
-        let (input, output) = (std::mem::take(&mut self.input), std::mem::take(&mut self.output));
+        let (input, mut output) = (std::mem::take(&mut self.input), std::mem::take(&mut self.output));
+        self.put_events_before(&mut output);
         let (turn, then) = match self.driver.turn(Turn { id: self.id, input, output }) {
             Some(answered) => answered,
-            None => tokio::time::timeout(MAX_WAIT, poll_fn(|cx| self.poll_answer(cx))).await??,
+            None => {
+                let late = poll_fn(|cx| self.poll_answer(cx));
+                let (mut turn, then) = tokio::time::timeout(MAX_WAIT, late).await??;
+                self.put_events_before(&mut turn.output);
+                (turn, then)
+            }
         };
         (self.input, self.output) = (turn.input, turn.output);
         self.driver.buffers().give(&mut self.input);
         Ok(then)
+    }
+
+    /// Of the first event that still waits the client may have a part: no answer may come in between.
+    fn put_events_before(&self, output: &mut BytesMut) {
+        let mut events = self.outbox.events();
+        if !events.is_empty() {
+            let mut all = std::mem::take(&mut *events);
+            all.extend_from_slice(output);
+            *output = all;
+        }
     }
 
     /// Reads something; passes events on meanwhile.

@@ -1,22 +1,22 @@
 //! What the loop knows of its clients, and the turn of one of them.
 
-use super::outbox::Outbox;
+use super::connected::{Client, Lifeline, Replies};
+use super::context::{Context, Outcome};
 use super::stats::Stats;
 use super::tracking::Tracking;
-use super::{End, Opened, Then, Turn, table};
-use crate::driver::acl::{Acl, AclError, DEFAULT, Entry, Reason, UserId};
+use super::{Opened, Then, Turn};
+use crate::driver::acl::{Acl, AclError, DEFAULT};
 use crate::driver::catalogue::{Command, catalogue};
+use crate::driver::clock;
 use crate::driver::log::LogLevel;
 use crate::driver::numbered::Numbered;
 use crate::driver::pubsub::Subscriptions;
 use crate::driver::store::Settings;
 use crate::driver::wire::{self, Writer};
-use crate::driver::{clock, wire::Words};
 use crate::registrar::Gauge;
 use bytes::Buf;
 use consentinel_core::{ClientId, Hello, Request, Response, Sentinel, Time};
 use std::path::PathBuf;
-use std::rc::Rc;
 
 /// Answers longer than this are written before more is computed.
 const LONG_OUTPUT: usize = 1 << 20;
@@ -54,90 +54,6 @@ pub(in crate::driver) struct Identity {
     pub(in crate::driver) started: Time,
     /// The configuration file.
     pub(in crate::driver) config_file: PathBuf,
-}
-
-/// One client.
-pub(super) struct Client {
-    pub(super) peer: End,
-    pub(super) local: End,
-    pub(super) name: String,
-    pub(super) resp3: bool,
-    pub(super) user: UserId,
-    /// Whether somebody has logged in, or nobody needed to.
-    pub(super) authenticated: bool,
-    pub(super) no_evict: bool,
-    pub(super) replies: Replies,
-    pub(super) tracking: Tracking,
-    pub(super) since: Time,
-    pub(super) last: Time,
-    pub(super) last_command: Option<&'static Command>,
-    /// Its turn, while an answer of the core is awaited.
-    waiting: Option<Turn>,
-    /// What its connection is to write. Dropped with the client, it ends the connection.
-    outbox: Lifeline,
-}
-
-/// Ends a connection when it is dropped.
-struct Lifeline(Rc<Outbox>);
-
-impl Drop for Lifeline {
-    fn drop(&mut self) {
-        self.0.give_up();
-    }
-}
-
-/// Which answers a client wants to have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Replies {
-    /// All.
-    On,
-    /// None.
-    Off,
-    /// All but the next.
-    SkipNext,
-    /// Not that of this command.
-    Skip,
-}
-
-impl Replies {
-    fn muted(self) -> bool {
-        matches!(self, Replies::Off | Replies::Skip)
-    }
-
-    /// After a command.
-    fn next(self) -> Replies {
-        match self {
-            Replies::SkipNext => Replies::Skip,
-            Replies::Skip => Replies::On,
-            other => other,
-        }
-    }
-}
-
-/// What a command works with.
-pub(super) struct Context<'a> {
-    pub(super) sentinel: &'a Sentinel,
-    pub(super) server: &'a mut Server,
-    pub(super) id: ClientId,
-    pub(super) out: Writer<'a>,
-}
-
-/// What follows from a command.
-pub(super) enum Outcome {
-    /// It is answered.
-    Answered,
-    /// It was an error, and is answered.
-    Failed,
-    /// It is answered, also to a client that wants no answers: what was written is no answer, but a message.
-    Pushed,
-    /// The core must answer.
-    Ask(Request),
-    /// It is answered; the core must hear of this.
-    Tell(Hello),
-    /// It is answered, and the connection ends.
-    Close,
-    /// The process ends.
-    Shutdown,
 }
 
 /// Where a turn has come to.
@@ -318,9 +234,14 @@ impl Server {
     /// Writes what the core answered.
     pub(in crate::driver) fn answer(&mut self, turn: &mut Turn, response: &Response) {
         let resp3 = self.clients.get(&turn.id).is_some_and(|client| client.resp3);
+        if let Some(client) = self.clients.get(&turn.id) {
+            // What the client has set off, and listens to, it hears first.
+            turn.output.unsplit(client.outbox.0.events().split());
+        }
         if self.mutes(turn.id) {
             return;
         }
+        let before = turn.output.len();
         let mut out = Writer::new(&mut turn.output, resp3);
         match response {
             Response::Ok => out.ok(),
@@ -336,11 +257,17 @@ impl Server {
                 out.error(refusal.to_string());
             }
         }
+        self.stats.output += (turn.output.len() - before) as u64;
     }
 
-    /// Keeps a turn until the core has answered.
-    pub(in crate::driver) fn park(&mut self, turn: Turn) {
+    /// Keeps a turn until the core has answered. What was answered before does not wait, nor do events overtake it.
+    pub(in crate::driver) fn park(&mut self, mut turn: Turn) {
         if let Some(client) = self.clients.get_mut(&turn.id) {
+            let mut said = std::mem::take(&mut turn.output);
+            let mut events = client.outbox.0.events();
+            said.unsplit(std::mem::take(&mut *events));
+            *events = said;
+            drop(events);
             client.waiting = Some(turn);
         }
     }
@@ -386,58 +313,6 @@ impl Server {
             tracing::warn!("client {id} is closed: it does not read fast enough");
             self.handle_closed(id);
         }
-    }
-}
-
-impl Context<'_> {
-    fn run(&mut self, words: &Words<'_>) -> Outcome {
-        if words.is_empty() { Outcome::Answered } else { table::run(self, words) }
-    }
-
-    /// The client whose turn it is.
-    pub(super) fn client(&mut self) -> &mut Client {
-        self.server.clients.get_mut(&self.id).expect("a client stays while its turn lasts")
-    }
-
-    /// Answers with an error.
-    pub(super) fn fail(&mut self, text: impl AsRef<[u8]>) -> Outcome {
-        self.out.error(text);
-        Outcome::Failed
-    }
-
-    /// Answers that a command has other words.
-    pub(super) fn wrong_arity(&mut self, command: &Command) -> Outcome {
-        self.fail(format!("ERR wrong number of arguments for '{}' command", command.full_name))
-    }
-
-    /// Answers that a subcommand has other words, where its arity does not say so.
-    pub(super) fn wrong_subcommand(&mut self, words: &Words<'_>) -> Outcome {
-        let upper = words[0].to_ascii_uppercase();
-        let head = b"ERR unknown subcommand or wrong number of arguments for '";
-        self.fail([head, words[1].short(), b"'. Try ", upper.as_bytes(), b" HELP."].concat())
-    }
-
-    /// Closes connections; one's own when what was said so far is written.
-    pub(super) fn close_all(&mut self, ids: &[ClientId]) -> Outcome {
-        for id in ids.iter().filter(|id| **id != self.id) {
-            self.server.handle_closed(*id);
-        }
-        if ids.contains(&self.id) { Outcome::Close } else { Outcome::Answered }
-    }
-
-    /// Remembers that the client's user was denied something.
-    pub(super) fn log_denial(&mut self, reason: Reason, object: &[u8]) {
-        let user = self.client().user;
-        let name = self.server.acl.name(user).to_vec();
-        self.log_denial_of(reason, object, &name);
-    }
-
-    /// Remembers that somebody was denied something.
-    pub(super) fn log_denial_of(&mut self, reason: Reason, object: &[u8], user: &[u8]) {
-        let client = super::client::describe(self.server, self.id).unwrap_or_default();
-        let client = client.trim_end().into();
-        let (object, user) = (object.to_vec(), user.to_vec());
-        self.server.acl.log.add(Entry { count: 1, reason, object, user, at: clock::now(), client });
     }
 }
 

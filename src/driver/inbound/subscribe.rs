@@ -1,6 +1,6 @@
 //! Commands about events: listening to them, and taking hellos in.
 
-use super::server::{Context, Outcome};
+use super::context::{Context, Outcome};
 use crate::driver::pubsub::Kind;
 use crate::driver::wire::Words;
 use consentinel_core::{HELLO_CHANNEL, Hello};

@@ -1,6 +1,6 @@
 //! Which function answers which command, and what stands before it: existence, arity, login, rights.
 
-use super::server::{Context, Outcome};
+use super::context::{Context, Outcome};
 use super::{acl, change, client, command, connection, consul, help, info, sentinel, subscribe, tracking};
 use crate::driver::acl::{Denied, Reason};
 use crate::driver::catalogue::{Command, CommandId, catalogue};

@@ -148,6 +148,43 @@ fn without_the_password_nothing_is_told() {
 }
 
 #[test]
+fn what_is_not_text_is_said_back_as_it_came() {
+    let mut bench = Bench::local();
+    bench.turn.input.extend_from_slice(b"PING \"\\xff\\x00\"\r\n*1\r\n$2\r\n\xfe\xff\r\n");
+    assert!(matches!(bench.step(""), Step::Over(Then::Read)));
+    let said = bench.turn.output.split();
+    let expected = b"$2\r\n\xff\x00\r\n-ERR unknown command '\xfe\xff', with args beginning with: \r\n";
+    assert_eq!(&said[..], &expected[..], "{}", said.escape_ascii());
+}
+
+#[test]
+fn whoever_wants_no_answers_gets_none() {
+    let mut bench = Bench::local();
+    assert_eq!(bench.ask("CLIENT REPLY SKIP\r\nPING\r\nPING x"), "$1|x|");
+    assert_eq!(bench.ask("CLIENT REPLY OFF\r\nPING\r\nFOO\r\nSUBSCRIBE a"), "*3|$9|subscribe|$1|a|:1|");
+    assert_eq!(bench.ask("UNSUBSCRIBE\r\nCLIENT REPLY ON\r\nPING"), "*3|$11|unsubscribe|$1|a|:0|+OK|+PONG|");
+    // Also when the core answers.
+    assert!(matches!(bench.step("CLIENT REPLY SKIP\r\nSENTINEL FLUSHCONFIG\r\n"), Step::Ask(_)));
+    bench.server.answer(&mut bench.turn, &Response::Ok);
+    assert_eq!(bench.ask("PING"), "+PONG|");
+}
+
+#[test]
+fn a_user_may_do_what_the_rules_say_and_denials_are_remembered() {
+    let mut bench = Bench::local();
+    assert_eq!(
+        bench.ask("ACL SETUSER ops on >p +ping +acl|whoami\r\nAUTH ops p\r\nACL WHOAMI"),
+        "+OK|+OK|$3|ops|"
+    );
+    let denied = "-NOPERM this user has no permissions to run the 'sentinel|masters' command|";
+    assert_eq!(bench.ask("SENTINEL MASTERS"), denied);
+    assert_eq!(bench.ask("AUTH default x\r\nACL LOG RESET"), "+OK|+OK|");
+    bench.ask("AUTH ops wrong\r\nAUTH ops wrong");
+    assert!(bench.ask("ACL LOG").starts_with("*1|*14|$5|count|:2|$6|reason|$4|auth|$7|context|$8|toplevel|"));
+    assert_eq!(bench.ask("AUTH ops p\r\nAUTH default x\r\nACL DELUSER ops nobody"), "+OK|+OK|:1|");
+}
+
+#[test]
 fn a_subscriber_hears_events_and_may_not_ask_in_between() {
     let mut bench = Bench::local();
     assert_eq!(bench.ask("PSUBSCRIBE +s* -*"), "*3|$10|psubscribe|$3|+s*|:1|*3|$10|psubscribe|$2|-*|:2|");
@@ -198,10 +235,11 @@ proptest! {
 
     #[test]
     fn no_words_make_the_server_panic(
-        command in proptest::sample::select(vec!["SENTINEL", "CLIENT", "HELLO", "AUTH", "INFO", "SUBSCRIBE", "COMMAND"]),
+        command in proptest::sample::select(vec!["SENTINEL", "CLIENT", "HELLO", "AUTH", "INFO", "SUBSCRIBE", "COMMAND", "ACL"]),
         sub in proptest::sample::select(vec![
             "", "SET shop", "CONFIG SET", "CONFIG GET", "DEBUG", "MONITOR", "FORGET", "IS-MASTER-DOWN-BY-ADDR",
-            "SIMULATE-FAILURE", "LIST", "SETNAME", "3 AUTH", "RENAME-COMMAND", "CKQUORUM",
+            "SIMULATE-FAILURE", "LIST", "SETNAME", "3 AUTH", "RENAME-COMMAND", "CKQUORUM", "SETUSER a", "DRYRUN default",
+            "KILL", "TRACKING on", "REPLY", "LOG", "DELUSER", "GETKEYS", "LIST FILTERBY", "UNBLOCK", "INFO-CACHE",
         ]),
         rest in "[a-z0-9* -]{0,40}",
     ) {

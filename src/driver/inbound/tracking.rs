@@ -2,8 +2,8 @@
 //! on by habit get the answers that they expect.
 
 use super::connection::SYNTAX;
+use super::context::{Context, Outcome};
 use super::sentinel::NO_NUMBER;
-use super::server::{Context, Outcome};
 use crate::driver::wire::{Word, Words};
 use consentinel_core::ClientId;
 use std::collections::BTreeSet;

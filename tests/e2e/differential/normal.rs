@@ -74,6 +74,13 @@ pub(super) fn normal(words: &Words, mut replies: Vec<Reply>) -> Vec<Reply> {
         replies = replies.into_iter().map(|reply| each(reply, any_number)).collect();
         replies.sort();
     }
+    // Whose patterns fit several times hears of it in the order of a hash.
+    let is_event = |reply: &Reply| reply.items().first().and_then(Reply::text) == Some(b"pmessage");
+    let mut events: Vec<_> = replies.iter().filter(|reply| is_event(reply)).cloned().collect();
+    events.sort();
+    let mut events = events.into_iter();
+    let in_order = |reply: Reply| if is_event(&reply) { events.next().unwrap_or(reply) } else { reply };
+    let replies: Vec<_> = replies.into_iter().map(in_order).collect();
     replies.into_iter().map(|reply| normal_reply(words, reply)).collect()
 }
 
