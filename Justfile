@@ -59,8 +59,9 @@ e2e *args:
 bench *args:
     cargo bench --bench failover -- {{args}}
 
-# Looks for bytes that break what must hold for any bytes: every target for a minute, or `just fuzz commands 600`. What is
-# found is written to tests/fuzz/artifacts; keep it, once it is mended, in tests/fuzz/corpus, which every test run goes through.
+# What is found is written to tests/fuzz/artifacts. Keep it, once it is mended, in tests/fuzz/corpus: every run of the unit tests
+# goes through that.
+# Look for bytes that break what must hold for any: every target for a minute, or `just fuzz commands 600`.
 fuzz target='all' seconds='60':
     command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked
     bash tests/fuzz/run.sh {{target}} {{seconds}}

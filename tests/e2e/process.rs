@@ -236,6 +236,7 @@ fn every_line_of_a_log_for_machines_is_an_object() {
     let stage = Stage::new("sentinel monitor shop 127.0.0.1 1 1\n");
     let words = ["--log-format", "json", "--loglevel", "debug"];
     let mut daemon = stage.start(stage.command("redis-sentinel").args(words));
+    stage.call(&["SENTINEL", "MONITOR", "second", "127.0.0.1", "1", "1"]).expect("it answers");
     daemon.signal(Signal::TERM);
     daemon.exit();
     let log = stage.text("out");
@@ -245,6 +246,9 @@ fn every_line_of_a_log_for_machines_is_an_object() {
     let monitor = lines.iter().find(|line| line["event"] == "+monitor").expect("it is there");
     assert_eq!((&monitor["master"], &monitor["ip"]), (&"shop".into(), &"127.0.0.1".into()));
     assert_eq!((&monitor["port"], &monitor["level"]), (&1.into(), &"warning".into()));
+    let second = lines.iter().find(|line| line["event"] == "+monitor" && line["master"] == "second");
+    let spans = &second.expect("it is there")["spans"];
+    assert!(spans[0]["name"] == "command" && spans[0]["client"].is_u64(), "{spans}");
 }
 
 /// A master and a replica, watched by one sentinel alone.

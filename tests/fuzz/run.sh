@@ -3,8 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-# The sanitizers look for what safe Rust has not; without them, and with this, a stable compiler will do.
-export RUSTC_BOOTSTRAP=1
+# The sanitizers look for what safe Rust has not; without them a stable compiler will do.
 targets=$1
 [ "$targets" != all ] || targets=$(cargo fuzz list --fuzz-dir tests/fuzz)
 cargo fuzz build --fuzz-dir tests/fuzz --sanitizer none

@@ -94,7 +94,15 @@ impl Redis {
     /// Starts it, for the first time or again, with the configuration that it last had.
     pub fn start(&mut self) {
         self.spawn();
-        eventually("the Redis server answers", PATIENCE, || self.role());
+        eventually("the Redis server answers", PATIENCE, || {
+            let ended = self.process.as_mut().and_then(Process::exit_status);
+            assert!(
+                ended.is_none(),
+                "it has ended: {}",
+                self.process.as_ref().map(Process::log).unwrap_or_default()
+            );
+            self.role()
+        });
     }
 
     /// Starts it and does not wait until it answers.

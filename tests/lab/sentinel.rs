@@ -130,7 +130,10 @@ impl Sentinel {
             None => (program, args),
         };
         self.process = Some(Process::start_with(&program, &args, &self.extra.environment, &log));
-        eventually("the sentinel answers", PATIENCE, || self.call(&["PING"]));
+        eventually("the sentinel answers", PATIENCE, || {
+            assert!(!self.has_exited(), "it has ended:\n{}", self.log());
+            self.call(&["PING"])
+        });
     }
 
     /// The number of its process.
