@@ -44,6 +44,10 @@ pub(super) const ACCEPTED: &[Accepted] = &[
         explains: refuses_to_watch,
     },
     Accepted {
+        what: "SENTINEL MONITOR of an address in an old spelling: `127.1`, `0`",
+        explains: wants_four_numbers,
+    },
+    Accepted {
         what: "SENTINEL CONFIG SET announce-ip, something that is no host",
         explains: |words, _, ours| is_config(words, "set") && ours[0].is_error("ERR Invalid value"),
     },
@@ -213,6 +217,12 @@ fn refuses_to_watch(words: &Words, _: &[Reply], ours: &[Reply]) -> bool {
         "remove" => odd && ours[0].is_error("ERR No such master"),
         _ => false,
     }
+}
+
+fn wants_four_numbers(words: &Words, _: &[Reply], ours: &[Reply]) -> bool {
+    let old =
+        words.get(3).is_some_and(|host| host.iter().all(|c| c.is_ascii_hexdigit() || b".xX".contains(c)));
+    lower(words, 1) == "monitor" && old && ours[0].is_error("ERR Invalid IP address")
 }
 
 /// The list has `SENTINEL SET mymaster parallel-syncs 3 foo bar`, where one was before.

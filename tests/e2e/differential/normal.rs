@@ -140,8 +140,16 @@ fn among(names: &[&str], name: &[u8]) -> bool {
     names.iter().any(|known| known.as_bytes() == name)
 }
 
+/// While the original tries to reach a server it counts as connected for a moment.
 fn server_fields(reply: Reply) -> Reply {
-    values(reply, |name, value| if among(CHANGING, name) { star() } else { value })
+    values(reply, |name, value| match (name, &value) {
+        (b"flags", Reply::Bulk(flags)) => {
+            let kept: Vec<_> = flags.split(|c| *c == b',').filter(|flag| *flag != b"disconnected").collect();
+            Reply::Bulk(kept.join(&b','))
+        }
+        _ if among(CHANGING, name) => star(),
+        _ => value,
+    })
 }
 
 fn server_lists(reply: Reply) -> Reply {
