@@ -124,15 +124,12 @@ fn when_the_holder_of_the_lock_dies_another_one_says_how_well_the_replicas_are()
     stage.cluster.redis[1].start();
     is_published(&stage.consul, &stage.cluster, 0);
     // One that ends by order gives the lock back: the next one need not wait for the session's end, and may have it already.
-    let held = |stage: &Stage| {
-        let named = |session: &Value| session["Name"] != "";
-        let ids = stage.consul.sessions().into_iter().filter(named);
-        ids.map(|session| session["ID"].to_string()).collect::<Vec<_>>()
+    let lock = |stage: &Stage| {
+        stage.consul.get("/v1/kv/consentinel/mymaster/lock").map(|found| found[0]["Session"].to_string())
     };
-    let before = held(&stage);
+    let ours = lock(&stage).expect("somebody holds it");
     let begin = Instant::now();
     stage.cluster.sentinels[holder].terminate();
-    let after = held(&stage);
-    assert!(!before.is_empty() && before.iter().all(|id| !after.contains(id)), "{before:?}, {after:?}");
+    assert_ne!(lock(&stage), Some(ours));
     assert!(begin.elapsed() < AT_ONCE);
 }
