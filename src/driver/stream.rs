@@ -3,6 +3,7 @@
 use bytes::BytesMut;
 use std::cell::Cell;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
@@ -59,6 +60,16 @@ impl AsyncWrite for Stream {
 }
 
 impl Stream {
+    /// The number of its descriptor.
+    pub(super) fn descriptor(&self) -> i32 {
+        match self {
+            Stream::Tcp(stream) => stream.as_raw_fd(),
+            Stream::Unix(stream) => stream.as_raw_fd(),
+            Stream::Inward(stream) => stream.as_raw_fd(),
+            Stream::Outward(stream) => stream.as_raw_fd(),
+        }
+    }
+
     /// Reads something behind what is in the buffer already. While there is nothing to read, no buffer is held: idle
     /// connections are many. An end of the stream is an error.
     pub(super) fn poll_fill(

@@ -94,6 +94,22 @@ fn a_command_may_come_byte_by_byte() {
 }
 
 #[test]
+fn what_a_client_keeps_us_holding_is_shown() {
+    let folder = Folder::new();
+    let sentinel = start(&folder, "");
+    let mut half = connect(&sentinel);
+    half.write_all(b"*1\r\n$4\r\nPI").expect("it reads");
+    let shown = || Some(sentinel.call(&["CLIENT", "LIST"])?.text()?.to_owned());
+    let list =
+        eventually("half a command is held", PATIENCE, || shown().filter(|list| list.contains("qbuf=10 ")));
+    let fields = ["fd=", "obl=0 oll=0 omem=0 tot-mem=2058 "];
+    assert!(list.lines().any(|line| fields.iter().all(|field| line.contains(field))), "{list}");
+    assert!(!list.contains("fd=0 "), "{list}");
+    half.write_all(b"NG\r\n").expect("it reads");
+    assert_eq!(answer(&mut half, 7), "+PONG\r\n");
+}
+
+#[test]
 fn one_client_too_many_is_told_so() {
     let folder = Folder::new();
     let sentinel = start(&folder, "maxclients 3\n");

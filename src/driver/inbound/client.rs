@@ -193,7 +193,7 @@ pub(super) fn info(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
     Outcome::Answered
 }
 
-/// A client in one line. What the loop does not know of it (its descriptor, the buffers of its connection) is zero.
+/// A client in one line. Buffers are shared by those that are busy, so nobody's own has room to spare.
 pub(super) fn describe(server: &Server, id: ClientId) -> Option<String> {
     let client = server.clients.get(&id)?;
     let now = clock::now();
@@ -207,13 +207,22 @@ pub(super) fn describe(server: &Server, id: ClientId) -> Option<String> {
     if flags.is_empty() {
         flags.push('N');
     }
-    let mut line = format!("id={id} addr={} laddr={} fd=0 name={}", client.peer, client.local, client.name);
+    let held = client.held();
+    let mut line = format!(
+        "id={id} addr={} laddr={} fd={} name={}",
+        client.peer, client.local, held.descriptor, client.name
+    );
     writeln!(
         line,
-        " age={} idle={} flags={flags} db=0 sub={sub} psub={psub} ssub=0 multi=-1 qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 \
-         rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r cmd={} user={} redir={} resp={}",
+        " age={} idle={} flags={flags} db=0 sub={sub} psub={psub} ssub=0 multi=-1 qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 \
+         rbs=0 rbp=0 obl={} oll={} omem={} tot-mem={} events=r cmd={} user={} redir={} resp={}",
         (now - client.since).as_secs(),
         (now - client.last).as_secs(),
+        held.input,
+        held.output,
+        u8::from(held.events > 0),
+        held.events,
+        held.memory(),
         client.last_command.map_or("NULL", |command| &command.full_name),
         String::from_utf8_lossy(server.acl.name(client.user)),
         client.tracking.redirection(),

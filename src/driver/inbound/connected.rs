@@ -1,6 +1,6 @@
 //! One client, as long as it is connected.
 
-use super::outbox::Outbox;
+use super::outbox::{Held, Outbox};
 use super::tracking::Tracking;
 use super::{End, Turn};
 use crate::driver::acl::UserId;
@@ -27,6 +27,13 @@ pub(super) struct Client {
     pub(super) waiting: Option<Turn>,
     /// What its connection is to write. Dropped with the client, it ends the connection.
     pub(super) outbox: Lifeline,
+}
+
+impl Client {
+    /// What its connection holds.
+    pub(super) fn held(&self) -> Held {
+        self.outbox.0.held()
+    }
 }
 
 /// Ends a connection when it is dropped.

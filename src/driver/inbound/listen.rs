@@ -174,6 +174,9 @@ async fn accept(listener: Listener, reception: Reception, driver: Handle) {
             // Most likely out of file descriptors: they come back when others leave.
             warn!("cannot accept a connection: {error}");
             tokio::time::sleep(Duration::from_millis(100)).await;
+        } else {
+            // One client too many is sent away before the next is let in: those who wait for that have a file open, too.
+            tokio::task::yield_now().await;
         }
     }
 }

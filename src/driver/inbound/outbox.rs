@@ -24,7 +24,31 @@ pub(in crate::driver) struct Outbox {
     answered: Cell<Option<(Turn, Then)>>,
     /// Since when more than the soft limit waits.
     behind: Cell<Option<Time>>,
+    held: Cell<Held>,
 }
+
+/// What a connection holds, as CLIENT LIST shows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Held {
+    /// The number of its descriptor.
+    pub(super) descriptor: i32,
+    /// Bytes that were read and are no whole command yet.
+    pub(super) input: usize,
+    /// Bytes of answers that are not written yet.
+    pub(super) output: usize,
+    /// Bytes of events that are not written yet.
+    pub(super) events: usize,
+}
+
+impl Held {
+    /// Bytes of memory, about.
+    pub(super) fn memory(self) -> usize {
+        CONNECTION + self.input + self.output + self.events
+    }
+}
+
+/// What an idle connection takes, as measured.
+const CONNECTION: usize = 2048;
 
 impl Outbox {
     /// Adds an event. False when the client is too far behind to be kept.
@@ -40,6 +64,21 @@ impl Outbox {
         let since = self.behind.get().unwrap_or(now);
         self.behind.set(Some(since));
         events.len() <= HARD_LIMIT && now - since <= SOFT_TIME
+    }
+
+    /// What the connection holds now.
+    pub(super) fn held(&self) -> Held {
+        Held { events: self.events.borrow().len(), ..self.held.get() }
+    }
+
+    /// The connection has this descriptor.
+    pub(super) fn set_descriptor(&self, descriptor: i32) {
+        self.held.set(Held { descriptor, ..self.held.get() });
+    }
+
+    /// The connection holds so many bytes.
+    pub(super) fn set_held(&self, input: usize, output: usize) {
+        self.held.set(Held { input, output, ..self.held.get() });
     }
 
     /// Gives a turn back for which the core had to think.

@@ -29,6 +29,7 @@ pub(super) async fn serve(
     timeout: Duration,
 ) {
     let outbox = Rc::new(Outbox::default());
+    outbox.set_descriptor(stream.descriptor());
     if let Err(text) = driver.opened(Opened { id, peer, local, outbox: outbox.clone() }) {
         let mut output = BytesMut::new();
         Writer::new(&mut output, false).error(text);
@@ -97,6 +98,7 @@ impl Connection {
         };
         (self.input, self.output) = (turn.input, turn.output);
         self.driver.buffers().give(&mut self.input);
+        self.outbox.set_held(self.input.len(), self.output.len());
         Ok(then)
     }
 
@@ -129,7 +131,9 @@ impl Connection {
     /// Writes the answers, and the events that came since.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.listen(cx)?;
-        ready!(self.stream.poll_drain(cx, &mut self.output))?;
+        let written = self.stream.poll_drain(cx, &mut self.output);
+        self.outbox.set_held(self.input.len(), self.output.len());
+        ready!(written)?;
         self.driver.buffers().give(&mut self.output);
         self.poll_events(cx)
     }
