@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 
 #[test]
 fn the_original_goes_on_from_our_file_and_we_from_its() {
-    each_goes_on_from_the_file_of_the_last(&three_daemons(), [Program::Original, ours()]);
+    let mut setup = three_daemons();
+    setup.down_after = super::mixed::DOWN_AFTER;
+    each_goes_on_from_the_file_of_the_last(&setup, [Program::Original, ours()]);
 }
 
 /// What the file says of epochs: by name, wherever it stands.

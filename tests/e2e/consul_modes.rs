@@ -6,7 +6,6 @@ use consentinel_lab::{
     Cluster, Consul, ConsulOptions, Extra, Folder, GROUP, Process, Program, Sentinel, Setup, eventually,
 };
 use std::net::TcpListener;
-use std::time::Duration;
 
 #[test]
 fn whoever_is_not_told_of_a_consul_asks_none() {
@@ -84,11 +83,11 @@ fn an_observer_publishes_for_real_sentinels_that_never_hear_of_it() {
     let folder = Folder::new();
     let consul = Consul::dev(&folder);
     let mut setup = Setup::new(vec![Program::Original; 3]);
-    setup.down_after = Duration::from_secs(2);
+    setup.down_after = super::mixed::DOWN_AFTER;
     let mut cluster = Cluster::start(&setup);
     let observer = Extra::consul(&consul.address()).args(&["--observe"]);
     let config = format!(
-        "sentinel monitor {GROUP} 127.0.0.1 {} 2\nsentinel down-after-milliseconds {GROUP} 2000\n",
+        "sentinel monitor {GROUP} 127.0.0.1 {} 2\nsentinel down-after-milliseconds {GROUP} 4000\n",
         cluster.redis[0].port
     );
     let observers: Vec<_> =

@@ -63,7 +63,7 @@ fn sentinel(
 ) -> (Sentinel, u16) {
     let port = free_port();
     let config = format!(
-        "{}sentinel monitor {GROUP} 127.0.0.1 {master} 2\nsentinel down-after-milliseconds {GROUP} 1000\n\
+        "{}sentinel monitor {GROUP} 127.0.0.1 {master} 2\nsentinel down-after-milliseconds {GROUP} 4000\n\
          sentinel failover-timeout {GROUP} 10000\n",
         tls_lines(port, authority, own)
     );
