@@ -180,3 +180,8 @@ impl Context {
 }
 
 const PUBLISHING: u64 = 0x636f_6e73_756c;
+
+/// What a server has answered, as far as it belongs into a line of the log.
+pub(crate) fn for_log(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(200).collect()
+}

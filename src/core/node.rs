@@ -1,7 +1,7 @@
 //! A Redis server: its two links, whether it answers, what it last said of itself.
 
 use crate::channel::{Channel, Owner, Purpose, Renames};
-use crate::context::Context;
+use crate::context::{Context, for_log};
 use crate::ids::{GroupId, NodeId};
 use crate::liveness::Liveness;
 use crate::timers::Key;
@@ -246,7 +246,7 @@ impl Node {
     pub(crate) fn complain(&mut self, command: &str, reply: &Reply, cx: &mut Context) {
         if let (Reply::Error(text), false) = (reply, self.complained) {
             self.complained = true;
-            let text: String = text.chars().filter(|c| !c.is_control()).take(200).collect();
+            let text = for_log(text);
             cx.log(crate::Level::Warning, format!("{} answers {command} with an error: {text}", self.addr));
         }
     }

@@ -7,7 +7,7 @@
 
 use super::{Failover, Group, Retry};
 use crate::channel::Purpose;
-use crate::context::Context;
+use crate::context::{Context, for_log};
 use crate::ids::NodeId;
 use crate::mutation::{Mutation, active};
 use crate::{Command, Epoch, Event, Level, Offset, Reply, Role, Time};
@@ -58,7 +58,7 @@ impl Group {
         };
         if let Reply::Error(text) = reply {
             self.held = None;
-            let text: String = text.chars().filter(|c| !c.is_control()).take(200).collect();
+            let text = for_log(text);
             let master = self.master().addr.clone();
             cx.log(
                 Level::Warning,
@@ -130,7 +130,7 @@ impl Group {
         matches!(self.failover, Failover::HandingOver { successor, step: Handover::Follow(_), .. } if successor == node)
     }
 
-    /// While the promotion takes long, the master goes on holding back. When the next look is due.
+    /// While the promotion takes long, the master goes on holding back.
     pub(super) fn keep_holding(&mut self, cx: &mut Context) {
         if self.held.is_some_and(|hold| hold.node == self.master && cx.now >= self.hold_again(hold)) {
             self.hold_writes(cx);

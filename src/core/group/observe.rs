@@ -2,7 +2,7 @@
 
 use super::{Failover, Group};
 use crate::channel::Purpose;
-use crate::context::Context;
+use crate::context::{Context, for_log};
 use crate::ids::NodeId;
 use crate::node::Node;
 use crate::{CallId, Endpoint, Event, Info, Level, LinkId, LinkUp, Reply, Role};
@@ -147,7 +147,7 @@ impl Group {
     fn on_refusal(&mut self, id: NodeId, master: Option<Endpoint>, text: &str, cx: &mut Context) {
         let Some(node) = self.nodes.get_mut(&id) else { return };
         let busy = ["LOADING", "BUSY", "MASTERDOWN"].iter().any(|code| text.starts_with(code));
-        let text: String = text.chars().filter(|c| !c.is_control()).take(200).collect();
+        let text = for_log(text);
         let addr = node.addr.clone();
         if cx.tilt.is_none() && !busy {
             cx.log(Level::Warning, format!("{addr} refused to be turned ({text}): SLAVEOF alone follows"));
