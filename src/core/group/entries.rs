@@ -55,7 +55,7 @@ impl Group {
         }
     }
 
-    fn judge_master(&self, epoch: Epoch) -> (Health, String) {
+    pub(super) fn judge_master(&self, epoch: Epoch) -> (Health, String) {
         match self.odown {
             Some(_) => {
                 let sentence = format!("{DOOMED}: a quorum of {} agrees", self.config.quorum);
@@ -67,7 +67,12 @@ impl Group {
     }
 
     /// How well a replica is, and why. Nothing while it has not been seen.
-    fn judge_replica(&self, node: &Node, known: Option<&str>, cx: &Context) -> Option<(Health, String)> {
+    pub(super) fn judge_replica(
+        &self,
+        node: &Node,
+        known: Option<&str>,
+        cx: &Context,
+    ) -> Option<(Health, String)> {
         use Health::{Critical, Warning};
         if node.sdown.is_some() {
             return Some((Critical, "does not answer".to_owned()));
@@ -105,21 +110,23 @@ impl Group {
         Some(self.judge_lag(node, info, known, cx))
     }
 
-    /// By the master's own word, so that both numbers are of one moment.
     fn judge_lag(&self, node: &Node, info: &Info, known: Option<&str>, cx: &Context) -> (Health, String) {
         let limit = cx.config.registry.max_lag;
         let sentence = format!("lags more than {limit} bytes behind the master");
-        let seen_by_master = self.master().info().and_then(|master| {
-            let (_, offset) =
-                master.replica_offsets.iter().find(|(addr, _)| cx.names.same_place(addr, &node.addr))?;
-            Some(master.master_repl_offset.0.saturating_sub(offset.0))
-        });
         // Once too far behind, it must come well below the limit again.
         let limit = if known == Some(&sentence) { limit / 2 } else { limit };
-        match seen_by_master {
+        match self.lag_of(node, cx) {
             Some(lag) if limit > 0 && lag > limit => (Health::Warning, sentence),
             _ => (Health::Passing, format!("replica, linked, priority {}", info.priority)),
         }
+    }
+
+    /// By how many bytes a replica is behind the master: both numbers are the master's, and of one moment.
+    pub(super) fn lag_of(&self, node: &Node, cx: &Context) -> Option<u64> {
+        let master = self.master().info()?;
+        let (_, offset) =
+            master.replica_offsets.iter().find(|(addr, _)| cx.names.same_place(addr, &node.addr))?;
+        Some(master.master_repl_offset.0.saturating_sub(offset.0))
     }
 
     /// Whether it is the master's own doing that the record may name it: it answers, says that it is master, and is

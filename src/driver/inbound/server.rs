@@ -10,6 +10,7 @@ use crate::driver::catalogue::{Command, catalogue};
 use crate::driver::clock;
 use crate::driver::log::LogLevel;
 use crate::driver::numbered::Numbered;
+use crate::driver::picture::Scene;
 use crate::driver::pubsub::Subscriptions;
 use crate::driver::store::Settings;
 use crate::driver::wire::{self, Writer};
@@ -87,6 +88,11 @@ impl Server {
             stats: Stats::default(),
             consul,
         })
+    }
+
+    /// What a picture shows besides the core's state.
+    pub(in crate::driver) fn scene(&self) -> Scene<'_> {
+        Scene { started: self.identity.started, consul: self.consul.as_ref(), dns: &[] }
     }
 
     /// What to do from now on when users have changed.

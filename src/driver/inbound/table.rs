@@ -1,7 +1,9 @@
 //! Which function answers which command, and what stands before it: existence, arity, login, rights.
 
 use super::context::{Context, Outcome};
-use super::{acl, change, client, command, connection, consul, help, info, sentinel, subscribe, tracking};
+use super::{
+    acl, change, client, command, connection, consul, help, info, sentinel, status, subscribe, tracking,
+};
 use crate::driver::acl::{Denied, Reason};
 use crate::driver::catalogue::{Command, CommandId, catalogue};
 use crate::driver::wire::{Word, Words};
@@ -87,6 +89,7 @@ const RUNS: &[(&str, Run)] = &[
     ("sentinel|set", change::set),
     ("sentinel|simulate-failure", change::simulate_failure),
     ("sentinel|slaves", sentinel::replicas),
+    ("sentinel|status", status::status),
     ("shutdown", connection::shutdown),
     ("subscribe", subscribe::subscribe),
     ("unsubscribe", subscribe::unsubscribe),

@@ -1,5 +1,6 @@
 //! The configuration file: read at start, and written back whenever the sentinel must not forget something.
 
+mod address;
 mod arguments;
 mod consul;
 mod elsewhere;
@@ -26,7 +27,7 @@ pub(crate) use file::replace;
 pub(crate) use lexer::split;
 pub(crate) use lexer::{join, split_bytes};
 pub(crate) use sentinel::{group_name, script};
-pub(crate) use settings::{LogFormat, Settings, Supervised, Syslog, level};
+pub(crate) use settings::{HttpSettings, LogFormat, Settings, Supervised, Syslog, level};
 pub(crate) use tls::{AuthClients, TlsProtocol, TlsSettings};
 
 use crate::registrar::ConsulSettings;
@@ -177,6 +178,7 @@ fn gather(
     let configured = read_sentinel(&directives, environment)?;
     let mut durable = configured.durable.clone();
     settings.state_file = configured.state_file.map(PathBuf::from);
+    settings.http = configured.http;
     let mut consul = configured.consul;
     let mut remembered = memory::Evidence::of(bytes, &directives, Layer::File);
     let mut state_users = None;

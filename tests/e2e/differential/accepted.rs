@@ -79,6 +79,7 @@ const OURS: &[&str] = &[
     "sentinel|is-primary-down-by-addr",
     "sentinel|primaries",
     "sentinel|primary",
+    "sentinel|status",
 ];
 
 fn lower(words: &Words, at: usize) -> String {
