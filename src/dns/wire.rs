@@ -232,3 +232,6 @@ fn kind(kind: RecordType) -> Kind {
         _ => Kind::Other,
     }
 }
+
+#[cfg(test)]
+mod tests;
