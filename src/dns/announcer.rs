@@ -4,10 +4,10 @@
 //! turn at once. What changes by time alone, or without an event, is found by going round: one group at a time, and
 //! those more often of which nothing can be said yet.
 
+use super::Dns;
 use super::namer::Namer;
 use super::word::{Standing, Word};
 use super::zone::Update;
-use super::{Counted, Dns};
 use consentinel_core::{Event, GroupName, Input, Notice, Reply, Sentinel, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
@@ -80,12 +80,6 @@ impl Announcer {
             short_round: Round::default(),
             nameless: BTreeSet::new(),
         }
-    }
-
-    /// What was asked so far; nothing where DNS is not answered.
-    #[allow(dead_code, reason = "shown by the metrics")]
-    pub(crate) fn counted(&self) -> Option<Counted> {
-        self.dns.as_ref().map(Dns::counted)
     }
 
     /// Something is about to be handed to the core.

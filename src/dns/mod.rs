@@ -20,7 +20,6 @@ mod word;
 mod zone;
 
 pub(crate) use announcer::Announcer;
-pub(crate) use counters::Counted;
 pub(crate) use namer::Namer;
 pub(crate) use settings::{DnsSettings, WithoutMajority, datacenter, domain};
 pub(crate) use sockets::Sockets;
@@ -39,15 +38,13 @@ use zone::Update;
 pub(crate) struct Dns {
     updates: mpsc::UnboundedSender<Update>,
     pulse: Arc<Pulse>,
-    counters: Arc<Counters>,
 }
 
 impl Dns {
-    /// Begins to answer on these sockets.
-    pub(crate) fn start(sockets: Sockets, settings: &DnsSettings) -> io::Result<Dns> {
-        let (pulse, counters) = (Arc::new(Pulse::default()), Arc::new(Counters::default()));
+    fn start(sockets: Sockets, settings: &DnsSettings, counters: Arc<Counters>) -> io::Result<Dns> {
+        let pulse = Arc::new(Pulse::default());
         let (updates, told) = mpsc::unbounded_channel();
-        let desk = Desk::new(settings, told, pulse.clone(), counters.clone());
+        let desk = Desk::new(settings, told, pulse.clone(), counters);
         // A local runtime cannot be handed to another thread: that one makes it, and says whether it could.
         let (begin, begun) = std::sync::mpsc::sync_channel(1);
         std::thread::Builder::new().name("dns".into()).spawn(move || {
@@ -65,7 +62,7 @@ impl Dns {
             }
         })?;
         begun.recv().map_err(io::Error::other)??;
-        Ok(Dns { updates, pulse, counters })
+        Ok(Dns { updates, pulse })
     }
 
     fn tell(&self, update: Update) {
@@ -75,9 +72,5 @@ impl Dns {
 
     fn beat(&self, now: Time) {
         self.pulse.beat(now);
-    }
-
-    fn counted(&self) -> Counted {
-        self.counters.read()
     }
 }

@@ -1,12 +1,15 @@
 //! What DNS answers of each group: asked for by those who show it, whether DNS is answered here or not.
 
+use super::counters::{Counted, Counters};
 use super::settings::DnsSettings;
 use super::word::{Standing, Word};
+use super::{Dns, Sockets};
 use crate::driver::picture::Answer;
 use crate::registrar::{ConsulSettings, NameError, Names};
 use consentinel_core::{GroupName, Role, Sentinel};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -20,6 +23,7 @@ struct Shared {
     naming: ConsulSettings,
     settings: DnsSettings,
     listening: Vec<String>,
+    counters: Arc<Counters>,
     /// What was said last of each group. Empty where DNS is not answered.
     words: RefCell<BTreeMap<GroupName, Word>>,
 }
@@ -28,12 +32,24 @@ impl Namer {
     /// By these settings.
     pub(crate) fn new(naming: ConsulSettings, settings: DnsSettings) -> Namer {
         let listening = settings.bind.iter().map(ToString::to_string).collect();
-        Namer { shared: Rc::new(Shared { naming, settings, listening, words: RefCell::default() }) }
+        let (counters, words) = (Arc::new(Counters::default()), RefCell::default());
+        Namer { shared: Rc::new(Shared { naming, settings, listening, counters, words }) }
     }
 
     /// Where DNS is answered here.
     pub(crate) fn listening(&self) -> &[String] {
         &self.shared.listening
+    }
+
+    /// What was asked so far, and how it was answered; nothing where DNS is not answered here.
+    #[allow(dead_code, reason = "for the metrics")]
+    pub(crate) fn counted(&self) -> Option<Counted> {
+        (!self.shared.listening.is_empty()).then(|| self.shared.counters.read())
+    }
+
+    /// Begins to answer on these sockets.
+    pub(crate) fn start(&self, sockets: Sockets) -> io::Result<Dns> {
+        Dns::start(sockets, &self.shared.settings, self.shared.counters.clone())
     }
 
     /// How DNS is answered.

@@ -12,7 +12,7 @@ use super::scripts::Scripts;
 use super::store::{self, ConfigError, Loaded, Settings};
 use super::tls::{Tls, TlsError};
 use super::{Driver, clock, files, log, process, run};
-use crate::dns::{Announcer, Dns, Namer, Sockets};
+use crate::dns::{Announcer, Namer, Sockets};
 use crate::registrar::{ConsulSettings, Presence, Registrar};
 use consentinel_core::{Input, Rng, Sentinel, mix};
 use std::collections::VecDeque;
@@ -127,7 +127,7 @@ async fn serve(
     let mut server = Server::new(settings, identity, log_level, registrar.as_ref().map(Registrar::gauge))?;
     let namer = Namer::new(naming, dns);
     server.set_namer(namer.clone());
-    let dns = sockets.map(|sockets| Dns::start(sockets, namer.settings())).transpose();
+    let dns = sockets.map(|sockets| namer.start(sockets)).transpose();
     let dns = dns.map_err(|error| StartError::System("the DNS thread cannot be started", error))?;
     if dns.is_some() {
         info!("answering DNS for {} on {}", namer.settings().domain, namer.listening().join(", "));
