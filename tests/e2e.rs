@@ -27,6 +27,10 @@ mod e2e {
     mod consul_tool;
     mod differential;
     mod directives;
+    mod dns;
+    mod dns_flood;
+    mod dns_like_consul;
+    mod dns_wire;
     mod failover;
     mod leader;
     mod manual;

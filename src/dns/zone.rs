@@ -152,7 +152,9 @@ impl Zone {
                     let answers = [address].into_iter().chain(texts).collect();
                     return Reply { answers, ..Reply::default() };
                 }
-                _ => self.of_kind(kind, vec![address]),
+                // It has texts as well, and is no alias that stands for everything.
+                Kind::A | Kind::Aaaa | Kind::Cname => self.of_kind(kind, vec![address]),
+                _ => return self.nothing_of_that_kind(),
             };
             if matches!(kind, Kind::A | Kind::Aaaa) {
                 reply.additional = texts;
@@ -246,17 +248,16 @@ impl Zone {
         reply
     }
 
-    /// Of these records those of that kind. A name that stands for another one is all that there is of it.
+    /// Of these records those of that kind. An alias stands for whatever the name has that it stands for.
     fn of_kind(&self, kind: Kind, records: Vec<Record>) -> Reply {
-        let wanted = |record: &Record| match record.data {
+        let wanted = |record: &&Record| match record.data {
             Data::A(_) => matches!(kind, Kind::A | Kind::Any),
             Data::Aaaa(_) => matches!(kind, Kind::Aaaa | Kind::Any),
             _ => false,
         };
-        let alias = records.iter().find(|record| matches!(record.data, Data::Cname(_)));
-        let mut answers: Vec<Record> = records.iter().filter(|record| wanted(record)).cloned().collect();
-        if let (true, Kind::A | Kind::Aaaa | Kind::Any | Kind::Cname) = (answers.is_empty(), kind) {
-            answers.extend(alias.cloned());
+        let mut answers: Vec<Record> = records.iter().filter(wanted).cloned().collect();
+        if answers.is_empty() {
+            answers.extend(records.into_iter().find(|record| matches!(record.data, Data::Cname(_))));
         }
         match answers.is_empty() {
             true => self.nothing_of_that_kind(),

@@ -28,11 +28,17 @@ impl Stage {
 
     /// The same, with an agent, a setup and daemons of this kind.
     pub(crate) fn set_with(options: &ConsulOptions, setup: Setup, extra: &Extra) -> Stage {
+        Stage::set_each(options, setup.with(extra))
+    }
+
+    /// The same, with what the setup has for each daemon.
+    pub(crate) fn set_each(options: &ConsulOptions, mut setup: Setup) -> Stage {
         let folder = Folder::new();
         let consul = Consul::start_new(&folder, options);
-        let mut extra = extra.clone();
-        extra.args.splice(0..0, ["--consul".into(), consul.address()]);
-        let cluster = Cluster::start(&setup.with(&extra));
+        for extra in &mut setup.extra {
+            extra.args.splice(0..0, ["--consul".into(), consul.address()]);
+        }
+        let cluster = Cluster::start(&setup);
         is_published(&consul, &cluster, 0);
         Stage { cluster, consul, _folder: folder }
     }

@@ -165,6 +165,11 @@ impl Dns {
     }
 }
 
+/// A question as it goes over the wire, with EDNS.
+pub fn dns_question(name: &str, kind: Kind) -> Vec<u8> {
+    question(NEXT_ID.fetch_add(1, Ordering::Relaxed), name, kind)
+}
+
 fn question(id: u16, name: &str, kind: Kind) -> Vec<u8> {
     const RECURSION_DESIRED: u16 = 0x0100;
     const EDNS: u16 = 41;
