@@ -4,6 +4,7 @@ use crate::channel::{Channel, Owner, Purpose, Renames};
 use crate::context::Context;
 use crate::ids::{GroupId, PeerId};
 use crate::liveness::Liveness;
+use crate::time::Beat;
 use crate::timers::Key;
 use crate::{Command, Endpoint, LinkId, LinkKind, Reply, SentinelId, Time};
 use std::collections::BTreeSet;
@@ -22,9 +23,17 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn new(slot: PeerId, id: SentinelId, addr: Endpoint, now: Time) -> Self {
+    pub(crate) fn new(slot: PeerId, id: SentinelId, addr: Endpoint, beat: Beat, now: Time) -> Self {
         let channel = Channel::new(LinkKind::Sentinel, now);
-        Peer { slot, id, addr, channel, alive: Liveness::new(now), groups: BTreeSet::new(), suspect: false }
+        Peer {
+            slot,
+            id,
+            addr,
+            channel,
+            alive: Liveness::new(beat, now),
+            groups: BTreeSet::new(),
+            suspect: false,
+        }
     }
 
     fn owner(&self) -> Owner {
