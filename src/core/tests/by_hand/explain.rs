@@ -17,8 +17,10 @@ fn standings(bench: &Bench) -> BTreeMap<u16, Standing> {
     candidates.map(|Candidate { addr, standing, .. }| (addr.port, standing)).collect()
 }
 
+type Change<'a> = &'a dyn Fn(&mut Info);
+
 /// A master with replicas that differ from the usual one in one thing each.
-fn with(changes: &[(u16, &dyn Fn(&mut Info))]) -> Bench {
+fn with(changes: &[(u16, Change<'_>)]) -> Bench {
     let ports: Vec<u16> = changes.iter().map(|(port, _)| *port).collect();
     let mut bench = Bench::new(&ports);
     bench.run(Duration::from_secs(5));
