@@ -33,6 +33,43 @@ impl InfoText {
         InfoText(packed.into())
     }
 
+    /// The version that a server says it is of, in its own numbering.
+    ///
+    /// ```
+    /// use consentinel_core::InfoText;
+    /// assert_eq!(InfoText::new("# Server\r\nredis_version:7.0.15\r\n").version().as_deref(), Some("7.0.15"));
+    /// let valkey = "# Server\r\nredis_version:7.2.4\r\nvalkey_version:8.1.0\r\n";
+    /// assert_eq!(InfoText::new(valkey).version().as_deref(), Some("8.1.0"));
+    /// ```
+    pub fn version(&self) -> Option<String> {
+        let mut version = None;
+        for (known, rest) in self.lines() {
+            match (known, rest) {
+                (REDIS_VERSION, number) => version = Some(String::from_utf8_lossy(number).into_owned()),
+                ("", rest) => {
+                    if let Some(number) = rest.strip_prefix(b"valkey_version:") {
+                        return Some(String::from_utf8_lossy(number).into_owned());
+                    }
+                    if rest.is_empty() && version.is_some() {
+                        // The first section is over.
+                        return version;
+                    }
+                }
+                _ => {}
+            }
+        }
+        version
+    }
+
+    /// What each line begins with, as far as that is known, and the rest of it.
+    fn lines(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
+        self.0.split_inclusive(|c| *c == b'\n').filter_map(|line| {
+            let (mark, rest) = line.split_first()?;
+            let known = mark.checked_sub(FIRST).and_then(|at| KNOWN.get(usize::from(at)));
+            Some((known.copied().unwrap_or_default(), rest.strip_suffix(b"\n").unwrap_or(rest)))
+        })
+    }
+
     /// Whether nothing was ever answered.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -41,12 +78,8 @@ impl InfoText {
 
 impl std::fmt::Display for InfoText {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for line in self.0.split_inclusive(|c| *c == b'\n') {
-            let Some((mark, rest)) = line.split_first() else { continue };
-            if let Some(known) = mark.checked_sub(FIRST).and_then(|at| KNOWN.get(usize::from(at))) {
-                f.write_str(known)?;
-            }
-            write!(f, "{}\r\n", String::from_utf8_lossy(rest.strip_suffix(b"\n").unwrap_or(rest)))?;
+        for (known, rest) in self.lines() {
+            write!(f, "{known}{}\r\n", String::from_utf8_lossy(rest))?;
         }
         Ok(())
     }
@@ -68,6 +101,7 @@ fn beginning(line: &str, expected: usize) -> Option<usize> {
     line.contains(':').then(|| (0..KNOWN.len()).find(fits)).flatten()
 }
 
+const REDIS_VERSION: &str = "redis_version:";
 const VERBATIM: u8 = 0;
 /// The number of the first beginning: above the line feed that ends every line.
 const FIRST: u8 = b'\n' + 1;

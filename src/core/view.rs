@@ -1,8 +1,8 @@
 //! What can be seen of a sentinel from outside: the ground of INFO and of the SENTINEL queries.
 
 use crate::{
-    Config, Endpoint, Entry, Epoch, GroupConfig, GroupName, Host, Info, Offset, Published, RegistryError,
-    Role, RunId, SentinelId, Time,
+    Config, Endpoint, Entry, Epoch, GroupConfig, GroupName, Health, Host, Info, Offset, Published,
+    RegistryError, Role, RunId, SentinelId, Time,
 };
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -66,6 +66,8 @@ pub struct GroupView {
     pub failover: FailoverPhase,
     /// Since when it is in that phase.
     pub failover_since: Time,
+    /// Who is to be the new master, once that is chosen and before it is one.
+    pub successor: Option<Endpoint>,
     /// When a failover of this master was last attempted, by us or by somebody we voted for.
     pub last_attempt: Option<Time>,
     /// When this sentinel may attempt the next one.
@@ -217,6 +219,10 @@ pub struct NodeView {
     pub promoted: bool,
     /// Since when it counts as a master that came back empty.
     pub emptied: Option<Time>,
+    /// How well it is for whoever looks it up, and why in a sentence; nothing while that is not known.
+    pub verdict: Option<(Health, String)>,
+    /// By how many bytes it is behind the master, by the master's own word.
+    pub lag: Option<u64>,
 }
 
 /// How far a replica has been turned to a new master.

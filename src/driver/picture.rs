@@ -4,6 +4,14 @@
 //! come, in milliseconds, so that a reader needs no clock that agrees with ours; what is to be compared between machines
 //! is Unix time, and says so in its name.
 
+mod draw;
+mod explain;
+mod history;
+
+pub(crate) use draw::{Scene, draw, draw_some};
+pub(crate) use explain::explain;
+pub(crate) use history::{Facts, History, Moment};
+
 use serde::{Deserialize, Serialize};
 
 /// A whole daemon.
@@ -14,7 +22,7 @@ pub(crate) struct Picture {
     pub version: String,
     /// Who this sentinel is.
     pub myid: String,
-    /// Where others reach it, as far as it knows.
+    /// Where others reach it, as far as it knows; empty when it does not.
     pub address: String,
     /// Its process.
     pub pid: u32,
@@ -94,6 +102,10 @@ pub(crate) struct Master {
     pub last_attempt_ms: Option<u64>,
     /// When this sentinel may attempt the next one; zero is now.
     pub next_attempt_in_ms: u64,
+    /// Whom this sentinel last voted for.
+    pub voted_for: Option<String>,
+    /// In which epoch.
+    pub voted_epoch: u64,
     /// How its publishing into Consul stands.
     pub publication: Option<Publication>,
     /// What DNS names answer for it now, by this sentinel's view.
@@ -112,6 +124,8 @@ pub(crate) struct Server {
     pub role: Option<String>,
     /// Whether the link to it stands.
     pub linked: bool,
+    /// Whether the subscription to its hellos stands.
+    pub subscribed: bool,
     /// How long ago it last said that it is alive.
     pub last_ok_ms: u64,
     /// For how long this sentinel has taken it for down.
@@ -126,6 +140,8 @@ pub(crate) struct Server {
     pub syncing: bool,
     /// It is reading its data.
     pub loading: bool,
+    /// Whether clients may be told of it (`replica-announced`).
+    pub announced: bool,
     /// How far it has come in the history of the data.
     pub offset: u64,
     /// How far that is behind the master, by the master's own word.
@@ -136,7 +152,7 @@ pub(crate) struct Server {
     pub version: Option<String>,
     /// In words: `master`, `replica, linked`, `down for 3 s`, `came back empty` ...
     pub state: String,
-    /// `passing`, `warning` or `critical`, as Consul would be told.
+    /// `passing`, `warning` or `critical`, as Consul would be told; `unknown` as long as it has told nothing of itself.
     pub health: String,
 }
 
@@ -184,7 +200,9 @@ pub(crate) struct Publication {
     pub state: String,
     /// What went wrong last.
     pub error: Option<String>,
-    /// The service's name, and its node.
+    /// How many times in a row it was in vain.
+    pub tries: u32,
+    /// The service's name.
     pub service: String,
     /// The node that all entries stand on.
     pub node: String,
@@ -194,12 +212,26 @@ pub(crate) struct Publication {
     pub record_epoch: Option<u64>,
     /// The master that the record names.
     pub record_master: Option<String>,
+    /// The sentinel that wrote it.
+    pub record_publisher: Option<String>,
     /// How long ago it was looked at.
     pub seen_ms: Option<u64>,
     /// What should be there.
     pub desired: Vec<Entry>,
     /// What is.
     pub published: Vec<Entry>,
+    /// Entries on the node that somebody altered or added, by their names in the catalog.
+    pub damaged: Vec<String>,
+    /// Transactions since the start that replaced the record.
+    pub claims: u64,
+    /// Those that changed entries under the same record.
+    pub amendments: u64,
+    /// Those of them that put back what somebody else had changed.
+    pub repairs: u64,
+    /// Those that bounced, because somebody was quicker or knows better.
+    pub stale: u64,
+    /// Requests that failed.
+    pub failures: u64,
 }
 
 /// An entry in Consul.
@@ -236,6 +268,8 @@ pub(crate) struct Answer {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Failover {
+    /// Counts up, from the start of the daemon.
+    pub number: u64,
     /// The master's name.
     pub master: String,
     /// Its epoch, once there is one.
@@ -250,6 +284,8 @@ pub(crate) struct Failover {
     pub outcome: String,
     /// Why it was aborted.
     pub reason: Option<String>,
+    /// How often this sentinel stood for election.
+    pub attempts: u32,
     /// Whether this sentinel led it.
     pub led: bool,
     /// Whether somebody ordered it.
@@ -262,8 +298,10 @@ pub(crate) struct Failover {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Mark {
-    /// `silent` (the master's last sign of life), `sdown`, `odown`, `elected`, `selected`, `promoted`, `switched`,
-    /// `published`, `reconfigured`, `end`, `aborted`.
+    /// `silent` (the master fell silent: from here `down-after-milliseconds` counts), `sdown`, `odown`, `voted`,
+    /// `standing` (this sentinel asks for votes), `elected`, `selected`, `told` (to be the master), `promoted`, `heard`
+    /// (of somebody else's failover), `switched` (clients are told the new one), `published` (Consul names it),
+    /// `reconfigured` (a replica follows it), `end`, `aborted`, `odown-over`, `sdown-over`.
     pub phase: String,
     /// Milliseconds since the failover began, with fractions.
     pub at_ms: f64,

@@ -81,6 +81,17 @@ impl Failover {
         matches!(self, Failover::WaitPromotion { promoted, .. } | Failover::Promoting { promoted, .. } if *promoted == node)
     }
 
+    /// Who is chosen, and is not the master yet.
+    pub(super) fn successor(&self) -> Option<NodeId> {
+        match self {
+            Failover::HandingOver { successor, .. } => Some(*successor),
+            Failover::Promoting { promoted, .. } | Failover::WaitPromotion { promoted, .. } => {
+                Some(*promoted)
+            }
+            _ => None,
+        }
+    }
+
     pub(super) fn turns_replicas(&self) -> bool {
         matches!(self, Failover::Reconfiguring { .. })
     }

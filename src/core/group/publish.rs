@@ -12,6 +12,7 @@ use super::entries::DOOMED;
 use super::failover::Goal;
 use crate::context::Context;
 use crate::mutation::{Mutation, active};
+use crate::node::Node;
 use crate::{
     Action, Entry, EntryKey, Epoch, Guard, Health, Level, Lock, PublicationCounters, PublicationState,
     PublicationView, Published, Record, RegistryError, RegistryRequest, Role, Time, Transaction,
@@ -386,6 +387,20 @@ impl Group {
         if cx.config.registry.on {
             self.ask_registry(RegistryRequest::Forget, cx);
         }
+    }
+
+    /// Why a replica stands in Consul as it does, as it was last seen there.
+    pub(super) fn published_sentence(&self, node: &Node, cx: &Context) -> Option<&str> {
+        let (_, seen) = self.publishing.seen.as_ref()?;
+        let addr = cx.shown(&node.addr);
+        let known = seen.entries.iter().find(|entry| entry.role == Role::Replica && entry.addr == addr);
+        known.map(|entry| entry.sentence.as_str())
+    }
+
+    /// The epoch of the record, and when it was seen.
+    pub(crate) fn published(&self) -> Option<(Time, Epoch)> {
+        let (at, seen) = self.publishing.seen.as_ref()?;
+        Some((*at, seen.record.as_ref()?.epoch))
     }
 
     pub(super) fn view_publication(&self, cx: &Context) -> Option<PublicationView> {

@@ -5,8 +5,8 @@ use crate::channel::Channel;
 use crate::context::Context;
 use crate::ids::NodeId;
 use crate::liveness::Liveness;
-use crate::node::{Reboot, Reconf};
-use crate::{Endpoint, Epoch, GroupView, LinkView, NodeView, PeerView, ReconfPhase, Time};
+use crate::node::{Node, Reboot, Reconf};
+use crate::{Endpoint, Epoch, GroupView, Health, LinkView, NodeView, PeerView, ReconfPhase, Time};
 
 impl Group {
     pub(crate) fn view(&self, cx: &Context) -> GroupView {
@@ -26,6 +26,11 @@ impl Group {
             odown: self.odown,
             failover: self.failover.phase(),
             failover_since: self.failover_since,
+            successor: self
+                .failover
+                .successor()
+                .and_then(|id| self.nodes.get(&id))
+                .map(|node| node.addr.clone()),
             last_attempt: self.last_attempt,
             next_attempt: self.next_attempt(cx),
             voted_for: self.leader.clone(),
@@ -37,6 +42,15 @@ impl Group {
     /// Where the master is, as clients are told: what is on disk.
     pub(crate) fn address(&self, cx: &Context) -> Endpoint {
         cx.shown(&self.announced.master)
+    }
+
+    pub(crate) fn config_epoch(&self) -> Epoch {
+        self.config_epoch
+    }
+
+    /// Our end of the connection to the master.
+    pub(crate) fn own_end(&self) -> Option<std::net::IpAddr> {
+        self.master().command.local()
     }
 
     fn view_node(&self, id: NodeId, cx: &Context) -> Option<NodeView> {
@@ -61,7 +75,17 @@ impl Group {
                 Some(Reboot::Emptied { since, .. }) => Some(since),
                 _ => None,
             },
+            verdict: self.verdict(id, node, cx),
+            lag: self.lag_of(node, cx),
         })
+    }
+
+    /// As Consul would be told, whether there is one or not.
+    fn verdict(&self, id: NodeId, node: &Node, cx: &Context) -> Option<(Health, String)> {
+        match id == self.master {
+            true => Some(self.judge_master(self.config_epoch)),
+            false => self.judge_replica(node, self.published_sentence(node, cx), cx),
+        }
     }
 
     fn view_peers(&self, cx: &Context) -> Vec<PeerView> {

@@ -23,6 +23,7 @@ mod sentinel;
 mod serve;
 mod server;
 mod stats;
+mod status;
 mod subscribe;
 mod table;
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! Which function answers which command, and what stands before it: existence, arity, login, rights.
 
 use super::context::{Context, Outcome};
-use super::{acl, change, client, command, connection, consul, help, info, sentinel, subscribe, tracking};
+use super::{
+    acl, change, client, command, connection, consul, help, info, sentinel, status, subscribe, tracking,
+};
 use crate::driver::acl::{Denied, Reason};
 use crate::driver::catalogue::{Command, CommandId, catalogue};
 use crate::driver::wire::{Word, Words};
@@ -64,12 +66,14 @@ const RUNS: &[(&str, Run)] = &[
     ("sentinel|config", change::config),
     ("sentinel|consul", consul::consul),
     ("sentinel|debug", change::debug),
+    ("sentinel|explain", status::why),
     ("sentinel|failover", change::failover),
     ("sentinel|flushconfig", change::flush_config),
     ("sentinel|forget", change::forget),
     ("sentinel|get-master-addr-by-name", sentinel::get_master_addr),
     ("sentinel|get-primary-addr-by-name", sentinel::get_master_addr),
     ("sentinel|help", help::help),
+    ("sentinel|history", status::history),
     ("sentinel|info-cache", sentinel::info_cache),
     ("sentinel|is-master-down-by-addr", sentinel::is_master_down),
     ("sentinel|is-primary-down-by-addr", sentinel::is_master_down),
@@ -87,6 +91,7 @@ const RUNS: &[(&str, Run)] = &[
     ("sentinel|set", change::set),
     ("sentinel|simulate-failure", change::simulate_failure),
     ("sentinel|slaves", sentinel::replicas),
+    ("sentinel|status", status::status),
     ("shutdown", connection::shutdown),
     ("subscribe", subscribe::subscribe),
     ("unsubscribe", subscribe::unsubscribe),

@@ -39,6 +39,7 @@ impl OriginalSentinel {
             odown: group.odown.since_if_down(),
             failover: phase(&group.failover),
             failover_since: time(group.failover_change),
+            successor: group.failover.chosen().cloned(),
             last_attempt: (group.failover_start != 0).then(|| time(group.failover_start)),
             next_attempt: time(next_attempt),
             voted_for: group.leader.clone(),
@@ -93,6 +94,8 @@ fn node_view(group: &Group, node: &Node) -> NodeView {
         reconf: node.reconf,
         promoted: group.failover.chosen() == Some(&node.wire.addr),
         emptied: None,
+        verdict: None,
+        lag: None,
     }
 }
 

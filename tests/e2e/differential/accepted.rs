@@ -74,11 +74,14 @@ const OURS: &[&str] = &[
     "reset",
     "client|setinfo",
     "sentinel|consul",
+    "sentinel|explain",
     "sentinel|forget",
     "sentinel|get-primary-addr-by-name",
+    "sentinel|history",
     "sentinel|is-primary-down-by-addr",
     "sentinel|primaries",
     "sentinel|primary",
+    "sentinel|status",
 ];
 
 fn lower(words: &Words, at: usize) -> String {
