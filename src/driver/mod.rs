@@ -19,7 +19,6 @@ mod inbound;
 mod links;
 mod log;
 mod numbered;
-#[allow(dead_code, reason = "the recorder that fills the history comes next")]
 pub(crate) mod picture;
 mod process;
 mod pubsub;
@@ -43,6 +42,7 @@ use consentinel_core::{
 use handle::{Handle, Myself};
 use inbound::{Server, Step, Then, Turn};
 use links::Links;
+use picture::{Facts, Moment};
 use process::Signals;
 use record::Recorder;
 use resolve::Resolver;
@@ -221,7 +221,17 @@ impl Driver {
     fn hand_over(&mut self, input: Input) {
         let now = clock::now();
         self.recorder.input(now, &input);
+        let published = match &input {
+            Input::Registry { group, .. } if self.server.history.awaits_publication(group) => {
+                Some(group.clone())
+            }
+            _ => None,
+        };
         self.sentinel.handle(now, input);
+        if let Some(group) = published {
+            let facts = Facts::after_switch(&self.sentinel, &group);
+            self.server.history.handle_registry(moment(), &group, facts);
+        }
         self.drain();
         while let Some(link) = self.overrun.pop() {
             let now = clock::now();
@@ -284,6 +294,9 @@ impl Driver {
         match notice {
             Notice::Event { level, event, payload, group } => {
                 self.failovers.tell(*level, *event, payload, group.as_ref());
+                let (group, moment) = (group.as_ref(), moment());
+                let facts = Facts::of(&self.sentinel, *event, group);
+                self.server.history.handle_event(moment, *event, payload, group, facts);
                 if *level != Level::Debug {
                     self.server.publish(event.as_str(), payload);
                 }
@@ -318,6 +331,11 @@ impl Driver {
             }
         }
     }
+}
+
+/// Now, for the history.
+fn moment() -> Moment {
+    Moment { now: clock::now(), unix_ms: u64::try_from(clock::since_epoch().as_millis()).unwrap_or(u64::MAX) }
 }
 
 /// The one timer. It is only set anew when the core's next deadline has changed.

@@ -10,7 +10,7 @@ use crate::driver::catalogue::{Command, catalogue};
 use crate::driver::clock;
 use crate::driver::log::LogLevel;
 use crate::driver::numbered::Numbered;
-use crate::driver::picture::Scene;
+use crate::driver::picture::{History, Scene};
 use crate::driver::pubsub::Subscriptions;
 use crate::driver::store::Settings;
 use crate::driver::wire::{self, Writer};
@@ -36,6 +36,8 @@ pub(in crate::driver) struct Server {
     pub(super) subscriptions: Subscriptions,
     /// What INFO counts.
     pub(super) stats: Stats,
+    /// What has happened.
+    pub(in crate::driver) history: History,
     /// How Consul is reached and how it answers; nothing when nothing is published.
     pub(super) consul: Option<Gauge>,
     /// Who may log in and what they may do.
@@ -86,6 +88,7 @@ impl Server {
             clients: Numbered::default(),
             subscriptions: Subscriptions::default(),
             stats: Stats::default(),
+            history: History::new(consul.as_ref().is_some_and(|gauge| !gauge.settings.dry_run)),
             consul,
         })
     }

@@ -1,4 +1,4 @@
-//! SENTINEL STATUS: the picture of this daemon, as JSON.
+//! SENTINEL STATUS and HISTORY: the picture of this daemon and what it remembers, as JSON.
 
 use super::context::{Context, Outcome};
 use crate::driver::picture::{Picture, draw, draw_some};
@@ -18,6 +18,19 @@ pub(super) fn status(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
         names => draw_some(cx.sentinel, scene, names),
     };
     json(cx, &picture)
+}
+
+/// SENTINEL HISTORY [`<master>`]
+pub(super) fn history(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
+    let master = words.get(2).map(|word| &**word);
+    if words.len() > 3 {
+        return cx.wrong_subcommand(words);
+    }
+    if master.is_some_and(|name| cx.sentinel.master_of(name).is_none()) {
+        return cx.fail(super::sentinel::NO_SUCH_MASTER);
+    }
+    let failovers = cx.server.history.failovers(master);
+    json(cx, &failovers)
 }
 
 fn json(cx: &mut Context<'_>, value: &impl Serialize) -> Outcome {

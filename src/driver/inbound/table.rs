@@ -72,6 +72,7 @@ const RUNS: &[(&str, Run)] = &[
     ("sentinel|get-master-addr-by-name", sentinel::get_master_addr),
     ("sentinel|get-primary-addr-by-name", sentinel::get_master_addr),
     ("sentinel|help", help::help),
+    ("sentinel|history", status::history),
     ("sentinel|info-cache", sentinel::info_cache),
     ("sentinel|is-master-down-by-addr", sentinel::is_master_down),
     ("sentinel|is-primary-down-by-addr", sentinel::is_master_down),

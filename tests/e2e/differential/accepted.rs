@@ -76,6 +76,7 @@ const OURS: &[&str] = &[
     "sentinel|consul",
     "sentinel|forget",
     "sentinel|get-primary-addr-by-name",
+    "sentinel|history",
     "sentinel|is-primary-down-by-addr",
     "sentinel|primaries",
     "sentinel|primary",
