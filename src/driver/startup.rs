@@ -12,6 +12,7 @@ use super::scripts::Scripts;
 use super::store::{self, ConfigError, Loaded, Settings};
 use super::tls::{Tls, TlsError};
 use super::{Driver, clock, files, log, process, run};
+use crate::dns::Namer;
 use crate::registrar::{ConsulSettings, Presence, Registrar};
 use consentinel_core::{Input, Rng, Sentinel, mix};
 use std::collections::VecDeque;
@@ -99,7 +100,7 @@ async fn serve(
     log_level: LogLevel,
     background: Background,
 ) -> Result<ExitCode, StartError> {
-    let Loaded { mut settings, durable, consul, store, lost, input: _ } = loaded;
+    let Loaded { mut settings, durable, consul, naming, dns, store, lost, input: _ } = loaded;
     greet(&settings);
     files::fit_clients(&mut settings, durable.groups.values());
     lost.iter().for_each(|text| warn!("{text}"));
@@ -122,6 +123,8 @@ async fn serve(
         .map_err(|error| StartError::System("the registrar cannot be started", error))?;
     let wishes = settings.clone();
     let mut server = Server::new(settings, identity, log_level, registrar.as_ref().map(Registrar::gauge))?;
+    let namer = Namer::new(naming, dns);
+    server.set_namer(namer.clone());
     let store = Arc::new(store);
     let users = store.clone();
     server.on_users(Box::new(move |lines| users.set_users(lines)));

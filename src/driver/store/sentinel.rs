@@ -2,6 +2,7 @@
 
 use super::address;
 use super::consul::Said;
+use super::dns;
 use super::error::Wrong;
 use super::settings::{HttpSettings, number, yes_no};
 use super::source::Layer;
@@ -39,6 +40,12 @@ const DIRECTIVES: &[(&str, &str, Pass)] = &[
     ("observe", "<yes|no>", Pass::Global),
     ("http-bind", "<ip or ip:port> ...", Pass::Global),
     ("http-host", "<name> ...", Pass::Global),
+    ("dns-bind", "<ip or ip:port> ...", Pass::Global),
+    ("dns-domain", "<domain>", Pass::Global),
+    ("dns-ttl", "<seconds>", Pass::Global),
+    ("dns-datacenter", "<name>", Pass::Global),
+    ("dns-without-majority", "<silent|last>", Pass::Global),
+    ("dns-rate-limit", "<answers per second>", Pass::Global),
     ("monitor", "<master-name> <ip> <port> <quorum>", Pass::Monitor),
     ("removed-master", "<master-name>", Pass::Monitor),
     ("down-after-milliseconds", "<master-name> <milliseconds>", Pass::Group),
@@ -97,6 +104,8 @@ pub(crate) struct Reader {
     pub durable: Durable,
     /// Where the state is kept, if apart.
     pub state_file: Option<String>,
+    /// What was said of the embedded DNS.
+    pub dns: dns::Said,
     /// Where the daemon shows itself.
     pub http: HttpSettings,
     /// Masters that SENTINEL REMOVE took away although the configuration has them.
@@ -144,6 +153,7 @@ impl Reader {
                 self.http.bind = address::listening("http-bind", addresses, HTTP_PORT)?
             }
             ["http-host", names @ ..] => self.http.hosts = host_names(names)?,
+            [directive, values @ ..] if directive.starts_with("dns-") => self.dns.set(directive, values)?,
             ["consul", setting, values @ ..] => self.consul.set(&setting.to_ascii_lowercase(), values)?,
             ["state-file", text] => self.state_file = optional(text).map(str::to_owned),
             ["monitor", name, ip, port, quorum] => {
