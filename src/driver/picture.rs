@@ -8,7 +8,7 @@ mod draw;
 mod history;
 
 pub(crate) use draw::{Scene, draw, draw_some};
-pub(crate) use history::{Facts, History, Moment};
+pub(crate) use history::{Facts, FailoverCounts, History, Moment};
 
 use serde::{Deserialize, Serialize};
 

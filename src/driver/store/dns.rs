@@ -25,11 +25,13 @@ impl Said {
         let settings = &mut self.settings;
         match directive {
             "dns-bind" => settings.bind = address::listening(directive, values, PORT)?,
-            "dns-domain" => settings.domain = domain(first).ok_or_else(|| {
-                Wrong::new(format!("'{first}' is no domain")).hint(
+            "dns-domain" => {
+                settings.domain = domain(first).ok_or_else(|| {
+                    Wrong::new(format!("'{first}' is no domain")).hint(
                     "Labels of letters, digits and hyphens with dots between: consul, or redis.example.org",
                 )
-            })?,
+                })?
+            }
             "dns-ttl" => settings.ttl = number(first, 0..=LONGEST_TTL)?,
             "dns-datacenter" => {
                 self.datacenter = Some(datacenter(first).ok_or_else(|| {
