@@ -63,6 +63,9 @@ export function span(ms) {
   return `${Math.round(seconds / 86400)} d`;
 }
 
+// The same for what need not be known so well, so that it does not flicker.
+export const seconds = (ms) => (ms < 10000 ? `${Math.floor(ms / 1000)} s` : span(ms));
+
 const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 const DAY = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
 // The time of day, and the day when it is another.

@@ -1,6 +1,6 @@
 // Fetches the state, now and then and when something happens, and shows it; says when the daemon is gone.
 
-import { byId, element, show, span } from "./dom.js";
+import { byId, element, seconds, show } from "./dom.js";
 import { announce, follow } from "./events.js";
 import { showMaster } from "./master.js";
 import { chosen, showFleet, worst } from "./masters.js";
@@ -67,7 +67,7 @@ function lost(error) {
 function draw() {
   const { masters } = picture;
   byId("identity").textContent = `${picture.address || "this sentinel"} · ${picture.myid.slice(0, 8)} · version ${picture.version}` +
-    ` · epoch ${picture.current_epoch} · up ${span(Math.max(picture.uptime_ms, 10000))}${picture.observes ? " · only observes" : ""}`;
+    ` · epoch ${picture.current_epoch} · up ${seconds(picture.uptime_ms)}${picture.observes ? " · only observes" : ""}`;
   const troubles = [];
   if (picture.storage_error !== null) troubles.push(`The state cannot be written, so this sentinel neither votes nor leads: ${picture.storage_error}`);
   if (picture.tilt_ms !== null) troubles.push("This sentinel distrusts its clock (TILT): it watches, and does not act.");
@@ -91,7 +91,7 @@ function age() {
   gone.hidden = lostSince === null;
   if (lostSince !== null) {
     const since = new Date(lostSince).toLocaleTimeString(undefined, { hour12: false });
-    const old = picture ? ` What you see is ${span(Math.max(Date.now() - at, 10000))} old.` : "";
+    const old = picture ? ` What you see is ${seconds(Date.now() - at)} old.` : "";
     gone.textContent = `The daemon has not answered since ${since}${gone.dataset.why ?? ""}.${old} This page goes on trying.`;
     badge.textContent = "daemon gone";
     badge.dataset.tone = "bad";
@@ -100,9 +100,9 @@ function age() {
   }
   document.body.classList.remove("stale");
   if (!picture) return;
-  const seconds = Math.round((Date.now() - at) / 1000);
-  badge.textContent = seconds < 3 ? "live" : `${seconds} s old`;
-  badge.dataset.tone = seconds * 1000 > 3 * Math.max(EVERY, took * SHARE) ? "warn" : "good";
+  const [old, pause] = [Date.now() - at, Math.max(EVERY, took * SHARE)];
+  badge.textContent = old < 2 * EVERY ? "live" : `${seconds(old)} old`;
+  badge.dataset.tone = old > 3 * pause ? "warn" : "good";
 }
 
 async function explain() {

@@ -1,8 +1,8 @@
 // One master: what it is, its servers, the sentinels, what DNS answers, what Consul holds.
 
-import { badge, byId, bytes, element, show, span, table } from "./dom.js";
+import { badge, byId, bytes, element, seconds, show, span, table } from "./dom.js";
 import { condition } from "./masters.js";
-import { describe, showTopology } from "./topology.js";
+import { showTopology } from "./topology.js";
 
 const HEALTH = { passing: "good", warning: "warn", critical: "bad", unknown: "wait" };
 
@@ -14,9 +14,8 @@ export function showMaster(picture, master) {
   state.dataset.tone = tone;
   byId("master-facts").textContent =
     `${master.address}, epoch ${master.epoch}. ${sentence[0].toUpperCase()}${sentence.slice(1)}. ` +
-    `${master.quorum} of ${master.all_sentinels} sentinels must agree that it is down, after ${span(master.down_after_ms)} of silence.`;
+    `${master.quorum} of ${master.all_sentinels} sentinels must agree that it is down, after ${master.down_after_ms % 1000 ? span(master.down_after_ms) : seconds(master.down_after_ms)} of silence.`;
   showTopology(byId("topology"), master);
-  byId("picture-caption").textContent = describe(master);
   showAnswers(picture, master);
   showServers(master);
   showSentinels(picture, master);

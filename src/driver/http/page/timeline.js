@@ -72,16 +72,13 @@ function stripe(marks, what) {
   const whole = Math.max(last - first, 0.001);
   const parts = marks.slice(1).map((mark, at) => ({ name: mark.phase, from: marks[at].at_ms - first, took: mark.at_ms - marks[at].at_ms }));
   const text = `${what}, ${span(whole)}: ${parts.map((part) => `${part.name} ${span(part.took)}`).join(", ")}`;
-  const rects = parts.flatMap((part, at) => {
-    const [x, width] = [(part.from / whole) * 1000, Math.max((part.took / whole) * 1000, 2)];
-    const label = width > 90
-      ? shape("text", { x: x + width / 2, y: 15, "text-anchor": "middle", class: "label" }, part.name) : null;
-    return [shape("rect", { x, y: 0, width, height: 22, class: `part p${at % 2}` },
-      shape("title", {}, `${part.name}: ${span(part.took)}`)), label];
-  });
+  parts.forEach((part, at) => { part.colour = `p${at % 2}`; });
+  const rects = parts.map((part) => shape("rect", {
+    x: (part.from / whole) * 1000, y: 0, width: Math.max((part.took / whole) * 1000, 2), height: 22, class: `part ${part.colour}`,
+  }, shape("title", {}, `${part.name}: ${span(part.took)}`)));
   return element("div", { class: "bar" },
-    shape("svg", { viewBox: "0 0 1000 22", preserveAspectRatio: "none", role: "img", "aria-label": text }, rects.filter((one) => one?.tagName === "rect")),
+    shape("svg", { viewBox: "0 0 1000 22", preserveAspectRatio: "none", role: "img", "aria-label": text }, rects),
     element("p", { class: "small" }, `${what}: ${span(whole)}`),
-    element("ul", { class: "legend small" }, parts.filter((part) => part.took / whole > 0.03).map((part, at) =>
-      element("li", {}, `${part.name} ${span(part.took)}`))));
+    element("ul", { class: "legend small" }, parts.filter((part) => part.took / whole > 0.02).map((part) =>
+      element("li", { class: part.colour }, `${part.name} ${span(part.took)}`))));
 }

@@ -1,7 +1,7 @@
 // The topology as a picture: sentinels above, the master, its replicas below. Nodes keep their elements, so that a replica
 // that becomes the master moves into its place.
 
-import { bytes, shape, span } from "./dom.js";
+import { bytes, seconds, shape } from "./dom.js";
 
 // More of a kind are in the tables, and counted here.
 const DRAWN = 6;
@@ -17,7 +17,7 @@ function server(server, kind) {
   const tone = down || server.health === "critical" ? "bad" : server.health === "warning" ? "warn"
     : server.role === null ? "wait" : "good";
   const notes = [];
-  if (down) notes.push(`down for ${span(server.sdown_ms - (server.sdown_ms % 1000))}`);
+  if (down) notes.push(`down for ${seconds(server.sdown_ms)}`);
   else if (!server.linked) notes.push("no link");
   else if (server.loading) notes.push("loading");
   else if (server.syncing) notes.push("copying");
@@ -25,7 +25,7 @@ function server(server, kind) {
   else if (kind === "replica" && server.lag_bytes !== null) {
     notes.push(server.lag_bytes === 0 ? "in step" : `${bytes(server.lag_bytes)} behind`);
   } else notes.push(server.role ?? "not seen yet");
-  const said = server.role !== null && server.role !== kind ? `says: ${server.role}` : kind;
+  const said = !down && server.role !== null && server.role !== kind ? `says: ${server.role}` : kind;
   return { key: `server ${server.address}`, kind, lines: [said, server.address, notes[0]], tone };
 }
 
@@ -72,7 +72,7 @@ function draw(group, node) {
       at === 0 ? `${MARK[node.tone]} ${line}` : line)));
 }
 
-export function describe(master) {
+function describe(master) {
   const server = (one) => `${one.address} (${one.state})`;
   const replicas = master.replicas.length === 0 ? "no replicas" : `replicas ${master.replicas.map(server).join(", ")}`;
   const silent = master.sentinels.filter((peer) => peer.sdown_ms !== null).length;
