@@ -10,6 +10,7 @@ mod admin;
 mod agreement;
 mod election;
 mod entries;
+mod explain;
 mod failover;
 mod gossip;
 mod handover;

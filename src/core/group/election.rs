@@ -173,9 +173,20 @@ impl Group {
         self.peers.get(&slot).and_then(|opinion| opinion.vote.as_ref())
     }
 
+    /// How many votes a leader needs: a majority of all sentinels, and at least the quorum.
+    pub(super) fn votes_needed(&self) -> usize {
+        self.majority().max(self.config.quorum.0 as usize)
+    }
+
+    /// Whether a peer could be asked for its vote.
+    pub(super) fn is_reachable(&self, slot: PeerId, cx: &Context) -> bool {
+        let up = self.peers.get(&slot).is_some_and(|opinion| opinion.sdown.is_none());
+        up && cx.peers.get(&slot).is_some_and(|peer| peer.channel.is_open())
+    }
+
     /// Counts the votes of an election of ours.
     pub(super) fn tally(&self, epoch: Epoch, cx: &Context) -> Tally {
-        let mut needed = self.majority().max(self.config.quorum.0 as usize);
+        let mut needed = self.votes_needed();
         if active(Mutation::MajorityOffByOne) {
             needed -= 1;
         }
@@ -183,8 +194,7 @@ impl Group {
         let mut open = 0;
         let mut reachable = 1;
         for (slot, opinion) in &self.peers {
-            let connected =
-                cx.peers.get(slot).is_some_and(|peer| peer.channel.is_open()) && opinion.sdown.is_none();
+            let connected = self.is_reachable(*slot, cx);
             reachable += usize::from(connected);
             match &opinion.vote {
                 Some((leader, of)) if *of == epoch => *votes.entry(leader).or_default() += 1,

@@ -2,9 +2,8 @@
 
 use crate::driver::handle::Handle;
 use crate::driver::meters::Tally;
-use crate::driver::picture::{self, Failover, Master, Picture};
+use crate::driver::picture::{self, Explanation, Failover, Master, Picture};
 use consentinel_core::GroupName;
-use serde::Serialize;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
@@ -38,7 +37,7 @@ enum Ask {
     Picture(oneshot::Sender<Drawn>),
     History(oneshot::Sender<Vec<Failover>>),
     Master(GroupName, oneshot::Sender<Option<Box<Master>>>),
-    Explain(GroupName, oneshot::Sender<Option<Explained>>),
+    Explain(GroupName, oneshot::Sender<Option<Explanation>>),
 }
 
 /// What the loop has to show.
@@ -48,15 +47,6 @@ pub(super) struct Drawn {
     pub picture: Picture,
     /// What it has counted.
     pub tally: Tally,
-}
-
-/// Why there is no failover, or what would happen now.
-#[derive(Debug, Serialize)]
-pub(super) struct Explained {
-    /// For people.
-    pub lines: Vec<String>,
-    /// For programs.
-    pub json: serde_json::Value,
 }
 
 /// The loop has not answered in time.
@@ -106,7 +96,7 @@ impl Window {
     }
 
     /// Why there is no failover of a master; nothing when there is none of that name.
-    pub(super) async fn explain(&self, name: GroupName) -> Result<Option<Explained>, Silence> {
+    pub(super) async fn explain(&self, name: GroupName) -> Result<Option<Explanation>, Silence> {
         self.ask(|reply| Ask::Explain(name, reply)).await
     }
 
@@ -160,15 +150,11 @@ async fn answer(driver: &Handle, ask: Ask) -> Duration {
             let _ = reply.send(picture.masters.pop().map(Box::new));
         }
         Ask::Explain(name, reply) if !reply.is_closed() => {
-            let _ = reply.send(explain(driver, &name));
+            let _ = reply.send(driver.driver().sentinel.explain(&name).map(|told| picture::explain(&told)));
         }
         Ask::Picture(_) | Ask::History(_) | Ask::Master(..) | Ask::Explain(..) => {}
     }
     began.elapsed()
-}
-
-fn explain(_driver: &Handle, _name: &GroupName) -> Option<Explained> {
-    None
 }
 
 /// Draws the masters a few at a time. What it took is told without the work of others in between.

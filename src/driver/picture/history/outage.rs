@@ -33,6 +33,7 @@ struct Seen {
     voted: bool,
     stood: bool,
     switched: bool,
+    ended: bool,
 }
 
 /// Whether it goes on.
@@ -77,15 +78,15 @@ impl Outage {
     /// Whether it is a failover, or might have become one: this sentinel's own opinion alone is none, nor is a vote that
     /// nothing followed.
     pub(super) fn matters(&self) -> bool {
-        let Seen { sdown, odown, voted, stood, switched } = self.seen;
+        let Seen { sdown, odown, voted, stood, switched, .. } = self.seen;
         odown || stood || switched || (sdown && voted)
     }
 
     /// Whether an event is the beginning of the next one.
     pub(super) fn is_followed_by_another(&self, now: Time, event: Event, payload: &str) -> bool {
         match event {
-            Event::Sdown => concerns_master(payload) && (self.seen.switched || self.is_stale(now)),
-            Event::TryFailover => self.seen.switched || !self.seen.sdown && !self.matters(),
+            Event::Sdown => concerns_master(payload) && (self.is_decided() || self.is_stale(now)),
+            Event::TryFailover => self.is_decided() || !self.seen.sdown && !self.matters(),
             // A vote that nothing has followed is forgotten for the next one.
             Event::VoteForLeader => !self.seen.sdown && !self.matters(),
             _ => false,
@@ -101,6 +102,10 @@ impl Outage {
         self.failover.began_unix_ms = self.failover.began_unix_ms.saturating_sub(earlier.as_millis() as u64);
         self.began = self.began.min(since);
         self.mark(since, "silent", SILENT);
+    }
+
+    fn is_decided(&self) -> bool {
+        self.seen.switched || self.seen.ended
     }
 
     /// A vote that nothing has followed for a while belongs to something else.
@@ -155,7 +160,11 @@ impl Outage {
             Event::AbortNotElected | Event::AbortNoGoodReplica | Event::AbortReplicaTimeout => {
                 return self.on_abort(event);
             }
-            Event::FailoverEnd | Event::FailoverEndForTimeout => return Step::Over,
+            Event::FailoverEnd | Event::FailoverEndForTimeout => {
+                // Where no other replica is to be turned, the end comes before the switch is on disk and told.
+                self.seen.ended = true;
+                return if self.seen.switched { Step::Over } else { Step::Open };
+            }
             Event::Unmonitor | Event::ResetMaster => {
                 if !self.seen.switched {
                     self.failover.outcome = "aborted".to_owned();
@@ -193,7 +202,7 @@ impl Outage {
         self.failover.outcome = "done".to_owned();
         self.failover.reason = None;
         // Whoever leads has the other replicas still before him.
-        if self.failover.led { Step::Open } else { Step::Over }
+        if self.failover.led && !self.seen.ended { Step::Open } else { Step::Over }
     }
 
     /// An attempt has come to nothing. While the master is down, that is not the end.

@@ -172,6 +172,20 @@ fn an_order_is_a_failover_without_a_silence() {
 }
 
 #[test]
+fn with_no_other_replica_the_end_may_come_before_the_switch_is_told() {
+    let mut story = Story::new();
+    story.sdown();
+    story.elected();
+    story.hear(5, Event::PromotedReplica, CHOSEN);
+    story.hear(0, Event::FailoverEnd, OLD);
+    assert_eq!(story.only().outcome, "under-way");
+    story.switch(2, 7);
+    assert_eq!((story.only().outcome.as_str(), story.only().led), ("done", true));
+    assert!(phases(&story.only()).ends_with("promoted@1013 end@1013 switched@1015"));
+    assert!(story.history.open.is_empty());
+}
+
+#[test]
 fn the_end_of_the_new_master_begins_the_next_one() {
     let mut story = Story::new();
     story.sdown();
