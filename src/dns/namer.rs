@@ -36,7 +36,8 @@ impl Namer {
         &self.shared.listening
     }
 
-    pub(super) fn settings(&self) -> &DnsSettings {
+    /// How DNS is answered.
+    pub(crate) fn settings(&self) -> &DnsSettings {
         &self.shared.settings
     }
 

@@ -37,6 +37,7 @@ mod word;
 pub(crate) use startup::{Options, start};
 pub(crate) use store::{Beginnings, COMPATIBLE_WITH, Survey, survey};
 
+use crate::dns::Announcer;
 use crate::registrar::Registrar;
 use consentinel_core::{
     Action, ClientId, Input, Level, LinkError, LinkId, Notice, Request, Response, Sentinel, Time,
@@ -81,6 +82,8 @@ struct Driver {
     store: Arc<Store>,
     /// Nothing when nothing is published.
     registrar: Option<Registrar>,
+    /// Tells those who answer DNS.
+    announcer: Announcer,
     /// Where other threads report.
     inputs: mpsc::Sender<Input>,
     myself: Myself,
@@ -228,6 +231,7 @@ impl Driver {
         if let Some(due) = self.sentinel.poll_timeout().filter(|due| *due <= now) {
             self.meters.lag.add(now - due);
         }
+        self.announcer.hear(&self.sentinel, &input);
         self.recorder.input(now, &input);
         let published = match &input {
             Input::Registry { group, .. } if self.server.history.awaits_publication(group) => {
@@ -248,6 +252,7 @@ impl Driver {
             self.sentinel.handle(now, input);
             self.drain();
         }
+        self.announcer.announce(&self.sentinel, now);
     }
 
     fn drain(&mut self) {
@@ -301,6 +306,7 @@ impl Driver {
     }
 
     fn notify(&mut self, notice: &Notice) {
+        self.announcer.hear_notice(notice);
         match notice {
             Notice::Event { level, event, payload, group } => {
                 self.failovers.tell(*level, *event, payload, group.as_ref());

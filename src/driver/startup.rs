@@ -14,7 +14,7 @@ use super::scripts::Scripts;
 use super::store::{self, ConfigError, Loaded, Settings};
 use super::tls::{Tls, TlsError};
 use super::{Driver, clock, files, log, process, run};
-use crate::dns::Namer;
+use crate::dns::{Announcer, Dns, Namer, Sockets};
 use crate::registrar::{ConsulSettings, Presence, Registrar};
 use consentinel_core::{Input, Rng, Sentinel, mix};
 use std::collections::VecDeque;
@@ -104,8 +104,8 @@ async fn serve(
 ) -> Result<ExitCode, StartError> {
     let Loaded { mut settings, durable, consul, naming, dns, store, lost, input: _ } = loaded;
     greet(&settings);
-    let besides = http::descriptors(&settings.http);
-    files::fit_clients(&mut settings, besides, durable.groups.values());
+    let others = http::descriptors(&settings.http) + Sockets::most_files(&dns.bind);
+    files::fit_clients(&mut settings, durable.groups.values(), others);
     lost.iter().for_each(|text| warn!("{text}"));
     let tls = Tls::load(&settings.tls)?;
     let mut stop = Signals::new().map_err(|error| StartError::System("signals cannot be awaited", error))?;
@@ -113,9 +113,11 @@ async fn serve(
     stop.on_hangup(move || read_again(&certificates));
     let listeners = inbound::bind(&settings, &tls)
         .map_err(|error| StartError::System("the server cannot be started", error))?;
-    let _pidfile = Pidfile::write(&settings, background == Background::There);
-    let sockets = http::bind(&settings.http)
+    let sockets = (!dns.bind.is_empty()).then(|| Sockets::open(&dns.bind)).transpose();
+    let sockets = sockets.map_err(|error| StartError::System("DNS cannot be answered", error))?;
+    let http = http::bind(&settings.http)
         .map_err(|error| StartError::System("the server cannot be started", error))?;
+    let _pidfile = Pidfile::write(&settings, background == Background::There);
     let (inputs, mut receiver) = mpsc::channel(QUEUE);
     let meters = Arc::new(Meters::default());
     let (seed, now) = (clock::seed(), clock::now());
@@ -131,6 +133,11 @@ async fn serve(
     let mut server = Server::new(settings, identity, log_level, registrar.as_ref().map(Registrar::gauge))?;
     let namer = Namer::new(naming, dns);
     server.set_namer(namer.clone());
+    let dns = sockets.map(|sockets| Dns::start(sockets, namer.settings())).transpose();
+    let dns = dns.map_err(|error| StartError::System("the DNS thread cannot be started", error))?;
+    if dns.is_some() {
+        info!("answering DNS for {} on {}", namer.settings().domain, namer.listening().join(", "));
+    }
     let store = Arc::new(store);
     let users = store.clone();
     server.on_users(Box::new(move |lines| users.set_users(lines)));
@@ -143,6 +150,7 @@ async fn serve(
         recorder,
         store,
         registrar,
+        announcer: Announcer::new(namer, dns),
         inputs,
         myself,
         responses: VecDeque::new(),
@@ -154,7 +162,7 @@ async fn serve(
         shutdown: false,
     });
     listeners.serve(&driver);
-    if let Some(sockets) = sockets {
+    if let Some(sockets) = http {
         http::open(sockets, &driver, meters)
             .map_err(|error| StartError::System("the HTTP port cannot be started", error))?;
     }

@@ -55,6 +55,9 @@ impl Group {
         if let Some(opinion) = self.peers.get_mut(&slot) {
             opinion.last_hello = cx.now;
         }
+        if let Some(peer) = cx.peers.get_mut(&slot) {
+            peer.heard = true;
+        }
         cx.adopt_epoch(hello.current_epoch, &self.name, &self.config);
         let newer = hello.config_epoch > self.config_epoch && !active(Mutation::NewerConfigIgnored)
             || hello.config_epoch < self.config_epoch && active(Mutation::OlderConfigAccepted)
