@@ -9,8 +9,8 @@ mod explain;
 mod history;
 
 pub(crate) use draw::{Scene, draw, draw_some};
-pub(crate) use explain::explain;
-pub(crate) use history::{Facts, History, Moment};
+pub(crate) use explain::{Explanation, explain};
+pub(crate) use history::{Facts, FailoverCounts, History, Moment};
 
 use serde::{Deserialize, Serialize};
 
