@@ -123,7 +123,8 @@ impl Screen {
         }
         for (number, line) in lines.iter().enumerate() {
             if self.shown.get(number) != Some(line) {
-                text += &format!("\x1b[{};1H{line}\x1b[K", number + 1);
+                // Cleared first: behind a line as wide as the screen the cursor stands on its last letter.
+                text += &format!("\x1b[{};1H\x1b[K{line}", number + 1);
             }
         }
         self.shown = lines;
