@@ -4,6 +4,7 @@
 //! embed the protocol alone `consentinel-core`.
 
 mod cli;
+mod dns;
 mod driver;
 mod registrar;
 

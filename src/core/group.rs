@@ -4,7 +4,7 @@
 //! master is objectively down, `election` and `failover` act on it, `select` chooses, `reconfigure` turns the other
 //! replicas, `switch` changes and announces
 //! the master, `gossip` speaks and hears hellos, `repair` puts strayed servers right, `reboot` guards the replicas
-//! against a master that came back empty, `admin` carries out what operators ask for, `show` lets others look.
+//! against a master that came back empty, `naming` says what DNS may answer, `admin` carries out what operators ask for, `show` lets others look.
 
 mod admin;
 mod agreement;
@@ -13,6 +13,7 @@ mod entries;
 mod failover;
 mod gossip;
 mod handover;
+mod naming;
 mod observe;
 mod publish;
 mod reboot;
@@ -69,6 +70,8 @@ pub(crate) struct Group {
     /// When the master's name was last looked up because somebody contradicted.
     looked_up: Option<Time>,
     publishing: Publishing,
+    /// Whether the master has said that it is one since it became it, or since the clock was last distrusted.
+    vouched: bool,
 }
 
 /// What another sentinel thinks, as far as it told us.
@@ -144,6 +147,7 @@ impl Group {
             switched: now,
             looked_up: None,
             publishing: Publishing::default(),
+            vouched: false,
         };
         group.nodes.insert(NodeId(0), Box::new(Node::new(saved.master, Role::Master, now)));
         for replica in saved.replicas {
@@ -289,7 +293,7 @@ impl Group {
         if matches!(master.reboot, Some(Reboot::Loading(_))) {
             return LOADING_POLL;
         }
-        if id == self.master && self.waits_to_publish() {
+        if id == self.master && (self.waits_to_publish() || self.waits_to_be_named(cx)) {
             let loads = node.info().is_some_and(|info| info.loading);
             return if loads { LOADING_POLL } else { period.min(UNSETTLED_INFO) };
         }

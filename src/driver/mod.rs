@@ -35,6 +35,7 @@ mod word;
 pub(crate) use startup::{Options, start};
 pub(crate) use store::{Beginnings, COMPATIBLE_WITH, Survey, survey};
 
+use crate::dns::Announcer;
 use crate::registrar::Registrar;
 use consentinel_core::{
     Action, ClientId, Input, Level, LinkError, LinkId, Notice, Request, Response, Sentinel, Time,
@@ -78,6 +79,8 @@ struct Driver {
     store: Arc<Store>,
     /// Nothing when nothing is published.
     registrar: Option<Registrar>,
+    /// Tells those who answer DNS.
+    announcer: Announcer,
     /// Where other threads report.
     inputs: mpsc::Sender<Input>,
     myself: Myself,
@@ -220,6 +223,7 @@ impl Driver {
 
     fn hand_over(&mut self, input: Input) {
         let now = clock::now();
+        self.announcer.hear(&self.sentinel, &input);
         self.recorder.input(now, &input);
         let published = match &input {
             Input::Registry { group, .. } if self.server.history.awaits_publication(group) => {
@@ -240,6 +244,7 @@ impl Driver {
             self.sentinel.handle(now, input);
             self.drain();
         }
+        self.announcer.announce(&self.sentinel, now);
     }
 
     fn drain(&mut self) {
@@ -291,6 +296,7 @@ impl Driver {
     }
 
     fn notify(&mut self, notice: &Notice) {
+        self.announcer.hear_notice(notice);
         match notice {
             Notice::Event { level, event, payload, group } => {
                 self.failovers.tell(*level, *event, payload, group.as_ref());

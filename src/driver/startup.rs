@@ -12,6 +12,7 @@ use super::scripts::Scripts;
 use super::store::{self, ConfigError, Loaded, Settings};
 use super::tls::{Tls, TlsError};
 use super::{Driver, clock, files, log, process, run};
+use crate::dns::{Announcer, Dns, Namer, Sockets};
 use crate::registrar::{ConsulSettings, Presence, Registrar};
 use consentinel_core::{Input, Rng, Sentinel, mix};
 use std::collections::VecDeque;
@@ -99,9 +100,9 @@ async fn serve(
     log_level: LogLevel,
     background: Background,
 ) -> Result<ExitCode, StartError> {
-    let Loaded { mut settings, durable, consul, store, lost, input: _ } = loaded;
+    let Loaded { mut settings, durable, consul, naming, dns, store, lost, input: _ } = loaded;
     greet(&settings);
-    files::fit_clients(&mut settings, durable.groups.values());
+    files::fit_clients(&mut settings, durable.groups.values(), Sockets::most_files(&dns.bind));
     lost.iter().for_each(|text| warn!("{text}"));
     let tls = Tls::load(&settings.tls)?;
     let mut stop = Signals::new().map_err(|error| StartError::System("signals cannot be awaited", error))?;
@@ -109,6 +110,8 @@ async fn serve(
     stop.on_hangup(move || read_again(&certificates));
     let listeners = inbound::bind(&settings, &tls)
         .map_err(|error| StartError::System("the server cannot be started", error))?;
+    let sockets = (!dns.bind.is_empty()).then(|| Sockets::open(&dns.bind)).transpose();
+    let sockets = sockets.map_err(|error| StartError::System("DNS cannot be answered", error))?;
     let _pidfile = Pidfile::write(&settings, background == Background::There);
     let (inputs, mut receiver) = mpsc::channel(QUEUE);
     let (seed, now) = (clock::seed(), clock::now());
@@ -122,6 +125,13 @@ async fn serve(
         .map_err(|error| StartError::System("the registrar cannot be started", error))?;
     let wishes = settings.clone();
     let mut server = Server::new(settings, identity, log_level, registrar.as_ref().map(Registrar::gauge))?;
+    let namer = Namer::new(naming, dns);
+    server.set_namer(namer.clone());
+    let dns = sockets.map(|sockets| Dns::start(sockets, namer.settings())).transpose();
+    let dns = dns.map_err(|error| StartError::System("the DNS thread cannot be started", error))?;
+    if dns.is_some() {
+        info!("answering DNS for {} on {}", namer.settings().domain, namer.listening().join(", "));
+    }
     let store = Arc::new(store);
     let users = store.clone();
     server.on_users(Box::new(move |lines| users.set_users(lines)));
@@ -134,6 +144,7 @@ async fn serve(
         recorder,
         store,
         registrar,
+        announcer: Announcer::new(namer, dns),
         inputs,
         myself,
         responses: VecDeque::new(),

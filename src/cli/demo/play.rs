@@ -78,6 +78,14 @@ impl<'a> Play<'a> {
         keys: &mut Option<Keys>,
         signals: &mut Signals,
     ) -> Result<End, String> {
+        let end = self.play(keys, signals).await?;
+        if self.auto.is_none() && self.scene.under_way().is_none() {
+            self.audit().await;
+        }
+        Ok(end)
+    }
+
+    async fn play(&mut self, keys: &mut Option<Keys>, signals: &mut Signals) -> Result<End, String> {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
@@ -207,12 +215,16 @@ impl<'a> Play<'a> {
         let over = self.scene.failovers.iter().filter(|failover| failover.is_over()).count();
         if over > self.audited && self.auto.is_none() {
             self.audited = over;
-            let ledger = self.scene.writing.ledger.clone();
-            if let Some(port) = self.scene.master()
-                && let Ok(found) = writer::read(port).await
-            {
-                self.scene.audit = Some(ledger.audit(&found));
-            }
+            self.audit().await;
+        }
+    }
+
+    async fn audit(&mut self) {
+        let ledger = self.scene.writing.ledger.clone();
+        if let Some(port) = self.scene.master()
+            && let Ok(found) = writer::read(port).await
+        {
+            self.scene.audit = Some(ledger.audit(&found));
         }
     }
 

@@ -12,21 +12,28 @@ pub(super) fn lines(scene: &Scene) -> Vec<String> {
         lines.push(String::new());
     }
     if let Some(back) = &scene.back {
-        let told = back.told.map(|told| format!(" told to be a replica after {} ms,", told.as_millis()));
+        let told = back.told.map(|told| format!(" told to follow after {} ms,", told.as_millis()));
         let linked = match back.linked {
-            Some(linked) => format!("one, with all data, after {} ms", linked.as_millis()),
+            Some(linked) => format!("a replica with all data after {} ms", linked.as_millis()),
             None => "not a replica yet".into(),
         };
         lines.push(format!("{} came back:{} {linked}.", back.port, told.unwrap_or_default()));
     }
     let ledger = &scene.writing.ledger;
-    let lost = match scene.audit {
-        Some(audit) if audit.lost > 0 => format!("{} OF THEM LOST", audit.lost),
-        Some(audit) => format!("none of the last {} of them lost", grouped(audit.looked_for as u64)),
-        None => "not looked for again".into(),
-    };
     let (acknowledged, confirmed) = (grouped(ledger.acknowledged), grouped(ledger.confirmed));
-    lines.push(format!("{acknowledged} writes, {confirmed} of them confirmed by a replica: {lost}."));
+    lines.push(format!(
+        "{acknowledged} writes were acknowledged, {confirmed} of them confirmed by a replica."
+    ));
+    lines.push(match scene.audit {
+        Some(audit) => {
+            let (looked_for, lost) = (grouped(audit.looked_for as u64), audit.lost);
+            format!(
+                "Of the last {looked_for} confirmed ones, {} lost.",
+                if lost == 0 { "none is".into() } else { format!("{lost} ARE") }
+            )
+        }
+        None => "Whether all of them are there was not looked up.".into(),
+    });
     lines
 }
 
@@ -53,8 +60,8 @@ fn told(number: usize, failover: &Failover, scene: &Scene) -> Vec<String> {
         lines.push(match (failover.cause, failover.waiting_and_ours()) {
             (Cause::Ordered, _) | (_, None) => format!("The application could not write for {} ms.", pause.as_millis()),
             (_, Some((waiting, ours))) => format!(
-                "The application could not write for {} ms: {} ms of silence until the first daemon was\nsure (down-after is \
-                 {} ms), and {} ms from there to its first write on the new master.",
+                "The application could not write for {} ms: {} ms of silence until the first\ndaemon was sure (down-after is \
+                 {} ms), and {} ms from there to its first\nwrite on the new master.",
                 pause.as_millis(),
                 waiting.as_millis(),
                 scene.cast.down_after.as_millis(),

@@ -105,7 +105,12 @@ impl Eyes {
 
     /// Reports something that is seen now. False when nobody wants to know any more.
     pub(super) fn see(&self, seen: Seen) -> bool {
-        self.sights.send(Sight { at: Instant::now(), seen }).is_ok()
+        self.see_at(Instant::now(), seen)
+    }
+
+    /// Reports something that was seen a moment ago.
+    pub(super) fn see_at(&self, at: Instant, seen: Seen) -> bool {
+        self.sights.send(Sight { at, seen }).is_ok()
     }
 
     /// Listens to what a daemon tells its subscribers, again whenever the connection is lost.

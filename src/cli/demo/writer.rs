@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::io::{Error, Result};
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The list that the numbers go to.
 const KEY: &str = "demo:writes";
@@ -17,6 +17,8 @@ const KEY: &str = "demo:writes";
 const PERIOD: Duration = Duration::from_millis(10);
 /// Between two questions, while nobody takes writes.
 const PAUSE: Duration = Duration::from_millis(5);
+/// After so long without an answer DNS is asked again.
+const DOUBT: Duration = Duration::from_millis(20);
 /// For one answer. Confirmations are waited for half as long.
 const PATIENCE: Duration = Duration::from_millis(250);
 const CONFIRMATION: &str = "125";
@@ -74,15 +76,34 @@ impl Writer {
             client.call(&cut).await?;
         }
         client.send(&[&push, &wait]).await?;
-        match client.answer().await? {
+        let answer = tokio::select! {
+            answer = client.answer() => answer?,
+            () = self.moved(port) => return Err(Error::other("DNS names another master now")),
+        };
+        let at = Instant::now();
+        match answer {
             Value::Integer(_) => {}
             Value::Error(text) => return Err(Error::other(text)),
             other => return Err(Error::other(format!("no answer to a write: {other:?}"))),
         }
         let replicas = client.answer().await;
         let confirmed = matches!(replicas, Ok(Value::Integer(1..)));
-        self.eyes.see(Seen::Wrote { port, number: self.number, confirmed });
+        self.eyes.see_at(at, Seen::Wrote { port, number: self.number, confirmed });
         replicas.map(drop)
+    }
+
+    /// Returns when DNS names another master than that one: whoever waits for a server that hangs need not wait on.
+    async fn moved(&self, port: u16) {
+        loop {
+            tokio::time::sleep(DOUBT).await;
+            let answer = match Dns::new(self.dns, PATIENCE).await {
+                Ok(dns) => dns.ask().await.port(),
+                Err(_) => None,
+            };
+            if answer.is_some_and(|named| named != port) {
+                return;
+            }
+        }
     }
 }
 

@@ -11,6 +11,7 @@ impl Group {
     pub(super) fn switch_to(&mut self, new: NodeId, led: bool, cx: &mut Context) {
         let old = std::mem::replace(&mut self.master, new);
         self.switched = cx.now;
+        self.vouched = false;
         self.odown = None;
         self.last_attempt = None;
         self.retry = None;

@@ -5,6 +5,7 @@ use super::context::{Context, Outcome};
 use super::stats::Stats;
 use super::tracking::Tracking;
 use super::{Opened, Then, Turn};
+use crate::dns::{DnsSettings, Namer};
 use crate::driver::acl::{Acl, AclError, DEFAULT};
 use crate::driver::catalogue::{Command, catalogue};
 use crate::driver::clock;
@@ -14,7 +15,7 @@ use crate::driver::picture::{History, Scene};
 use crate::driver::pubsub::Subscriptions;
 use crate::driver::store::Settings;
 use crate::driver::wire::{self, Writer};
-use crate::registrar::Gauge;
+use crate::registrar::{ConsulSettings, Gauge};
 use bytes::Buf;
 use consentinel_core::{ClientId, Hello, Request, Response, Sentinel, Time};
 use std::path::PathBuf;
@@ -40,6 +41,8 @@ pub(in crate::driver) struct Server {
     pub(in crate::driver) history: History,
     /// How Consul is reached and how it answers; nothing when nothing is published.
     pub(super) consul: Option<Gauge>,
+    /// What DNS answers.
+    namer: Namer,
     /// Who may log in and what they may do.
     pub(super) acl: Acl,
     /// Hears of the users when they have changed.
@@ -90,12 +93,18 @@ impl Server {
             stats: Stats::default(),
             history: History::new(consul.as_ref().is_some_and(|gauge| !gauge.settings.dry_run)),
             consul,
+            namer: Namer::new(ConsulSettings::default(), DnsSettings::default()),
         })
     }
 
     /// What a picture shows besides the core's state.
     pub(in crate::driver) fn scene(&self) -> Scene<'_> {
-        Scene { started: self.identity.started, consul: self.consul.as_ref(), dns: &[] }
+        Scene { started: self.identity.started, consul: self.consul.as_ref(), namer: &self.namer }
+    }
+
+    /// Who says from now on what DNS answers.
+    pub(in crate::driver) fn set_namer(&mut self, namer: Namer) {
+        self.namer = namer;
     }
 
     /// What to do from now on when users have changed.

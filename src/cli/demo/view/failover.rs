@@ -54,12 +54,12 @@ fn head(scene: &Scene, failover: &Failover, now: Instant, paper: Paper) -> Row {
     };
     match (failover.pause, failover.waiting_and_ours()) {
         (Some(pause), Some((waiting, ours))) => {
-            let text = format!("no writes for {} ms", pause.as_millis());
-            let share = format!(" ({} waiting to be sure + {} ours)", waiting.as_millis(), ours.as_millis());
-            row.right(paper.width - share.len(), Ink::Bold, &text).put(Ink::Dim, share)
+            let text = format!("{} ms without writes", pause.as_millis());
+            let share = format!(": {} waiting, {} ours", waiting.as_millis(), ours.as_millis());
+            row.right(paper.width.saturating_sub(share.len()), Ink::Bold, &text).put(Ink::Dim, share)
         }
         (Some(pause), None) => {
-            row.right(paper.width, Ink::Bold, &format!("no writes for {} ms", pause.as_millis()))
+            row.right(paper.width, Ink::Bold, &format!("{} ms without writes", pause.as_millis()))
         }
         (None, _) if !failover.called_off => {
             let since = now.saturating_duration_since(failover.began()).as_millis();
