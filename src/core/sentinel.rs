@@ -361,6 +361,33 @@ impl Sentinel {
         self.cx.storage.failure()
     }
 
+    /// For how long the master of a group has been silent: since its connection ended, or since the first ping that it
+    /// has left unanswered.
+    pub fn master_silence(&self, name: &GroupName) -> Option<Duration> {
+        let since = self.watched(name)?.master().alive.silent_since()?;
+        Some(self.cx.now - since)
+    }
+
+    /// The epoch of the configuration of a group.
+    pub fn config_epoch(&self, name: &GroupName) -> Option<Epoch> {
+        self.watched(name).map(Group::config_epoch)
+    }
+
+    /// The epoch of Consul's record of a group, and how long ago that was seen.
+    pub fn published(&self, name: &GroupName) -> Option<(Epoch, Duration)> {
+        let (seen, epoch) = self.watched(name)?.published()?;
+        Some((epoch, self.cx.now - seen))
+    }
+
+    /// Why there is no failover of a group, or what would happen if its master went down now.
+    pub fn explain(&self, name: &GroupName) -> Option<crate::Explanation> {
+        self.watched(name).map(|group| group.explain(&self.cx))
+    }
+
+    fn watched(&self, name: &GroupName) -> Option<&Group> {
+        self.groups.get(self.names.get(name)?).map(|group| &**group)
+    }
+
     /// Who this sentinel is.
     pub fn myid(&self) -> &SentinelId {
         &self.cx.myid

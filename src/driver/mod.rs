@@ -15,11 +15,12 @@ mod files;
 #[allow(unreachable_pub, reason = "the crate exports it only for fuzzing")]
 pub mod fuzzing;
 mod handle;
+mod http;
 mod inbound;
 mod links;
 mod log;
+mod meters;
 mod numbered;
-#[allow(dead_code, reason = "the recorder that fills the history comes next")]
 pub(crate) mod picture;
 mod process;
 mod pubsub;
@@ -44,6 +45,8 @@ use consentinel_core::{
 use handle::{Handle, Myself};
 use inbound::{Server, Step, Then, Turn};
 use links::Links;
+use meters::Meters;
+use picture::{Facts, Moment};
 use process::Signals;
 use record::Recorder;
 use resolve::Resolver;
@@ -53,7 +56,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use store::Store;
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
@@ -92,6 +95,8 @@ struct Driver {
     alarm: Option<Time>,
     /// What came of the last save.
     saved: Option<bool>,
+    /// What is measured of ourselves.
+    meters: Arc<Meters>,
     /// For the log.
     failovers: log::Failovers,
     shutdown: bool,
@@ -223,9 +228,22 @@ impl Driver {
 
     fn hand_over(&mut self, input: Input) {
         let now = clock::now();
+        if let Some(due) = self.sentinel.poll_timeout().filter(|due| *due <= now) {
+            self.meters.lag.add(now - due);
+        }
         self.announcer.hear(&self.sentinel, &input);
         self.recorder.input(now, &input);
+        let published = match &input {
+            Input::Registry { group, .. } if self.server.history.awaits_publication(group) => {
+                Some(group.clone())
+            }
+            _ => None,
+        };
         self.sentinel.handle(now, input);
+        if let Some(group) = published {
+            let facts = Facts::after_switch(&self.sentinel, &group);
+            self.server.history.handle_registry(moment(), &group, facts);
+        }
         self.drain();
         while let Some(link) = self.overrun.pop() {
             let now = clock::now();
@@ -257,9 +275,11 @@ impl Driver {
                 }
             }
             Action::Save { seq, state } => {
-                let (store, inputs) = (self.store.clone(), self.inputs.clone());
+                let (store, inputs, meters) = (self.store.clone(), self.inputs.clone(), self.meters.clone());
                 tokio::task::spawn_blocking(move || {
+                    let began = Instant::now();
                     let result = store.save(&state);
+                    meters.saved(began.elapsed(), result.is_err());
                     // Nobody waits for it any more when the loop has ended.
                     let _ = inputs.blocking_send(Input::Saved { seq, result });
                 });
@@ -290,6 +310,9 @@ impl Driver {
         match notice {
             Notice::Event { level, event, payload, group } => {
                 self.failovers.tell(*level, *event, payload, group.as_ref());
+                let (group, moment) = (group.as_ref(), moment());
+                let facts = Facts::of(&self.sentinel, *event, group);
+                self.server.history.handle_event(moment, *event, payload, group, facts);
                 if *level != Level::Debug {
                     self.server.publish(event.as_str(), payload);
                 }
@@ -324,6 +347,11 @@ impl Driver {
             }
         }
     }
+}
+
+/// Now, for the history.
+fn moment() -> Moment {
+    Moment { now: clock::now(), unix_ms: u64::try_from(clock::since_epoch().as_millis()).unwrap_or(u64::MAX) }
 }
 
 /// The one timer. It is only set anew when the core's next deadline has changed.

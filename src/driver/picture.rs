@@ -5,8 +5,12 @@
 //! is Unix time, and says so in its name.
 
 mod draw;
+mod explain;
+mod history;
 
 pub(crate) use draw::{Scene, draw, draw_some};
+pub(crate) use explain::{Explanation, explain};
+pub(crate) use history::{Facts, FailoverCounts, History, Moment};
 
 use serde::{Deserialize, Serialize};
 
@@ -264,6 +268,8 @@ pub(crate) struct Answer {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Failover {
+    /// Counts up, from the start of the daemon.
+    pub number: u64,
     /// The master's name.
     pub master: String,
     /// Its epoch, once there is one.
@@ -278,6 +284,8 @@ pub(crate) struct Failover {
     pub outcome: String,
     /// Why it was aborted.
     pub reason: Option<String>,
+    /// How often this sentinel stood for election.
+    pub attempts: u32,
     /// Whether this sentinel led it.
     pub led: bool,
     /// Whether somebody ordered it.
@@ -290,8 +298,10 @@ pub(crate) struct Failover {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Mark {
-    /// `silent` (the master's last sign of life), `sdown`, `odown`, `elected`, `selected`, `promoted`, `switched`,
-    /// `published`, `reconfigured`, `end`, `aborted`.
+    /// `silent` (the master fell silent: from here `down-after-milliseconds` counts), `sdown`, `odown`, `voted`,
+    /// `standing` (this sentinel asks for votes), `elected`, `selected`, `told` (to be the master), `promoted`, `heard`
+    /// (of somebody else's failover), `switched` (clients are told the new one), `published` (Consul names it),
+    /// `reconfigured` (a replica follows it), `end`, `aborted`, `odown-over`, `sdown-over`.
     pub phase: String,
     /// Milliseconds since the failover began, with fractions.
     pub at_ms: f64,

@@ -397,6 +397,12 @@ impl Group {
         known.map(|entry| entry.sentence.as_str())
     }
 
+    /// The epoch of the record, and when it was seen.
+    pub(crate) fn published(&self) -> Option<(Time, Epoch)> {
+        let (at, seen) = self.publishing.seen.as_ref()?;
+        Some((*at, seen.record.as_ref()?.epoch))
+    }
+
     pub(super) fn view_publication(&self, cx: &Context) -> Option<PublicationView> {
         cx.config.registry.on.then_some(())?;
         let publishing = &self.publishing;

@@ -44,6 +44,10 @@ impl Group {
         cx.shown(&self.announced.master)
     }
 
+    pub(crate) fn config_epoch(&self) -> Epoch {
+        self.config_epoch
+    }
+
     /// Our end of the connection to the master.
     pub(crate) fn own_end(&self) -> Option<std::net::IpAddr> {
         self.master().command.local()
