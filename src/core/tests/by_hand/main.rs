@@ -4,6 +4,7 @@ mod bench;
 mod explain;
 mod failover;
 mod names;
+mod naming;
 mod operators;
 mod publish;
 mod registry;
