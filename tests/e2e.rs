@@ -33,6 +33,7 @@ mod e2e {
     mod dns_wire;
     mod failover;
     mod leader;
+    mod links;
     mod manual;
     mod migration;
     mod mixed;
