@@ -11,6 +11,7 @@ use super::zone::Update;
 use consentinel_core::{Event, GroupName, Input, Notice, Reply, Sentinel, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
+use std::sync::Arc;
 use std::time::Duration;
 use tracing::{info, warn};
 
@@ -134,13 +135,14 @@ impl Announcer {
             }
         };
         let before = self.namer.words().borrow().get(group).cloned();
-        let known = before.as_ref().map_or(&[][..], Word::known);
+        let known = before.as_deref().map_or(&[][..], Word::known);
         // While a new master is being written to disk, what was said before holds.
         let Some(naming) = sentinel.naming(group, known) else { return };
         let heard = naming.heard;
-        let word = Word::new(names, naming, before.as_ref(), self.namer.settings().without_majority);
-        self.wait(group, &word, before.as_ref(), heard, now);
-        if before.as_ref() != Some(&word) {
+        let word = Word::new(names, naming, before.as_deref(), self.namer.settings().without_majority);
+        self.wait(group, &word, before.as_deref(), heard, now);
+        if before.as_deref() != Some(&word) {
+            let word = Arc::new(word);
             self.namer.words().borrow_mut().insert(group.clone(), word.clone());
             self.tell(Update::Word(word));
         }

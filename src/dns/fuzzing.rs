@@ -42,7 +42,7 @@ fn desk() -> Desk {
         let word = Word::new(Arc::new(names), naming, None, WithoutMajority::Silent);
         let word =
             if group == "name" { Word { standing: Standing::Stale("old".into()), ..word } } else { word };
-        tell.send(Update::Word(word)).expect("it is listened to");
+        tell.send(Update::Word(Arc::new(word))).expect("it is listened to");
     }
     Desk::new(&DnsSettings::default(), told, pulse, counters)
 }

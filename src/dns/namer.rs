@@ -25,7 +25,7 @@ struct Shared {
     listening: Vec<String>,
     counters: Arc<Counters>,
     /// What was said last of each group. Empty where DNS is not answered.
-    words: RefCell<BTreeMap<GroupName, Word>>,
+    words: RefCell<BTreeMap<GroupName, Arc<Word>>>,
 }
 
 impl Namer {
@@ -57,7 +57,7 @@ impl Namer {
         &self.shared.settings
     }
 
-    pub(super) fn words(&self) -> &RefCell<BTreeMap<GroupName, Word>> {
+    pub(super) fn words(&self) -> &RefCell<BTreeMap<GroupName, Arc<Word>>> {
         &self.shared.words
     }
 
@@ -83,7 +83,7 @@ impl Namer {
         let words = self.shared.words.borrow();
         let word = words.get(group).cloned().or_else(|| {
             let naming = sentinel.naming(group, &[])?;
-            Some(Word::new(names, naming, None, self.shared.settings.without_majority))
+            Some(Arc::new(Word::new(names, naming, None, self.shared.settings.without_majority)))
         });
         let Some(word) = word else {
             let silence = Some("a new master is being written to disk".to_owned());

@@ -12,12 +12,13 @@ use consentinel_core::{Endpoint, Entry, GroupName, Health, Host, Role};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// Something has changed.
 #[derive(Clone, Debug)]
 pub(super) enum Update {
     /// This is said of a group from now on.
-    Word(Word),
+    Word(Arc<Word>),
     /// That group is not watched any more.
     Gone(GroupName),
 }
@@ -26,7 +27,7 @@ pub(super) enum Update {
 pub(super) struct Zone {
     settings: DnsSettings,
     domain: Vec<String>,
-    words: BTreeMap<GroupName, Word>,
+    words: BTreeMap<GroupName, Arc<Word>>,
     /// The services, in small letters.
     services: HashMap<String, (GroupName, Role)>,
     /// The external nodes, in small letters.
@@ -61,13 +62,13 @@ impl Zone {
                 }
                 self.nodes.insert(names.node.to_ascii_lowercase(), group.clone());
                 let before = self.words.insert(group, word);
-                self.forget_sentinels(before.as_ref());
+                self.forget_sentinels(before.as_deref());
             }
             Update::Gone(group) => {
                 self.services.retain(|_, (of, _)| *of != group);
                 self.nodes.retain(|_, of| *of != group);
                 let before = self.words.remove(&group);
-                self.forget_sentinels(before.as_ref());
+                self.forget_sentinels(before.as_deref());
             }
         }
     }
@@ -192,7 +193,7 @@ impl Zone {
         let sentinels = match tag {
             None => self.all_sentinels().clone(),
             Some(tag) => {
-                let words = self.words.values();
+                let words = self.words.values().map(Arc::as_ref);
                 let of_group = words.filter(|word| word.names.group.as_str().eq_ignore_ascii_case(tag));
                 addresses(of_group)
             }
@@ -205,7 +206,7 @@ impl Zone {
 
     fn all_sentinels(&mut self) -> &Vec<Endpoint> {
         let words = &self.words;
-        self.sentinels.get_or_insert_with(|| addresses(words.values()))
+        self.sentinels.get_or_insert_with(|| addresses(words.values().map(Arc::as_ref)))
     }
 
     /// What is answered for servers that may be used.

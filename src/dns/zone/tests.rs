@@ -59,7 +59,7 @@ fn word(naming: Naming) -> Word {
 
 fn zone_with(naming: Naming) -> Zone {
     let mut zone = Zone::new(DnsSettings { ttl: 5, ..DnsSettings::default() });
-    zone.update(Update::Word(word(naming)));
+    zone.update(Update::Word(Arc::new(word(naming))));
     zone
 }
 
@@ -210,7 +210,7 @@ fn sentinels_by_their_masters_and_all_of_them() {
     let mut zone = zone_with(naming());
     let other = Naming { sentinels: vec![sentinel(26380), sentinel(26381)], ..naming() };
     let other = Word::new(names("other", "sessions"), other, None, crate::dns::WithoutMajority::Silent);
-    zone.update(Update::Word(other.clone()));
+    zone.update(Update::Word(Arc::new(other.clone())));
     let mut ports = |name: &str| {
         let reply = ask(&mut zone, name, Kind::Srv);
         let mut ports: Vec<u16> = reply
@@ -230,7 +230,7 @@ fn sentinels_by_their_masters_and_all_of_them() {
     assert!(ports("nobody.redis-sentinel.service.consul").is_empty());
     // The list follows what it is made of.
     let fewer = Word { sentinels: vec![sentinel(26380)], ..other };
-    zone.update(Update::Word(fewer));
+    zone.update(Update::Word(Arc::new(fewer)));
     assert_eq!(data(&ask(&mut zone, "redis-sentinel.service.consul", Kind::Srv).answers).len(), 2);
     zone.update(Update::Gone(GroupName::new("mymaster")));
     assert_eq!(data(&ask(&mut zone, "redis-sentinel.service.consul", Kind::Srv).answers).len(), 1);
@@ -271,7 +271,7 @@ fn without_a_majority_nothing_is_said_or_what_was_known_last() {
     let silent =
         Word::new(good.names.clone(), changed.clone(), Some(&good), crate::dns::WithoutMajority::Silent);
     let mut zone = zone_with(naming());
-    zone.update(Update::Word(silent.clone()));
+    zone.update(Update::Word(Arc::new(silent.clone())));
     let reply = ask(&mut zone, "redis.service.consul", Kind::Srv);
     let text = "this sentinel hears 1 of the 3 sentinels of mymaster, which is no majority";
     assert_eq!(reply, Reply::only(Code::Failed).because(NO_REACHABLE_AUTHORITY, text));
@@ -280,7 +280,7 @@ fn without_a_majority_nothing_is_said_or_what_was_known_last() {
     let stale = Word::new(good.names.clone(), changed.clone(), Some(&good), last);
     let later = Word::new(good.names.clone(), changed.clone(), Some(&stale), last);
     for word in [stale, later] {
-        zone.update(Update::Word(word));
+        zone.update(Update::Word(Arc::new(word)));
         let reply = ask(&mut zone, "redis.service.consul", Kind::Srv);
         assert_eq!(data(&reply.answers), [srv(1, 6379, "0a000001.addr.dc1.consul")]);
         assert_eq!(reply.note, Some(Note { code: STALE_ANSWER, text: text.into() }));
@@ -300,7 +300,7 @@ fn a_host_name_is_answered_as_consul_answers_it() {
     let reply = ask(&mut zone, "redis.service.consul", Kind::Srv);
     assert_eq!(data(&reply.answers), [srv(1, 6379, "db-1.example")]);
     assert!(reply.additional.iter().all(|record| matches!(record.data, Data::Txt(_))));
-    for kind in [Kind::A, Kind::Aaaa, Kind::Any, Kind::Cname] {
+    for kind in [Kind::A, Kind::Aaaa, Kind::Any, Kind::Cname, Kind::Other] {
         let reply = ask(&mut zone, "redis.service.consul", kind);
         assert_eq!(data(&reply.answers), [Data::Cname("db-1.example".into())], "{kind:?}");
     }
