@@ -8,8 +8,8 @@ mod draw;
 mod explain;
 mod history;
 
-pub(crate) use draw::{Scene, draw, draw_some};
-pub(crate) use explain::explain;
+pub(crate) use draw::{Scene, draw, draw_some, span_words};
+pub(crate) use explain::{Explanation, explain};
 pub(crate) use history::{Facts, History, Moment};
 
 use serde::{Deserialize, Serialize};

@@ -284,6 +284,7 @@ pub(crate) fn span_words(span: Duration) -> String {
     let seconds = span.as_secs();
     match seconds {
         0 => format!("{} ms", span.as_millis()),
+        1..=9 if span.subsec_millis() < 100 => format!("{seconds} s"),
         1..=9 => format!("{}.{} s", seconds, span.subsec_millis() / 100),
         10..=119 => format!("{seconds} s"),
         120..=7199 => format!("{} min", seconds / 60),
