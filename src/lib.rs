@@ -4,7 +4,9 @@
 //! embed the protocol alone `consentinel-core`.
 
 mod cli;
+mod dns;
 mod driver;
+mod histogram;
 mod registrar;
 
 /// What holds for any bytes: for `just fuzz`.

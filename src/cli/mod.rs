@@ -2,6 +2,7 @@
 
 mod ask;
 mod consul;
+mod demo;
 mod status;
 mod system;
 
@@ -23,6 +24,7 @@ Usage: consentinel FILE [--DIRECTIVE VALUE ...] [-]
        consentinel status [--help]      show what a running sentinel knows
        consentinel explain MASTER       why there is no failover, or what would happen now
        consentinel consul --help        look after what is published
+       consentinel demo [--auto]        three daemons, three Redis servers, a failover to look at
 
 FILE is the configuration, as for redis-sentinel. The state is written back into it, unless it says
 `sentinel state-file <path>`. A single `-` at the end reads more of it from standard input.
@@ -30,7 +32,9 @@ FILE is the configuration, as for redis-sentinel. The state is written back into
 Directives overrule the file: --port 26380 --sentinel announce-ip 10.0.0.1. Besides the file's directives there are:
   --consul [ADDRESS]         publish into Consul
   --consul-SETTING VALUE     the same as `sentinel consul SETTING VALUE`
+  --dns [ADDRESS[:PORT]]     answer DNS as Consul would; 127.0.0.1:8600 when no address is given
   --dry-run                  only log what would be written to Consul
+  --http [ADDRESS[:PORT]]    show status page, state and metrics over HTTP; 127.0.0.1:8654 when no address is given
   --observe                  beside real sentinels, only look on and publish
   --record FILE              write everything that happens to FILE as JSON lines, to be replayed
 
@@ -69,8 +73,9 @@ pub(crate) fn run() -> ExitCode {
     // A configuration file of such a name is still found as ./consul.
     match words.first().and_then(|word| word.to_str()) {
         Some("consul") => return consul::run(words.into_iter().skip(1)),
-        Some("status") => return status::run(words.into_iter().skip(1)),
+        Some("demo") => return demo::run(words.into_iter().skip(1).collect()),
         Some("explain") => return status::run_explain(words.into_iter().skip(1)),
+        Some("status") => return status::run(words.into_iter().skip(1)),
         _ => {}
     }
     match read(&program.to_string_lossy(), words) {
@@ -164,6 +169,16 @@ fn options(file: PathBuf, directives: Vec<String>) -> Result<Options, String> {
                 }
                 beginnings = Beginnings::new();
             }
+            "--dns" => {
+                let address = directives.next_if(|word| !word.starts_with("--"));
+                say(&["--sentinel", "dns-bind", address.as_deref().unwrap_or("127.0.0.1")]);
+                beginnings = Beginnings::new();
+            }
+            "--http" => {
+                let address = directives.next_if(|word| !word.starts_with("--"));
+                say(&["--sentinel", "http-bind", address.as_deref().unwrap_or("127.0.0.1")]);
+                beginnings = Beginnings::new();
+            }
             "--dry-run" => {
                 say(&["--sentinel", "consul", "dry-run", "yes"]);
                 beginnings = Beginnings::new();
@@ -252,6 +267,22 @@ mod tests {
         assert_eq!(options.overrides, words.split_whitespace().collect::<Vec<_>>());
         let options = parse("consentinel s.conf --consul --port 1");
         assert_eq!(options.overrides, ["--sentinel", "consul", "enabled", "yes", "--port", "1"]);
+    }
+
+    #[test]
+    fn dns_is_answered_where_the_flag_says_or_where_consul_would() {
+        let options = parse("consentinel s.conf --dns --port 1");
+        assert_eq!(options.overrides, ["--sentinel", "dns-bind", "127.0.0.1", "--port", "1"]);
+        let options = parse("consentinel s.conf --dns 10.0.0.1:53");
+        assert_eq!(options.overrides, ["--sentinel", "dns-bind", "10.0.0.1:53"]);
+    }
+
+    #[test]
+    fn http_is_served_where_the_flag_says_or_on_loopback() {
+        let options = parse("consentinel s.conf --http --port 1");
+        assert_eq!(options.overrides, ["--sentinel", "http-bind", "127.0.0.1", "--port", "1"]);
+        let options = parse("consentinel s.conf --port 1 --http [::1]:80");
+        assert_eq!(options.overrides, ["--port", "1", "--sentinel", "http-bind", "[::1]:80"]);
     }
 
     #[test]

@@ -83,11 +83,14 @@ pub struct RegistryConfig {
     pub on: bool,
     /// By how many bytes a replica may lag behind before it is published with a warning; zero: it does not matter.
     pub max_lag: u64,
+    /// Whether the masters are named over DNS by this sentinel itself.
+    #[serde(default)]
+    pub dns: bool,
 }
 
 impl Default for RegistryConfig {
     fn default() -> Self {
-        RegistryConfig { on: false, max_lag: 10 << 20 }
+        RegistryConfig { on: false, max_lag: 10 << 20, dns: false }
     }
 }
 

@@ -4,7 +4,7 @@
 //! master is objectively down, `election` and `failover` act on it, `select` chooses, `reconfigure` turns the other
 //! replicas, `switch` changes and announces
 //! the master, `gossip` speaks and hears hellos, `repair` puts strayed servers right, `reboot` guards the replicas
-//! against a master that came back empty, `admin` carries out what operators ask for, `show` lets others look.
+//! against a master that came back empty, `naming` says what DNS may answer, `admin` carries out what operators ask for, `show` lets others look.
 
 mod admin;
 mod agreement;
@@ -14,6 +14,7 @@ mod explain;
 mod failover;
 mod gossip;
 mod handover;
+mod naming;
 mod observe;
 mod publish;
 mod reboot;
@@ -28,6 +29,7 @@ use crate::context::Context;
 use crate::ids::{GroupId, NodeId, PeerId};
 use crate::mutation::{Mutation, active};
 use crate::node::{Duty, Node, Reboot, Reconf};
+use crate::time::Beat;
 use crate::timers::Key;
 use crate::{DurableGroup, Endpoint, Epoch, Event, GroupConfig, GroupName, Role, SentinelId, Seq, Time};
 use std::collections::BTreeMap;
@@ -43,6 +45,8 @@ pub(crate) struct Group {
     pub(crate) name: GroupName,
     pub(crate) config: GroupConfig,
     renames: Renames,
+    /// When what is done again and again is done.
+    beat: Beat,
     /// Boxed, as a map makes room for eleven at once, and most groups have one to three.
     nodes: BTreeMap<NodeId, Box<Node>>,
     last_node: u32,
@@ -70,6 +74,8 @@ pub(crate) struct Group {
     /// When the master's name was last looked up because somebody contradicted.
     looked_up: Option<Time>,
     publishing: Publishing,
+    /// Whether the master has said that it is one since it became it, or since the clock was last distrusted.
+    vouched: bool,
 }
 
 /// What another sentinel thinks, as far as it told us.
@@ -111,7 +117,9 @@ pub(crate) struct Announced {
 impl Group {
     pub(crate) fn new(id: GroupId, name: GroupName, saved: DurableGroup, cx: &mut Context) -> Self {
         let now = cx.now;
+        let beat = cx.beat(id.0);
         let mut group = Group {
+            beat,
             id,
             name,
             renames: Renames::new(saved.config.renamed_commands.clone()),
@@ -145,8 +153,9 @@ impl Group {
             switched: now,
             looked_up: None,
             publishing: Publishing::default(),
+            vouched: false,
         };
-        group.nodes.insert(NodeId(0), Box::new(Node::new(saved.master, Role::Master, now)));
+        group.nodes.insert(NodeId(0), Box::new(Node::new(saved.master, Role::Master, beat, now)));
         for replica in saved.replicas {
             if group.find(&replica, cx).is_none() {
                 group.add_node(replica, Role::Replica, now);
@@ -186,7 +195,7 @@ impl Group {
     fn add_node(&mut self, addr: Endpoint, role: Role, now: Time) -> NodeId {
         self.last_node += 1;
         let id = NodeId(self.last_node);
-        self.nodes.insert(id, Box::new(Node::new(addr, role, now)));
+        self.nodes.insert(id, Box::new(Node::new(addr, role, self.beat, now)));
         id
     }
 
@@ -272,6 +281,7 @@ impl Group {
             info_period: self.info_period(id, cx),
             reboot_limit: self.config.master_reboot_down_after,
             renames: self.renames.clone(),
+            beat: self.beat,
         }
     }
 
@@ -290,7 +300,7 @@ impl Group {
         if matches!(master.reboot, Some(Reboot::Loading(_))) {
             return LOADING_POLL;
         }
-        if id == self.master && self.waits_to_publish() {
+        if id == self.master && (self.waits_to_publish() || self.waits_to_be_named(cx)) {
             let loads = node.info().is_some_and(|info| info.loading);
             return if loads { LOADING_POLL } else { period.min(UNSETTLED_INFO) };
         }

@@ -72,6 +72,6 @@ pub use rng::{Rng, mix};
 pub use sentinel::Sentinel;
 pub use time::Time;
 pub use view::{
-    FailoverPhase, GroupView, LinkView, NodeView, PeerView, PublicationCounters, PublicationState,
+    FailoverPhase, GroupView, LinkView, Naming, NodeView, PeerView, PublicationCounters, PublicationState,
     PublicationView, QuorumCheck, ReconfPhase, ScriptView, View,
 };

@@ -4,6 +4,7 @@ use crate::channel::{Channel, Owner, Purpose, Renames};
 use crate::context::Context;
 use crate::ids::{GroupId, PeerId};
 use crate::liveness::Liveness;
+use crate::time::Beat;
 use crate::timers::Key;
 use crate::{Command, Endpoint, LinkId, LinkKind, Reply, SentinelId, Time};
 use std::collections::BTreeSet;
@@ -19,12 +20,15 @@ pub(crate) struct Peer {
     pub(crate) groups: BTreeSet<GroupId>,
     /// Silent for long enough that the groups watch for the end of their `down_after`.
     pub(crate) suspect: bool,
+    /// Whether it has answered at all since this sentinel was started.
+    pub(crate) heard: bool,
 }
 
 impl Peer {
-    pub(crate) fn new(slot: PeerId, id: SentinelId, addr: Endpoint, now: Time) -> Self {
+    pub(crate) fn new(slot: PeerId, id: SentinelId, addr: Endpoint, beat: Beat, now: Time) -> Self {
         let channel = Channel::new(LinkKind::Sentinel, now);
-        Peer { slot, id, addr, channel, alive: Liveness::new(now), groups: BTreeSet::new(), suspect: false }
+        let (alive, groups) = (Liveness::new(beat, now), BTreeSet::new());
+        Peer { slot, id, addr, channel, alive, groups, suspect: false, heard: false }
     }
 
     fn owner(&self) -> Owner {
@@ -88,6 +92,7 @@ impl Peer {
         match reply {
             Reply::Pong => {
                 self.alive.on_pong(period, cx.now);
+                self.heard = true;
                 self.channel.on_useful();
             }
             _ => self.alive.on_other_reply(period, cx.now),

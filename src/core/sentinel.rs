@@ -8,8 +8,8 @@ use crate::mutation::{Mutation, active};
 use crate::storage::{Otherwise, Storage};
 use crate::timers::Key;
 use crate::{
-    Action, CallId, Config, Durable, DurableGroup, Endpoint, Epoch, Event, GroupName, GroupView, Hello,
-    Input, Level, LinkError, LinkId, LinkUp, Reply, Rng, SentinelId, Seq, Time, View,
+    Action, CallId, Config, Durable, DurableGroup, Endpoint, Entry, Epoch, Event, GroupName, GroupView,
+    Hello, Input, Level, LinkError, LinkId, LinkUp, Naming, Reply, Rng, SentinelId, Seq, Time, View,
 };
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -112,6 +112,7 @@ impl Sentinel {
         if astray && !active(Mutation::TiltIgnored) {
             if self.cx.tilt.is_none() {
                 self.cx.event(Event::Tilt, "#tilt mode entered".to_owned(), None);
+                self.each_group(|group, _| group.doubt());
             }
             self.cx.tilt = Some(inside);
             self.cx.timers.set(Key::Tilt, Some(inside + self.cx.config.timing.tilt_period));
@@ -412,6 +413,21 @@ impl Sentinel {
     pub fn master_of(&self, name: &str) -> Option<Endpoint> {
         let id = self.names.get(name)?;
         self.groups.get(id).map(|group| group.address(&self.cx))
+    }
+
+    /// What DNS may say of a group. `known` is what it said before: what is not known anew stays as it was. Nothing
+    /// while a new master is not yet on disk: what was said before holds.
+    pub fn naming(&self, name: &GroupName, known: &[Entry]) -> Option<Naming> {
+        let id = self.names.get(name)?;
+        self.groups.get(id)?.naming(known, &self.cx)
+    }
+
+    /// The group of a server whose link this is.
+    pub fn group_of(&self, link: LinkId) -> Option<&GroupName> {
+        match self.cx.links.get(&link)? {
+            Owner::Command(group, _) | Owner::PubSub(group, _) => self.groups.get(group).map(|it| &it.name),
+            Owner::Peer(_) => None,
+        }
     }
 
     /// Answers a request now, or when what it changed is on disk.

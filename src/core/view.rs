@@ -115,6 +115,15 @@ pub enum PublicationState {
 }
 
 impl PublicationState {
+    /// All of them.
+    pub const ALL: [PublicationState; 5] = [
+        PublicationState::Unseen,
+        PublicationState::Published,
+        PublicationState::Behind,
+        PublicationState::Fenced,
+        PublicationState::Contradicted,
+    ];
+
     /// The word.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -257,6 +266,24 @@ pub struct PeerView {
     pub voted_leader: Option<SentinelId>,
     /// In which epoch.
     pub voted_leader_epoch: Epoch,
+}
+
+/// What DNS may say of a group, as this sentinel sees it, without any registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Naming {
+    /// The epoch of the failover that made the master one; what is said here is on disk.
+    pub epoch: Epoch,
+    /// The servers, the master's entry first. It is critical while the master is objectively down.
+    pub entries: Vec<Entry>,
+    /// Whether the master has said itself that it is one, since it became it, since this sentinel was started, and
+    /// since the clock was last distrusted.
+    pub vouched: bool,
+    /// How many sentinels are heard, this one included, of how many.
+    pub heard: (usize, usize),
+    /// Whether those are a majority.
+    pub majority: bool,
+    /// Where sentinels that are up are found; this one first, unless it only looks on.
+    pub sentinels: Vec<(SentinelId, Endpoint)>,
 }
 
 /// Whether the sentinels could do their work: SENTINEL CKQUORUM.

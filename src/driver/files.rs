@@ -19,11 +19,15 @@ pub(super) fn raise_limit() {
 }
 
 /// Where files are few, clients are let in only as long as what keeps the groups alive has enough: a sentinel that cannot
-/// open its state can neither vote nor lead.
-pub(super) fn fit_clients<'a>(settings: &mut Settings, groups: impl Iterator<Item = &'a DurableGroup>) {
+/// open its state can neither vote nor lead. `others` is what is needed besides.
+pub(super) fn fit_clients<'a>(
+    settings: &mut Settings,
+    groups: impl Iterator<Item = &'a DurableGroup>,
+    others: usize,
+) {
     let Some(limit) = getrlimit(Resource::Nofile).current else { return };
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let most = clients(limit, OWN + groups.map(links).sum::<usize>());
+    let most = clients(limit, OWN + others + groups.map(links).sum::<usize>());
     if most < settings.maxclients {
         // The original's words.
         warn!(

@@ -15,9 +15,11 @@ mod files;
 #[allow(unreachable_pub, reason = "the crate exports it only for fuzzing")]
 pub mod fuzzing;
 mod handle;
+mod http;
 mod inbound;
 mod links;
 mod log;
+mod meters;
 mod numbered;
 pub(crate) mod picture;
 mod process;
@@ -36,6 +38,7 @@ pub(crate) use startup::{Options, start};
 pub(crate) use store::{Beginnings, COMPATIBLE_WITH, Settings, Survey, TlsSettings, survey};
 pub(crate) use tls::{Asker, explain as tls_trouble};
 
+use crate::dns::Announcer;
 use crate::registrar::Registrar;
 use consentinel_core::{
     Action, ClientId, Input, Level, LinkError, LinkId, Notice, Request, Response, Sentinel, Time,
@@ -43,6 +46,7 @@ use consentinel_core::{
 use handle::{Handle, Myself};
 use inbound::{Server, Step, Then, Turn};
 use links::Links;
+use meters::Meters;
 use picture::{Facts, Moment};
 use process::Signals;
 use record::Recorder;
@@ -53,7 +57,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use store::Store;
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
@@ -79,6 +83,8 @@ struct Driver {
     store: Arc<Store>,
     /// Nothing when nothing is published.
     registrar: Option<Registrar>,
+    /// Tells those who answer DNS.
+    announcer: Announcer,
     /// Where other threads report.
     inputs: mpsc::Sender<Input>,
     myself: Myself,
@@ -90,6 +96,8 @@ struct Driver {
     alarm: Option<Time>,
     /// What came of the last save.
     saved: Option<bool>,
+    /// What is measured of ourselves.
+    meters: Arc<Meters>,
     /// For the log.
     failovers: log::Failovers,
     shutdown: bool,
@@ -221,6 +229,10 @@ impl Driver {
 
     fn hand_over(&mut self, input: Input) {
         let now = clock::now();
+        if let Some(due) = self.sentinel.poll_timeout().filter(|due| *due <= now) {
+            self.meters.lag.add(now - due);
+        }
+        self.announcer.hear(&self.sentinel, &input);
         self.recorder.input(now, &input);
         let published = match &input {
             Input::Registry { group, .. } if self.server.history.awaits_publication(group) => {
@@ -241,6 +253,7 @@ impl Driver {
             self.sentinel.handle(now, input);
             self.drain();
         }
+        self.announcer.announce(&self.sentinel, now);
     }
 
     fn drain(&mut self) {
@@ -263,9 +276,11 @@ impl Driver {
                 }
             }
             Action::Save { seq, state } => {
-                let (store, inputs) = (self.store.clone(), self.inputs.clone());
+                let (store, inputs, meters) = (self.store.clone(), self.inputs.clone(), self.meters.clone());
                 tokio::task::spawn_blocking(move || {
+                    let began = Instant::now();
                     let result = store.save(&state);
+                    meters.saved(began.elapsed(), result.is_err());
                     // Nobody waits for it any more when the loop has ended.
                     let _ = inputs.blocking_send(Input::Saved { seq, result });
                 });
@@ -292,6 +307,7 @@ impl Driver {
     }
 
     fn notify(&mut self, notice: &Notice) {
+        self.announcer.hear_notice(notice);
         match notice {
             Notice::Event { level, event, payload, group } => {
                 self.failovers.tell(*level, *event, payload, group.as_ref());

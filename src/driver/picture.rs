@@ -10,7 +10,7 @@ mod history;
 
 pub(crate) use draw::{Scene, draw, draw_some, span_words};
 pub(crate) use explain::{Explanation, explain};
-pub(crate) use history::{Facts, History, Moment};
+pub(crate) use history::{Facts, FailoverCounts, History, Moment};
 
 use serde::{Deserialize, Serialize};
 

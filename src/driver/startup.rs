@@ -2,9 +2,11 @@
 
 use super::acl::AclError;
 use super::handle::Handle;
+use super::http;
 use super::inbound::{self, Identity, Server};
 use super::links::Links;
 use super::log::LogLevel;
+use super::meters::Meters;
 use super::process::{Background, Origin, Pidfile, Signals};
 use super::record::Recorder;
 use super::resolve::Resolver;
@@ -12,6 +14,7 @@ use super::scripts::Scripts;
 use super::store::{self, ConfigError, Loaded, Settings};
 use super::tls::{Tls, TlsError};
 use super::{Driver, clock, files, log, process, run};
+use crate::dns::{Announcer, Dns, Namer, Sockets};
 use crate::registrar::{ConsulSettings, Presence, Registrar};
 use consentinel_core::{Input, Rng, Sentinel, mix};
 use std::collections::VecDeque;
@@ -99,9 +102,10 @@ async fn serve(
     log_level: LogLevel,
     background: Background,
 ) -> Result<ExitCode, StartError> {
-    let Loaded { mut settings, durable, consul, store, lost, input: _ } = loaded;
+    let Loaded { mut settings, durable, consul, naming, dns, store, lost, input: _ } = loaded;
     greet(&settings);
-    files::fit_clients(&mut settings, durable.groups.values());
+    let others = http::descriptors(&settings.http) + Sockets::most_files(&dns.bind);
+    files::fit_clients(&mut settings, durable.groups.values(), others);
     lost.iter().for_each(|text| warn!("{text}"));
     let tls = Tls::load(&settings.tls)?;
     let mut stop = Signals::new().map_err(|error| StartError::System("signals cannot be awaited", error))?;
@@ -109,8 +113,13 @@ async fn serve(
     stop.on_hangup(move || read_again(&certificates));
     let listeners = inbound::bind(&settings, &tls)
         .map_err(|error| StartError::System("the server cannot be started", error))?;
+    let sockets = (!dns.bind.is_empty()).then(|| Sockets::open(&dns.bind)).transpose();
+    let sockets = sockets.map_err(|error| StartError::System("DNS cannot be answered", error))?;
+    let http = http::bind(&settings.http)
+        .map_err(|error| StartError::System("the server cannot be started", error))?;
     let _pidfile = Pidfile::write(&settings, background == Background::There);
     let (inputs, mut receiver) = mpsc::channel(QUEUE);
+    let meters = Arc::new(Meters::default());
     let (seed, now) = (clock::seed(), clock::now());
     recorder.start(seed, now, &durable);
     let identity =
@@ -122,6 +131,13 @@ async fn serve(
         .map_err(|error| StartError::System("the registrar cannot be started", error))?;
     let wishes = settings.clone();
     let mut server = Server::new(settings, identity, log_level, registrar.as_ref().map(Registrar::gauge))?;
+    let namer = Namer::new(naming, dns);
+    server.set_namer(namer.clone());
+    let dns = sockets.map(|sockets| Dns::start(sockets, namer.settings())).transpose();
+    let dns = dns.map_err(|error| StartError::System("the DNS thread cannot be started", error))?;
+    if dns.is_some() {
+        info!("answering DNS for {} on {}", namer.settings().domain, namer.listening().join(", "));
+    }
     let store = Arc::new(store);
     let users = store.clone();
     server.on_users(Box::new(move |lines| users.set_users(lines)));
@@ -134,16 +150,22 @@ async fn serve(
         recorder,
         store,
         registrar,
+        announcer: Announcer::new(namer, dns),
         inputs,
         myself,
         responses: VecDeque::new(),
         overrun: Vec::new(),
         alarm: None,
         saved: None,
+        meters: meters.clone(),
         failovers: log::Failovers::default(),
         shutdown: false,
     });
     listeners.serve(&driver);
+    if let Some(sockets) = http {
+        http::open(sockets, &driver, meters)
+            .map_err(|error| StartError::System("the HTTP port cannot be started", error))?;
+    }
     background.ready().map_err(|error| StartError::System("the background cannot be entered", error))?;
     process::ready(&wishes);
     process::watchdog();

@@ -30,7 +30,7 @@ pub(crate) use agent::Presence;
 pub(crate) use counters::{Counted, Counters};
 pub(crate) use errand::{Errand, Finding};
 pub(crate) use fault::{Rule, rules_as_policy};
-pub(crate) use names::{Names, role_word};
+pub(crate) use names::{NameError, Names, SENTINEL_SERVICE, role_word};
 pub(crate) use settings::{ConsulSettings, SettingError};
 pub(crate) use sight::Sight;
 

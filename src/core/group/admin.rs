@@ -23,6 +23,7 @@ impl Group {
         self.leader = None;
         self.survey = None;
         self.switched = cx.now;
+        self.vouched = false;
         self.enter(Failover::Idle, cx);
         self.master_mut().start_afresh(cx.now);
         self.event(Event::ResetMaster, self.describe_master(cx), cx);

@@ -4,12 +4,12 @@ use super::Group;
 use crate::context::Context;
 use crate::ids::NodeId;
 use crate::node::Node;
-use crate::{Endpoint, Entry, Epoch, Health, Info, Published, Role, Time};
+use crate::{Endpoint, Entry, Epoch, Health, Info, Role, Time};
 use std::time::Duration;
 
 impl Group {
     /// Every entry that should stand in Consul, the master's first. What is not known anew stays as it was seen there.
-    pub(super) fn desired(&self, epoch: Epoch, seen: Option<&Published>, cx: &Context) -> Vec<Entry> {
+    pub(super) fn desired(&self, epoch: Epoch, seen: &[Entry], cx: &Context) -> Vec<Entry> {
         let (health, sentence) = self.judge_master(epoch);
         let master = self.master();
         let mut entries = vec![Entry {
@@ -25,8 +25,7 @@ impl Group {
                 continue;
             }
             let addr = cx.shown(&node.addr);
-            let known = seen.iter().flat_map(|seen| &seen.entries);
-            let known = known.clone().find(|entry| entry.role == Role::Replica && entry.addr == addr);
+            let known = seen.iter().find(|entry| entry.role == Role::Replica && entry.addr == addr);
             let judged = self.judge_replica(node, known.map(|entry| entry.sentence.as_str()), cx);
             let (health, sentence) = match (judged, known) {
                 (Some((health, sentence)), _) => (health, sentence),
@@ -49,8 +48,8 @@ impl Group {
     }
 
     /// The master has not told its replicas yet: those that somebody has published stay.
-    fn keep_unknown(&self, entries: &mut Vec<Entry>, epoch: Epoch, seen: Option<&Published>) {
-        for known in seen.iter().flat_map(|seen| &seen.entries) {
+    fn keep_unknown(&self, entries: &mut Vec<Entry>, epoch: Epoch, seen: &[Entry]) {
+        for known in seen {
             if known.role == Role::Replica && !entries.iter().any(|entry| entry.addr == known.addr) {
                 entries.push(Entry { epoch, ..known.clone() });
             }

@@ -171,6 +171,9 @@ impl Group {
         if let Some(node) = self.nodes.get_mut(&id) {
             node.info = Some((cx.now, info));
         }
+        if id == self.master {
+            self.vouch(cx);
+        }
         self.advance_node(id, cx);
         if cx.tilt.is_some() {
             return;

@@ -198,7 +198,7 @@ impl Group {
         let before = seen.record.as_ref().map(|record| record.master.clone());
         let before = before.filter(|before| *before != master);
         let record = Record { epoch, master, run_id, publisher: cx.myid.clone() };
-        let desired = self.desired(epoch, Some(&seen), cx);
+        let desired = self.desired(epoch, &seen.entries, cx);
         let mut remove = stray(&seen, &desired);
         // At this version of the record, this is the one entry that is the master's, whatever else was seen.
         remove.extend(before.iter().map(|addr| EntryKey { role: Role::Master, addr: addr.clone() }));
@@ -223,7 +223,7 @@ impl Group {
         if self.health_waits(cx) {
             return;
         }
-        let desired = self.desired(record.epoch, Some(&seen), cx);
+        let desired = self.desired(record.epoch, &seen.entries, cx);
         let lock = if active(Mutation::HealthWithoutLock) { Lock::Ours } else { seen.lock };
         match lock {
             Lock::Free if self.sees_majority(cx) => {
@@ -407,11 +407,12 @@ impl Group {
         cx.config.registry.on.then_some(())?;
         let publishing = &self.publishing;
         let seen = publishing.seen.as_ref().map(|(_, seen)| seen);
+        let known = seen.map_or(&[][..], |seen| &seen.entries);
         Some(PublicationView {
             state: self.publication_state(cx),
             error: publishing.error.as_ref().map(|(_, error)| error.clone()),
             tries: publishing.tries,
-            desired: self.desired(self.config_epoch, seen, cx),
+            desired: self.desired(self.config_epoch, known, cx),
             seen: seen.cloned(),
             seen_at: publishing.seen.as_ref().map(|(at, _)| *at),
             counters: publishing.counters,

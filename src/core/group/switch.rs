@@ -11,6 +11,7 @@ impl Group {
     pub(super) fn switch_to(&mut self, new: NodeId, led: bool, cx: &mut Context) {
         let old = std::mem::replace(&mut self.master, new);
         self.switched = cx.now;
+        self.vouched = false;
         self.odown = None;
         self.last_attempt = None;
         self.retry = None;
@@ -52,7 +53,11 @@ impl Group {
             Some(id) => id,
             None => self.add_node(master.clone(), Role::Master, cx.now),
         };
+        // Nobody says so before the new one has said itself that it is master. Who has followed so far goes on following;
+        // who has not seen any master yet waits for its own word.
+        let vouched = self.vouched;
         self.switch_to(new, false, cx);
+        self.vouched = vouched;
     }
 
     fn abandon_failover(&mut self, cx: &mut Context) {

@@ -5,19 +5,22 @@ use super::context::{Context, Outcome};
 use super::stats::Stats;
 use super::tracking::Tracking;
 use super::{Opened, Then, Turn};
+use crate::dns::{DnsSettings, Namer};
 use crate::driver::acl::{Acl, AclError, DEFAULT};
 use crate::driver::catalogue::{Command, catalogue};
 use crate::driver::clock;
 use crate::driver::log::LogLevel;
+use crate::driver::meters::Tally;
 use crate::driver::numbered::Numbered;
 use crate::driver::picture::{History, Scene};
 use crate::driver::pubsub::Subscriptions;
 use crate::driver::store::Settings;
 use crate::driver::wire::{self, Writer};
-use crate::registrar::Gauge;
+use crate::registrar::{ConsulSettings, Gauge};
 use bytes::Buf;
 use consentinel_core::{ClientId, Hello, Request, Response, Sentinel, Time};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Answers longer than this are written before more is computed.
 const LONG_OUTPUT: usize = 1 << 20;
@@ -40,6 +43,8 @@ pub(in crate::driver) struct Server {
     pub(in crate::driver) history: History,
     /// How Consul is reached and how it answers; nothing when nothing is published.
     pub(super) consul: Option<Gauge>,
+    /// What DNS answers.
+    namer: Namer,
     /// Who may log in and what they may do.
     pub(super) acl: Acl,
     /// Hears of the users when they have changed.
@@ -90,12 +95,35 @@ impl Server {
             stats: Stats::default(),
             history: History::new(consul.as_ref().is_some_and(|gauge| !gauge.settings.dry_run)),
             consul,
+            namer: Namer::new(ConsulSettings::default(), DnsSettings::default()),
         })
     }
 
     /// What a picture shows besides the core's state.
     pub(in crate::driver) fn scene(&self) -> Scene<'_> {
-        Scene { started: self.identity.started, consul: self.consul.as_ref(), dns: &[] }
+        Scene { started: self.identity.started, consul: self.consul.as_ref(), namer: &self.namer }
+    }
+
+    /// Who says from now on what DNS answers.
+    pub(in crate::driver) fn set_namer(&mut self, namer: Namer) {
+        self.namer = namer;
+    }
+
+    /// What was counted of clients and what they ask.
+    pub(in crate::driver) fn tally(&self) -> Tally {
+        let stats = &self.stats;
+        Tally {
+            clients: self.clients.len(),
+            most_clients: self.settings.maxclients,
+            connections: stats.connections,
+            refused: stats.refused,
+            commands: stats.commands,
+            errors: stats.errors,
+            input: stats.input,
+            output: stats.output,
+            failovers: self.history.counts(),
+            consul: self.consul.as_ref().map(|gauge| Arc::new(gauge.counters())),
+        }
     }
 
     /// What to do from now on when users have changed.

@@ -1,11 +1,12 @@
 //! Draws a picture of a daemon from what can be seen of it.
 
-use super::{Answer, Consul, Entry, Master, Phase, Picture, Publication, Sentinel, Server};
+use super::{Consul, Entry, Master, Phase, Picture, Publication, Sentinel, Server};
+use crate::dns::Namer;
 use crate::driver::clock;
-use crate::registrar::{ConsulSettings, Gauge, Names, role_word};
+use crate::registrar::{Gauge, Names, role_word};
 use consentinel_core::{
-    Endpoint, FailoverPhase, GroupName, GroupView, Health, Host, Info, Lock, NodeView, PeerView,
-    PublicationView, Published, Role, Sentinel as Core, Time,
+    Endpoint, FailoverPhase, GroupName, GroupView, Host, Info, Lock, NodeView, PeerView, PublicationView,
+    Published, Role, Sentinel as Core, Time,
 };
 use std::time::Duration;
 
@@ -16,8 +17,8 @@ pub(crate) struct Scene<'a> {
     pub started: Time,
     /// How Consul is reached; nothing when nothing is published.
     pub consul: Option<&'a Gauge>,
-    /// Where DNS is answered.
-    pub dns: &'a [String],
+    /// What DNS answers.
+    pub namer: &'a Namer,
 }
 
 /// A picture of the whole daemon.
@@ -46,7 +47,7 @@ fn paint(core: &Core, scene: Scene<'_>, groups: &[GroupView]) -> Picture {
         storage_error: core.storage_error().map(str::to_owned),
         observes: core.config().observe,
         consul: scene.consul.map(consul),
-        dns: scene.dns.to_vec(),
+        dns: scene.namer.listening().to_vec(),
         masters: groups.iter().map(|group| brush.master(group)).collect(),
     }
 }
@@ -96,7 +97,7 @@ impl Brush<'_> {
             voted_for: group.voted_for.as_ref().map(ToString::to_string),
             voted_epoch: group.leader_epoch.0,
             publication: group.publication.as_ref().map(|view| self.publication(&group.name, view)),
-            answer: self.answer(group),
+            answer: self.scene.namer.answer(self.core, &group.name),
         }
     }
 
@@ -202,33 +203,6 @@ impl Brush<'_> {
             repairs: counters.repairs,
             stale: counters.stale,
             failures: counters.failures.iter().sum(),
-        }
-    }
-
-    /// What is answered to those who look the master up, as Consul would answer what this sentinel wants it to hold.
-    fn answer(&self, group: &GroupView) -> Answer {
-        let usual = ConsulSettings::default();
-        let settings = self.scene.consul.map_or(&usual, |gauge| &gauge.settings);
-        let name = Names::new(&group.name, settings)
-            .map(|names| format!("{}.service.consul", names.service))
-            .unwrap_or_default();
-        let silence = match group.odown {
-            Some(_) => Some("the master is down, as a quorum agrees".to_owned()),
-            None if !group.check_quorum().majority_reachable => {
-                Some("this sentinel hears no majority of the sentinels".to_owned())
-            }
-            None => None,
-        };
-        let is_readable = |node: &&NodeView| {
-            let announced = node.info.as_ref().is_some_and(|(_, info)| info.announced);
-            announced && node.verdict.as_ref().is_some_and(|(health, _)| *health != Health::Critical)
-        };
-        let replicas = group.replicas.iter().filter(is_readable).map(|node| self.node_address(node));
-        Answer {
-            name,
-            master: silence.is_none().then(|| group.address.joined()),
-            replicas: replicas.collect(),
-            silence,
         }
     }
 }

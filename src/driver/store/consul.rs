@@ -61,21 +61,29 @@ impl Said {
         Ok(self.settings.set_group_tags(group, tags)?)
     }
 
-    /// The settings, if anything is to be published, and what the core must know of it. Looks that every master
-    /// can have its name.
+    /// The datacenter, where one is named.
+    pub(super) fn datacenter(&self) -> Option<&str> {
+        self.settings.datacenter.as_deref()
+    }
+
+    /// The settings, whether anything is to be published, and what the core must know of it. Looks that every master
+    /// can have its name, be it in Consul or over the DNS of this daemon.
     pub(super) fn conclude(
         mut self,
         durable: &mut Durable,
         directives: &[Directive],
-    ) -> Result<Option<ConsulSettings>, ConfigError> {
+        dns: bool,
+    ) -> Result<(ConsulSettings, bool), ConfigError> {
         let on = self.enabled.unwrap_or(self.mentioned);
         durable.config.registry.on = on;
-        if !on {
-            return Ok(None);
-        }
-        self.settings.settle().map_err(whole)?;
-        if let Some(lag) = self.settings.max_lag {
+        durable.config.registry.dns = dns;
+        if let (true, Some(lag)) = (on || dns, self.settings.max_lag) {
             durable.config.registry.max_lag = lag;
+        }
+        if on {
+            self.settings.settle().map_err(whole)?;
+        } else if !dns {
+            return Ok((self.settings, false));
         }
         let mut names: Vec<Names> = Vec::new();
         for group in durable.groups.keys() {
@@ -92,7 +100,7 @@ impl Said {
                 }
             }
         }
-        Ok(Some(self.settings))
+        Ok((self.settings, on))
     }
 }
 

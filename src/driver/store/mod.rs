@@ -1,7 +1,9 @@
 //! The configuration file: read at start, and written back whenever the sentinel must not forget something.
 
+mod address;
 mod arguments;
 mod consul;
+mod dns;
 mod elsewhere;
 mod error;
 mod file;
@@ -26,9 +28,10 @@ pub(crate) use file::replace;
 pub(crate) use lexer::split;
 pub(crate) use lexer::{join, split_bytes};
 pub(crate) use sentinel::{group_name, script};
-pub(crate) use settings::{LogFormat, Settings, Supervised, Syslog, level};
+pub(crate) use settings::{HttpSettings, LogFormat, Settings, Supervised, Syslog, level};
 pub(crate) use tls::{AuthClients, TlsProtocol, TlsSettings};
 
+use crate::dns::DnsSettings;
 use crate::registrar::ConsulSettings;
 use consentinel_core::{Durable, GroupName, Host, SaveError};
 use consul::Said;
@@ -50,6 +53,10 @@ pub(crate) struct Loaded {
     pub durable: Durable,
     /// What the registrar must know; nothing when nothing is published.
     pub consul: Option<ConsulSettings>,
+    /// What things are called, be they published or not.
+    pub naming: ConsulSettings,
+    /// How DNS is answered.
+    pub dns: DnsSettings,
     /// Where to write it back.
     pub store: Store,
     /// What was read from standard input; it cannot be read again.
@@ -99,10 +106,12 @@ pub(crate) fn load(
     let absolute = std::path::absolute(path)
         .map_err(|error| ConfigError::about_file(path, Wrong::new(source::plain(&error))))?;
     let (directives, input) = with_arguments(source.directives, lines_in(&source.bytes), arguments, false)?;
-    let Gathered { settings, mut durable, consul, directives, base, lost, state_users } =
+    let Gathered { settings, mut durable, consul, dns, directives, base, lost, state_users } =
         gather(directives, &source.bytes, environment)?;
     check_logfile(&settings)?;
-    let consul = consul.conclude(&mut durable, &directives)?;
+    let dns = dns.conclude(consul.datacenter());
+    let (naming, published) = consul.conclude(&mut durable, &directives, !dns.bind.is_empty())?;
+    let consul = published.then(|| naming.clone());
     let users_in = |wanted: Layer| {
         let is_user = |directive: &&Directive| directive.layer == wanted && directive.words[0] == "user";
         directives.iter().filter(is_user).map(|directive| directive.words.clone()).collect()
@@ -116,7 +125,7 @@ pub(crate) fn load(
         included_users: users_in(Layer::Include),
     };
     store.check_writable()?;
-    Ok(Loaded { settings, durable, consul, store, input, lost })
+    Ok(Loaded { settings, durable, consul, naming, dns, store, input, lost })
 }
 
 /// Reads a configuration, or the command line alone, for a tool that writes nothing.
@@ -129,7 +138,8 @@ pub(crate) fn survey(
     let (bytes, directives) = source.map(|source| (source.bytes, source.directives)).unwrap_or_default();
     let (directives, _) = with_arguments(directives, lines_in(&bytes), arguments, path.is_none())?;
     let Gathered { settings, mut durable, consul, directives, .. } = gather(directives, &bytes, environment)?;
-    let consul = consul.conclude(&mut durable, &directives)?.unwrap_or_default();
+    let (naming, published) = consul.conclude(&mut durable, &directives, false)?;
+    let consul = if published { naming } else { ConsulSettings::default() };
     Ok(Survey { settings, consul, masters: durable.groups.into_keys().collect() })
 }
 
@@ -161,6 +171,7 @@ struct Gathered {
     settings: Settings,
     durable: Durable,
     consul: Said,
+    dns: dns::Said,
     directives: Vec<Directive>,
     base: Durable,
     lost: Vec<String>,
@@ -177,6 +188,8 @@ fn gather(
     let configured = read_sentinel(&directives, environment)?;
     let mut durable = configured.durable.clone();
     settings.state_file = configured.state_file.map(PathBuf::from);
+    settings.http = configured.http;
+    let dns = configured.dns;
     let mut consul = configured.consul;
     let mut remembered = memory::Evidence::of(bytes, &directives, Layer::File);
     let mut state_users = None;
@@ -196,7 +209,7 @@ fn gather(
     };
     let lost = remembered.make_good(&mut durable);
     durable.config.port = settings.announced_port();
-    Ok(Gathered { settings, durable, consul, directives, base, lost, state_users })
+    Ok(Gathered { settings, durable, consul, dns, directives, base, lost, state_users })
 }
 
 /// Where the state has users, all of them: they stand in place of the configuration's.

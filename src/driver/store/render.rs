@@ -157,7 +157,8 @@ pub(super) fn as_state_file(base: &Durable, state: &Durable, users: Option<&[Str
 /// goes with it.
 fn is_only_read(words: &[String], state: &Durable) -> bool {
     match words[0].as_str() {
-        "state-file" | "consul" | "observe" => true,
+        "state-file" | "consul" | "observe" | "http-bind" | "http-host" => true,
+        name if name.starts_with("dns-") => true,
         "consul-service" | "consul-tags" => {
             words.get(1).is_some_and(|name| state.groups.contains_key(&GroupName::new(name)))
         }

@@ -1,8 +1,10 @@
 //! The directives `sentinel ...`: what is watched, how, and what must not be forgotten.
 
+use super::address;
 use super::consul::Said;
+use super::dns;
 use super::error::Wrong;
-use super::settings::{number, yes_no};
+use super::settings::{HttpSettings, number, yes_no};
 use super::source::Layer;
 use consentinel_core::{
     Durable, DurableGroup, Endpoint, EndpointError, Epoch, GroupConfig, GroupName, Host, Quorum, Secret,
@@ -36,6 +38,14 @@ const DIRECTIVES: &[(&str, &str, Pass)] = &[
     ("state-file", "<path>", Pass::Global),
     ("consul", "<setting> <value> ...", Pass::Global),
     ("observe", "<yes|no>", Pass::Global),
+    ("http-bind", "<ip or ip:port> ...", Pass::Global),
+    ("http-host", "<name> ...", Pass::Global),
+    ("dns-bind", "<ip or ip:port> ...", Pass::Global),
+    ("dns-domain", "<domain>", Pass::Global),
+    ("dns-ttl", "<seconds>", Pass::Global),
+    ("dns-datacenter", "<name>", Pass::Global),
+    ("dns-without-majority", "<silent|last>", Pass::Global),
+    ("dns-rate-limit", "<answers per second>", Pass::Global),
     ("monitor", "<master-name> <ip> <port> <quorum>", Pass::Monitor),
     ("removed-master", "<master-name>", Pass::Monitor),
     ("down-after-milliseconds", "<master-name> <milliseconds>", Pass::Group),
@@ -57,6 +67,9 @@ const DIRECTIVES: &[(&str, &str, Pass)] = &[
     ("consul-service", "<master-name> <service name>", Pass::Group),
     ("consul-tags", "<master-name> <tag> ...", Pass::Group),
 ];
+
+/// Where HTTP is served when no port is said.
+const HTTP_PORT: u16 = 8654;
 
 const UNRECOGNIZED: &str = "Unrecognized sentinel configuration statement.";
 
@@ -91,6 +104,10 @@ pub(crate) struct Reader {
     pub durable: Durable,
     /// Where the state is kept, if apart.
     pub state_file: Option<String>,
+    /// What was said of the embedded DNS.
+    pub dns: dns::Said,
+    /// Where the daemon shows itself.
+    pub http: HttpSettings,
     /// Masters that SENTINEL REMOVE took away although the configuration has them.
     removed: BTreeSet<GroupName>,
     monitored: BTreeMap<GroupName, Layer>,
@@ -132,6 +149,11 @@ impl Reader {
             ["sentinel-user", text] => config.sentinel_auth.user = optional(text).map(str::to_owned),
             ["sentinel-pass", text] => config.sentinel_auth.pass = optional(text).map(Secret::new),
             ["observe", text] => config.observe = yes_no(text)?,
+            ["http-bind", addresses @ ..] => {
+                self.http.bind = address::listening("http-bind", addresses, HTTP_PORT)?
+            }
+            ["http-host", names @ ..] => self.http.hosts = host_names(names)?,
+            [directive, values @ ..] if directive.starts_with("dns-") => self.dns.set(directive, values)?,
             ["consul", setting, values @ ..] => self.consul.set(&setting.to_ascii_lowercase(), values)?,
             ["state-file", text] => self.state_file = optional(text).map(str::to_owned),
             ["monitor", name, ip, port, quorum] => {
@@ -294,6 +316,20 @@ fn optional(text: &str) -> Option<&str> {
 
 fn host(text: &str) -> Result<Host, Wrong> {
     Host::parse(text).map_err(|error| Wrong::new(error.to_string()))
+}
+
+/// Names as a browser sends them: without a port, in small letters. A single empty word stands for none.
+fn host_names(words: &[&str]) -> Result<Vec<String>, Wrong> {
+    let names = words.iter().flat_map(|word| word.split_whitespace());
+    let name = |name: &str| {
+        let fits = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+        match name.len() <= 253 && name.chars().all(fits) {
+            true => Ok(name.trim_end_matches('.').to_ascii_lowercase()),
+            false => Err(Wrong::new(format!("'http-host': '{name}' is no host name"))
+                .hint("Write the name that stands in the browser, without http:// and without a port.")),
+        }
+    };
+    names.map(name).collect()
 }
 
 fn endpoint(ip: &str, port: &str) -> Result<Endpoint, Wrong> {

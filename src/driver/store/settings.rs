@@ -5,6 +5,7 @@ use super::error::Wrong;
 use super::tls::TlsSettings;
 use crate::driver::catalogue::catalogue;
 use consentinel_core::Secret;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -60,8 +61,19 @@ pub(crate) struct Settings {
     pub supervised: Supervised,
     /// Where the state is kept, when not in the configuration file.
     pub state_file: Option<PathBuf>,
+    /// Where and to whom the daemon shows itself over HTTP.
+    pub http: HttpSettings,
     /// Directives that were read and mean nothing here.
     pub without_effect: Vec<String>,
+}
+
+/// Where and to whom the daemon shows itself over HTTP.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct HttpSettings {
+    /// Where it listens; nowhere when empty.
+    pub bind: Vec<SocketAddr>,
+    /// Names besides addresses and `localhost` under which it may be asked.
+    pub hosts: Vec<String>,
 }
 
 /// How a line of the log looks.
@@ -130,6 +142,7 @@ impl Default for Settings {
             daemonize: false,
             supervised: Supervised::No,
             state_file: None,
+            http: HttpSettings::default(),
             without_effect: Vec::new(),
         }
     }

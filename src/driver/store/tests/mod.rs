@@ -46,6 +46,39 @@ fn refused(text: &str) -> String {
     load_text(text).expect_err("a refusal").to_string()
 }
 
+#[test]
+fn http_is_served_where_it_is_asked_for_and_nowhere_else() {
+    let http = |text: &str| load_text(text).expect("it loads").settings.http;
+    assert_eq!(http("port 1\n"), HttpSettings::default());
+    let both = http("sentinel http-bind 127.0.0.1 [::1]:80\nsentinel http-host Redis.Example.com.\n");
+    let bound: Vec<_> = both.bind.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        (bound, both.hosts),
+        (vec!["127.0.0.1:8654".into(), "[::1]:80".into()], vec!["redis.example.com".into()])
+    );
+    assert!(
+        http("sentinel http-bind 127.0.0.1\nsentinel http-bind \"\"\n").bind.is_empty(),
+        "the last one holds"
+    );
+    for (text, says) in [
+        ("sentinel http-bind\n", "Write: sentinel http-bind <ip or ip:port> ..."),
+        ("sentinel http-bind localhost\n", "Write an IP address with or without a port"),
+        ("sentinel http-host http://redis\n", "without http:// and without a port"),
+    ] {
+        assert!(refused(text).contains(says), "{}", refused(text));
+    }
+}
+
+#[test]
+fn lines_about_http_stay_where_they_are() {
+    let folder = Folder::new();
+    let text = "port 1\nsentinel http-bind 127.0.0.1:7\n# why\nsentinel http-host redis\n";
+    let path = folder.file("sentinel.conf", text);
+    let loaded = load(&path, &[], NOTHING_SAID).expect("it loads");
+    loaded.store.save(&loaded.durable).expect("it is written");
+    assert!(fs::read_to_string(&path).expect("it is there").starts_with(text));
+}
+
 const WRITTEN_BY_THE_ORIGINAL: &str = r#"# my sentinel
 port 26380
 dir "/"

@@ -1,0 +1,83 @@
+//! The embedded DNS: it answers the names that Consul would answer, from what this sentinel sees itself.
+//!
+//! It has a thread and a runtime of its own. The driver hands over what is said of a group (`announcer`) over a channel that
+//! never makes it wait; whoever asks is answered from what was handed over (`zone`), and never touches the core.
+
+mod announcer;
+mod counters;
+mod desk;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
+mod guests;
+mod limit;
+mod namer;
+mod question;
+mod reply;
+mod settings;
+mod sockets;
+mod wire;
+mod word;
+mod zone;
+
+pub(crate) use announcer::Announcer;
+pub(crate) use counters::Counted;
+pub(crate) use namer::Namer;
+pub(crate) use settings::{DnsSettings, WithoutMajority, datacenter, domain};
+pub(crate) use sockets::Sockets;
+
+use consentinel_core::Time;
+use counters::Counters;
+use desk::{Desk, Pulse};
+use std::io;
+use std::sync::Arc;
+use tokio::runtime::LocalOptions;
+use tokio::sync::mpsc;
+use tracing::error;
+use zone::Update;
+
+/// The thread that answers, from outside. It ends when this is dropped.
+pub(crate) struct Dns {
+    updates: mpsc::UnboundedSender<Update>,
+    pulse: Arc<Pulse>,
+    counters: Arc<Counters>,
+}
+
+impl Dns {
+    /// Begins to answer on these sockets.
+    pub(crate) fn start(sockets: Sockets, settings: &DnsSettings) -> io::Result<Dns> {
+        let (pulse, counters) = (Arc::new(Pulse::default()), Arc::new(Counters::default()));
+        let (updates, told) = mpsc::unbounded_channel();
+        let desk = Desk::new(settings, told, pulse.clone(), counters.clone());
+        // A local runtime cannot be handed to another thread: that one makes it, and says whether it could.
+        let (begin, begun) = std::sync::mpsc::sync_channel(1);
+        std::thread::Builder::new().name("dns".into()).spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build_local(LocalOptions::default());
+            let (runtime, result) = match runtime {
+                Ok(runtime) => (Some(runtime), Ok(())),
+                Err(error) => (None, Err(error)),
+            };
+            let _ = begin.send(result);
+            let ended = runtime.map(|runtime| runtime.block_on(sockets.serve(desk)));
+            if let Some(Err(error)) = ended {
+                error!("DNS is not answered any more: {error}");
+            }
+        })?;
+        begun.recv().map_err(io::Error::other)??;
+        Ok(Dns { updates, pulse, counters })
+    }
+
+    fn tell(&self, update: Update) {
+        // It is gone only by a defect, of which the log knows.
+        let _ = self.updates.send(update);
+    }
+
+    fn beat(&self, now: Time) {
+        self.pulse.beat(now);
+    }
+
+    fn counted(&self) -> Counted {
+        self.counters.read()
+    }
+}

@@ -1,0 +1,101 @@
+//! What is said of one group, and whether anything may be said at all.
+
+use super::settings::WithoutMajority;
+use crate::registrar::Names;
+use consentinel_core::{Endpoint, Entry, Epoch, Health, Naming, Role, SentinelId};
+use std::sync::Arc;
+
+/// What DNS says of a group.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Word {
+    /// What its things are called.
+    pub names: Arc<Names>,
+    /// The epoch of the failover that made the master one.
+    pub epoch: Epoch,
+    /// The servers, the master's entry first.
+    pub entries: Vec<Entry>,
+    /// Sentinels that are up.
+    pub sentinels: Vec<(SentinelId, Endpoint)>,
+    /// Whether all this may be said.
+    pub standing: Standing,
+}
+
+/// Whether something may be said of a group, and if not, why. The texts are for whoever asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It is so.
+    Good,
+    /// It was so when a majority was last heard.
+    Stale(String),
+    /// Nothing can be said without a majority.
+    Silent(String),
+    /// Nothing is known yet.
+    Unready(String),
+}
+
+impl Word {
+    /// The word on what a sentinel sees, after what was said before.
+    pub(super) fn new(
+        names: Arc<Names>,
+        naming: Naming,
+        before: Option<&Word>,
+        policy: WithoutMajority,
+    ) -> Word {
+        let Naming { epoch, entries, vouched, heard: (heard, all), majority, sentinels } = naming;
+        let name = &names.group;
+        let doomed = entries.first().is_some_and(|master| master.health == Health::Critical);
+        let standing = match (majority, vouched || doomed) {
+            (true, true) => Standing::Good,
+            (true, false) => Standing::Unready(format!(
+                "the master of {name} has not said yet that it is the master; ask again in a moment"
+            )),
+            (false, _) => {
+                let why = format!(
+                    "this sentinel hears {heard} of the {all} sentinels of {name}, which is no majority"
+                );
+                let known = before
+                    .is_some_and(|before| matches!(before.standing, Standing::Good | Standing::Stale(_)));
+                match policy {
+                    WithoutMajority::Last if known => Standing::Stale(why),
+                    _ => Standing::Silent(why),
+                }
+            }
+        };
+        match (&standing, before) {
+            // What it sees alone by now is not what it knew.
+            (Standing::Stale(_), Some(before)) => {
+                Word { names, epoch: before.epoch, entries: before.entries.clone(), sentinels, standing }
+            }
+            _ => Word { names, epoch, entries, sentinels, standing },
+        }
+    }
+
+    /// What was said before, where that can be built upon.
+    pub(super) fn known(&self) -> &[Entry] {
+        match self.standing {
+            Standing::Good | Standing::Stale(_) => &self.entries,
+            _ => &[],
+        }
+    }
+
+    /// The servers of that role which may be named.
+    pub(super) fn usable(&self, role: Role) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(move |entry| entry.role == role && entry.health != Health::Critical)
+    }
+
+    /// The master, be it up or not.
+    pub(super) fn master(&self) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.role == Role::Master)
+    }
+
+    /// Why no master is named; nothing when one is.
+    pub(super) fn silence(&self) -> Option<&str> {
+        match &self.standing {
+            Standing::Silent(why) | Standing::Unready(why) => Some(why),
+            Standing::Good | Standing::Stale(_) => {
+                let master = self.master().filter(|master| master.health == Health::Critical);
+                master.map(|master| master.sentence.as_str())
+            }
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! The names and what they lead to: what Consul would answer for what our registrar publishes.
+
+use super::question::{Kind, Question, Subject};
+use super::reply::{
+    Code, Data, NO_REACHABLE_AUTHORITY, NOT_AUTHORITATIVE, NOT_READY, OTHER, Owner, Record, Reply,
+    STALE_ANSWER,
+};
+use super::settings::DnsSettings;
+use super::word::{Standing, Word};
+use crate::registrar::{SENTINEL_SERVICE, role_word};
+use consentinel_core::{Endpoint, Entry, GroupName, Health, Host, Role};
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+
+/// Something has changed.
+#[derive(Clone, Debug)]
+pub(super) enum Update {
+    /// This is said of a group from now on.
+    Word(Word),
+    /// That group is not watched any more.
+    Gone(GroupName),
+}
+
+/// All that is said.
+pub(super) struct Zone {
+    settings: DnsSettings,
+    domain: Vec<String>,
+    words: BTreeMap<GroupName, Word>,
+    /// The services, in small letters.
+    services: HashMap<String, (GroupName, Role)>,
+    /// The external nodes, in small letters.
+    nodes: HashMap<String, GroupName>,
+    /// All sentinels, once somebody has asked.
+    sentinels: Option<Vec<Endpoint>>,
+    /// Of several servers another one comes first each time.
+    turn: Cell<usize>,
+}
+
+/// What is answered for a server.
+struct Target<'a> {
+    addr: &'a Endpoint,
+    weight: u16,
+}
+
+impl Zone {
+    /// Nothing is known yet.
+    pub(super) fn new(settings: DnsSettings) -> Zone {
+        let domain = settings.domain.split('.').map(str::to_owned).collect();
+        let (words, services, nodes) = (BTreeMap::new(), HashMap::new(), HashMap::new());
+        Zone { settings, domain, words, services, nodes, sentinels: None, turn: Cell::new(0) }
+    }
+
+    /// Takes in what has changed.
+    pub(super) fn update(&mut self, update: Update) {
+        match update {
+            Update::Word(word) => {
+                let (names, group) = (&word.names, word.names.group.clone());
+                for role in [Role::Master, Role::Replica] {
+                    self.services.insert(names.service_of(role).to_ascii_lowercase(), (group.clone(), role));
+                }
+                self.nodes.insert(names.node.to_ascii_lowercase(), group.clone());
+                let before = self.words.insert(group, word);
+                self.forget_sentinels(before.as_ref());
+            }
+            Update::Gone(group) => {
+                self.services.retain(|_, (of, _)| *of != group);
+                self.nodes.retain(|_, of| *of != group);
+                let before = self.words.remove(&group);
+                self.forget_sentinels(before.as_ref());
+            }
+        }
+    }
+
+    /// The list of all sentinels holds as long as no group's has changed.
+    fn forget_sentinels(&mut self, before: Option<&Word>) {
+        let now = before.and_then(|word| self.words.get(&word.names.group));
+        if now.map(|word| &word.sentinels) != before.map(|word| &word.sentinels) || before.is_none() {
+            self.sentinels = None;
+        }
+    }
+
+    /// The answer; `here` is the address at which it was asked.
+    pub(super) fn answer(&mut self, question: &Question, here: Option<IpAddr>) -> Reply {
+        if question.kind == Kind::Transfer {
+            return Reply::only(Code::Refused).because(OTHER, "the zone is not given away as a whole");
+        }
+        match Subject::of(&question.labels, &self.domain, &self.settings.datacenter) {
+            Subject::Outside => {
+                let text = format!("only names in {} are answered here", self.settings.domain);
+                Reply::only(Code::Refused).because(NOT_AUTHORITATIVE, text)
+            }
+            Subject::Apex => self.apex(question.kind, here),
+            Subject::NameServer => self.name_server(question.kind, here),
+            Subject::Between => self.nothing_of_that_kind(),
+            Subject::Nothing => self.no_such_name(),
+            Subject::Address(ip) => {
+                let record = self.record(Owner::Asked, Data::address(ip));
+                self.of_kind(question.kind, vec![record])
+            }
+            Subject::Node(node) => self.node(&node, question.kind),
+            Subject::Service { service, tag } if service == SENTINEL_SERVICE => {
+                self.sentinel_service(tag.as_deref(), question.kind)
+            }
+            Subject::Service { service, tag } => self.service(&service, tag.as_deref(), question.kind),
+        }
+    }
+
+    /// The answer of somebody whose sentinel stands still.
+    pub(super) fn out_of_touch(&self, question: &Question, why: String) -> Reply {
+        match Subject::of(&question.labels, &self.domain, &self.settings.datacenter) {
+            Subject::Service { .. } | Subject::Node(_) => Reply::only(Code::Failed).because(NOT_READY, why),
+            _ => self.no_such_name(),
+        }
+    }
+
+    fn apex(&self, kind: Kind, here: Option<IpAddr>) -> Reply {
+        let domain = || Owner::Name(self.settings.domain.clone());
+        let ns = Record { owner: domain(), ttl: 0, data: Data::Ns(self.name_server_name()) };
+        let answers = match kind {
+            Kind::Soa => vec![self.soa()],
+            Kind::Ns => vec![ns],
+            Kind::Any => vec![self.soa(), ns],
+            _ => return self.nothing_of_that_kind(),
+        };
+        let owner = Owner::Name(self.name_server_name());
+        let additional = here.map(|ip| Record { owner, ttl: 0, data: Data::address(ip) });
+        Reply { answers, additional: additional.into_iter().collect(), ..Reply::default() }
+    }
+
+    fn name_server(&self, kind: Kind, here: Option<IpAddr>) -> Reply {
+        let record = here.map(|ip| Record { owner: Owner::Asked, ttl: 0, data: Data::address(ip) });
+        self.of_kind(kind, record.into_iter().collect())
+    }
+
+    fn name_server_name(&self) -> String {
+        format!("ns.{}", self.settings.domain)
+    }
+
+    fn node(&self, node: &str, kind: Kind) -> Reply {
+        let Some(word) = self.nodes.get(node).and_then(|group| self.words.get(group)) else {
+            return self.no_such_name();
+        };
+        let Some(master) = word.master() else { return self.no_such_name() };
+        self.standing(word, || {
+            let record = |data| self.record(Owner::Asked, data);
+            let address = record(host_data(&master.addr.host));
+            let texts: Vec<Record> = texts(word).map(|text| record(Data::Txt(text))).collect();
+            let mut reply = match kind {
+                Kind::Txt => return Reply { answers: texts, ..Reply::default() },
+                Kind::Any => {
+                    let answers = [address].into_iter().chain(texts).collect();
+                    return Reply { answers, ..Reply::default() };
+                }
+                _ => self.of_kind(kind, vec![address]),
+            };
+            if matches!(kind, Kind::A | Kind::Aaaa) {
+                reply.additional = texts;
+            }
+            reply
+        })
+    }
+
+    fn service(&self, service: &str, tag: Option<&str>, kind: Kind) -> Reply {
+        let found =
+            self.services.get(service).and_then(|(group, role)| Some((self.words.get(group)?, *role)));
+        let Some((word, role)) = found.filter(|(word, role)| tag.is_none_or(|tag| has_tag(word, *role, tag)))
+        else {
+            return self.no_such_name();
+        };
+        self.standing(word, || {
+            let targets =
+                word.usable(role).map(|entry| Target { addr: &entry.addr, weight: weight(word, entry) });
+            let targets: Vec<_> = targets.collect();
+            if targets.is_empty() {
+                return self.nobody(word, role);
+            }
+            match kind {
+                Kind::Txt => {
+                    let texts = texts(word).map(|text| self.record(Owner::Asked, Data::Txt(text)));
+                    Reply { answers: texts.collect(), ..Reply::default() }
+                }
+                _ => self.servers(targets, Some(word), kind),
+            }
+        })
+    }
+
+    /// Sentinels are found whatever becomes of the masters.
+    fn sentinel_service(&mut self, tag: Option<&str>, kind: Kind) -> Reply {
+        let sentinels = match tag {
+            None => self.all_sentinels().clone(),
+            Some(tag) => {
+                let words = self.words.values();
+                let of_group = words.filter(|word| word.names.group.as_str().eq_ignore_ascii_case(tag));
+                addresses(of_group)
+            }
+        };
+        if sentinels.is_empty() {
+            return self.no_such_name();
+        }
+        self.servers(sentinels.iter().map(|addr| Target { addr, weight: 1 }).collect(), None, kind)
+    }
+
+    fn all_sentinels(&mut self) -> &Vec<Endpoint> {
+        let words = &self.words;
+        self.sentinels.get_or_insert_with(|| addresses(words.values()))
+    }
+
+    /// What is answered for servers that may be used.
+    fn servers(&self, mut targets: Vec<Target<'_>>, word: Option<&Word>, kind: Kind) -> Reply {
+        let turn = self.turn.replace(self.turn.get().wrapping_add(1));
+        let first = turn % targets.len();
+        targets.rotate_left(first);
+        if kind == Kind::Srv {
+            return self.hosts_and_ports(&targets, word);
+        }
+        let mut records: Vec<Record> = Vec::new();
+        for target in &targets {
+            let record = self.record(Owner::Asked, host_data(&target.addr.host));
+            if !records.contains(&record) {
+                records.push(record);
+            }
+        }
+        self.of_kind(kind, records)
+    }
+
+    fn hosts_and_ports(&self, targets: &[Target<'_>], word: Option<&Word>) -> Reply {
+        let mut reply = Reply::default();
+        for Target { addr, weight } in targets {
+            let target = self.target(&addr.host);
+            if let Some(ip) = addr.host.ip() {
+                let record = self.record(Owner::Name(target.clone()), Data::address(ip));
+                if !reply.additional.contains(&record) {
+                    reply.additional.push(record);
+                }
+            }
+            let data = Data::Srv { weight: *weight, port: addr.port, target };
+            reply.answers.push(self.record(Owner::Asked, data));
+        }
+        if let Some(word) = word {
+            let node =
+                format!("{}.node.{}.{}", word.names.node, self.settings.datacenter, self.settings.domain);
+            let text = |text| self.record(Owner::Name(node.clone()), Data::Txt(text));
+            reply.additional.extend(texts(word).map(text));
+        }
+        reply
+    }
+
+    /// Of these records those of that kind. A name that stands for another one is all that there is of it.
+    fn of_kind(&self, kind: Kind, records: Vec<Record>) -> Reply {
+        let wanted = |record: &Record| match record.data {
+            Data::A(_) => matches!(kind, Kind::A | Kind::Any),
+            Data::Aaaa(_) => matches!(kind, Kind::Aaaa | Kind::Any),
+            _ => false,
+        };
+        let alias = records.iter().find(|record| matches!(record.data, Data::Cname(_)));
+        let mut answers: Vec<Record> = records.iter().filter(|record| wanted(record)).cloned().collect();
+        if let (true, Kind::A | Kind::Aaaa | Kind::Any | Kind::Cname) = (answers.is_empty(), kind) {
+            answers.extend(alias.cloned());
+        }
+        match answers.is_empty() {
+            true => self.nothing_of_that_kind(),
+            false => Reply { answers, ..Reply::default() },
+        }
+    }
+
+    /// What may be said of a group, with the reason when that is not all.
+    fn standing(&self, word: &Word, answer: impl FnOnce() -> Reply) -> Reply {
+        match &word.standing {
+            Standing::Good => answer(),
+            Standing::Stale(why) => {
+                let mut reply = answer().because(STALE_ANSWER, why);
+                reply.answers.iter_mut().chain(&mut reply.additional).for_each(|record| record.ttl = 0);
+                reply
+            }
+            Standing::Silent(why) => Reply::only(Code::Failed).because(NO_REACHABLE_AUTHORITY, why),
+            Standing::Unready(why) => Reply::only(Code::Failed).because(NOT_READY, why),
+        }
+    }
+
+    /// A service without a server that may be used: as for Consul there is no such name then.
+    fn nobody(&self, word: &Word, role: Role) -> Reply {
+        let why = match role {
+            Role::Master => word.silence().map(|why| format!("the master of {} is {why}", word.names.group)),
+            Role::Replica => Some(format!("{} has no replica that could be used", word.names.group)),
+        };
+        match why {
+            Some(why) => self.no_such_name().because(OTHER, why),
+            None => self.no_such_name(),
+        }
+    }
+
+    fn no_such_name(&self) -> Reply {
+        Reply { code: Code::NoSuchName, authority: vec![self.soa()], ..Reply::default() }
+    }
+
+    fn nothing_of_that_kind(&self) -> Reply {
+        Reply { authority: vec![self.soa()], ..Reply::default() }
+    }
+
+    /// That something is not there may never be kept: it may be there a millisecond later.
+    fn soa(&self) -> Record {
+        let domain = self.settings.domain.clone();
+        Record { owner: Owner::Name(domain.clone()), ttl: 0, data: Data::Soa(domain) }
+    }
+
+    fn record(&self, owner: Owner, data: Data) -> Record {
+        Record { owner, ttl: self.settings.ttl, data }
+    }
+
+    /// The name of a host in an SRV record.
+    fn target(&self, host: &Host) -> String {
+        let digits = match host {
+            Host::Name(name) => return name.trim_end_matches('.').to_owned(),
+            Host::Ip(ip) => match ip.to_canonical() {
+                IpAddr::V4(ip) => format!("{:08x}", ip.to_bits()),
+                IpAddr::V6(ip) => format!("{:032x}", ip.to_bits()),
+            },
+        };
+        format!("{digits}.addr.{}.{}", self.settings.datacenter, self.settings.domain)
+    }
+}
+
+fn host_data(host: &Host) -> Data {
+    match host {
+        Host::Ip(ip) => Data::address(*ip),
+        Host::Name(name) => Data::Cname(name.trim_end_matches('.').to_owned()),
+    }
+}
+
+/// Where these groups' sentinels are, each once.
+fn addresses<'a>(words: impl Iterator<Item = &'a Word>) -> Vec<Endpoint> {
+    let all = words.flat_map(|word| &word.sentinels).map(|(_, addr)| addr.clone());
+    all.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// The meta of a group's external node.
+fn texts(word: &Word) -> impl Iterator<Item = String> {
+    let (epoch, group) = (word.epoch, &word.names.group);
+    let known = ["external-node=true".to_owned(), "external-probe=false".to_owned()];
+    known.into_iter().chain([format!("epoch={epoch}"), format!("master={group}")])
+}
+
+fn has_tag(word: &Word, role: Role, tag: &str) -> bool {
+    let tags = word.names.tags.iter().map(String::as_str);
+    let mut tags = tags.chain([word.names.group.as_str(), role_word(role)]);
+    tags.any(|known| known.eq_ignore_ascii_case(tag))
+}
+
+fn weight(word: &Word, entry: &Entry) -> u16 {
+    let weights = word.names.weights;
+    match (entry.role, entry.health) {
+        (Role::Master, _) => 1,
+        (Role::Replica, Health::Passing) => weights.passing,
+        (Role::Replica, _) => weights.warning,
+    }
+}
+
+#[cfg(test)]
+mod tests;
