@@ -38,6 +38,7 @@ mod e2e {
     mod restart;
     mod returning;
     mod scripts;
+    mod status;
     mod storage;
     mod tls;
     mod topologies;

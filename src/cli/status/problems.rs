@@ -33,8 +33,10 @@ fn of_daemon(picture: &Picture, problems: &mut Vec<String>) {
 
 fn of_master(master: &Master, problems: &mut Vec<String>) {
     let name = &master.name;
-    if master.odown_ms.is_some() || master.server.sdown_ms.is_some() {
-        problems.push(format!("{name}: the master {} is {}", master.server.address, master.server.state));
+    let server = &master.server;
+    // Without a link it may be a moment, or a master that was never there.
+    if master.odown_ms.is_some() || server.sdown_ms.is_some() || !server.linked {
+        problems.push(format!("{name}: the master {} {}", server.address, predicate(&server.state)));
     }
     let Master { usable_sentinels: usable, all_sentinels: all, quorum, .. } = master;
     if !master.quorum_reachable {

@@ -10,6 +10,7 @@ fn server(port: u16, lag: Option<u64>, state: &str, health: &str) -> Server {
         state: state.into(),
         health: health.into(),
         announced: true,
+        linked: true,
         ..Server::default()
     }
 }
