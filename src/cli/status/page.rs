@@ -205,7 +205,9 @@ fn sentinels(gathered: &Gathered, master: &Master, sheet: &mut Sheet) {
         address => address.to_owned(),
     };
     rows.push(view_of(&format!("{own} *"), master));
-    for sentinel in &master.sentinels {
+    let mut others: Vec<&Sentinel> = master.sentinels.iter().collect();
+    others.sort_by_key(|other| (&other.address, &other.id));
+    for sentinel in others {
         let told = gathered.others.iter().find(|other| other.id == sentinel.id);
         let view = told.and_then(|other| view_from(other, &master.name));
         rows.push(view.unwrap_or_else(|| unseen(sentinel, told)));
@@ -275,11 +277,15 @@ fn consul(gathered: &Gathered, publication: &Publication, sheet: &mut Sheet) {
             Piece::new("CONSUL ", Ink::Faint),
             format!(" {service} at {at}: ").into(),
             Piece::new(format!("{state} "), ink),
-            format!("({})", facts.join(", ")).into(),
+            if facts.is_empty() { "".into() } else { format!("({})", facts.join(", ")).into() },
         ],
     );
-    if let Some(error) = &publication.error {
+    let trouble = gathered.picture.consul.as_ref().and_then(|consul| consul.trouble.as_ref());
+    if let Some(error) = publication.error.as_ref().filter(|error| Some(*error) != trouble) {
         sheet.line(4, &[Piece::new(error, Ink::Bad)]);
+    }
+    if publication.seen_ms.is_none() {
+        return;
     }
     let rows: Vec<Row> = problems::differences(publication).iter().map(entry).collect();
     sheet.table(2, &rows, &[]);

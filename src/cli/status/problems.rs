@@ -8,8 +8,9 @@ use std::time::Duration;
 pub(super) fn find(gathered: &Gathered) -> Vec<String> {
     let mut problems = Vec::new();
     of_daemon(&gathered.picture, &mut problems);
+    let trouble = gathered.picture.consul.as_ref().and_then(|consul| consul.trouble.as_deref());
     for master in &gathered.picture.masters {
-        of_master(master, &mut problems);
+        of_master(master, trouble, &mut problems);
         of_others(gathered, master, &mut problems);
     }
     problems
@@ -26,12 +27,12 @@ fn of_daemon(picture: &Picture, problems: &mut Vec<String>) {
     if let Some(consul) = &picture.consul
         && consul.state != "ok"
     {
-        let why = consul.trouble.as_deref().unwrap_or(&consul.state);
-        problems.push(format!("Consul at {}: {why}", consul.address));
+        let why = || format!("Consul at {}: {}", consul.address, consul.state);
+        problems.push(consul.trouble.clone().unwrap_or_else(why));
     }
 }
 
-fn of_master(master: &Master, problems: &mut Vec<String>) {
+fn of_master(master: &Master, trouble: Option<&str>, problems: &mut Vec<String>) {
     let name = &master.name;
     let server = &master.server;
     // Without a link it may be a moment, or a master that was never there.
@@ -58,7 +59,7 @@ fn of_master(master: &Master, problems: &mut Vec<String>) {
         }
     }
     if let Some(publication) = &master.publication {
-        of_publication(name, publication, problems);
+        of_publication(name, publication, trouble, problems);
     }
 }
 
@@ -70,7 +71,11 @@ fn predicate(state: &str) -> String {
     }
 }
 
-fn of_publication(name: &str, publication: &Publication, problems: &mut Vec<String>) {
+fn of_publication(name: &str, publication: &Publication, trouble: Option<&str>, problems: &mut Vec<String>) {
+    if publication.error.is_some() && publication.error.as_deref() == trouble {
+        // Consul as a whole cannot be asked, which is said already.
+        return;
+    }
     if publication.state != "published" {
         let why = publication.error.clone().unwrap_or_else(|| meaning(&publication.state).to_owned());
         problems.push(format!("{name}: Consul is {}: {why}", publication.state));
