@@ -131,7 +131,9 @@ impl From<Frame<'_>> for Answer {
             Frame::Error(bytes) => Answer::Refused(text(bytes)),
             Frame::Integer(number) => Answer::Number(number),
             Frame::Null => Answer::Null,
-            Frame::Array(items) => Answer::List(items.into_iter().map(Answer::from).collect()),
+            Frame::Array(items) | Frame::Push(items) => {
+                Answer::List(items.into_iter().map(Answer::from).collect())
+            }
         }
     }
 }

@@ -266,3 +266,44 @@ pub(crate) fn span_words(span: Duration) -> String {
         _ => format!("{} d", seconds / 86_400),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_told_as_exactly_as_somebody_wants_to_know() {
+        for (millis, words) in [
+            (0, "0 ms"),
+            (999, "999 ms"),
+            (1000, "1 s"),
+            (1250, "1.2 s"),
+            (9999, "9.9 s"),
+            (10_000, "10 s"),
+            (119_999, "119 s"),
+            (120_000, "2 min"),
+            (7_199_000, "119 min"),
+            (7_200_000, "2 h"),
+            (172_800_000, "2 d"),
+        ] {
+            assert_eq!(span_words(Duration::from_millis(millis)), words);
+        }
+    }
+
+    #[test]
+    fn every_phase_of_a_failover_has_words() {
+        use FailoverPhase::*;
+        let phases = [
+            None,
+            WaitStart,
+            Election,
+            SelectReplica,
+            HandOver,
+            SendReplicaOfNoOne,
+            WaitPromotion,
+            ReconfReplicas,
+        ];
+        let words: std::collections::BTreeSet<_> = phases.into_iter().map(phase_words).collect();
+        assert_eq!(words.len(), phases.len());
+    }
+}
