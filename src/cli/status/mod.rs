@@ -243,9 +243,14 @@ impl Way {
         if let Some(at) = &self.sentinel {
             reach = reach.to(at);
         }
-        if let Some(password) = self.password(&environment)? {
-            reach.password = Some(password);
-        }
+        let given =
+            || environment(PASSWORD_VARIABLE).filter(|text| !text.is_empty()).map(|text| Secret::new(&text));
+        reach.password = match (&self.password_file, &self.user) {
+            (Some(file), _) => Some(read_password(file)?),
+            // What the configuration has is the password of the default user, and none of anybody else.
+            (None, Some(_)) => given(),
+            (None, None) => reach.password.or_else(given),
+        };
         if let Some(user) = &self.user {
             if reach.password.is_none() {
                 return Err(format!(
@@ -256,21 +261,6 @@ impl Way {
         }
         self.put_tls(&mut reach)?;
         Ok(reach)
-    }
-
-    fn password(&self, environment: &dyn Fn(&str) -> Option<String>) -> Result<Option<Secret>, String> {
-        let Some(file) = &self.password_file else {
-            return Ok(environment(PASSWORD_VARIABLE)
-                .filter(|text| !text.is_empty())
-                .map(|text| Secret::new(&text)));
-        };
-        let wrong = |what: &str| format!("the password file {} {what}", file.display());
-        let text =
-            std::fs::read_to_string(file).map_err(|error| wrong(&format!("cannot be read: {error}")))?;
-        match text.trim_end_matches(['\r', '\n']) {
-            "" => Err(wrong("is empty")),
-            password => Ok(Some(Secret::new(password))),
-        }
     }
 
     fn put_tls(&self, reach: &mut Reach) -> Result<(), String> {
@@ -292,6 +282,15 @@ impl Way {
             }
             false => Ok(()),
         }
+    }
+}
+
+fn read_password(file: &Path) -> Result<Secret, String> {
+    let wrong = |what: &str| format!("the password file {} {what}", file.display());
+    let text = std::fs::read_to_string(file).map_err(|error| wrong(&format!("cannot be read: {error}")))?;
+    match text.trim_end_matches(['\r', '\n']) {
+        "" => Err(wrong("is empty")),
+        password => Ok(Secret::new(password)),
     }
 }
 
