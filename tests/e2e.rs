@@ -28,6 +28,7 @@ mod e2e {
     mod differential;
     mod directives;
     mod failover;
+    mod http;
     mod leader;
     mod manual;
     mod migration;

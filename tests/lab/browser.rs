@@ -96,7 +96,8 @@ impl Browser {
     /// From now on the page is looked at like this.
     pub fn look(&self, look: Look) {
         let Look { width, height, dark } = look;
-        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 });
+        let metrics =
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 });
         self.tell("Emulation.setDeviceMetricsOverride", &metrics);
         let scheme = if dark { "dark" } else { "light" };
         let features = json!([
@@ -108,7 +109,8 @@ impl Browser {
 
     /// A picture of the whole page, as a PNG file.
     pub fn picture(&self, to: &Path) {
-        let shot = self.tell("Page.captureScreenshot", &json!({ "format": "png", "captureBeyondViewport": true }));
+        let shot =
+            self.tell("Page.captureScreenshot", &json!({ "format": "png", "captureBeyondViewport": true }));
         let bytes = base64(shot["data"].as_str().expect("a picture"));
         std::fs::write(to, bytes).expect("the folder is ours");
     }
