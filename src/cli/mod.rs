@@ -1,6 +1,7 @@
 //! The command line: `redis-sentinel`'s, and more.
 
 mod consul;
+mod demo;
 mod system;
 
 use crate::driver::{self, Beginnings, COMPATIBLE_WITH, Options};
@@ -19,6 +20,7 @@ Usage: consentinel FILE [--DIRECTIVE VALUE ...] [-]
        consentinel -h | --help
        consentinel --check-system
        consentinel consul --help        look after what is published
+       consentinel demo [--auto]        three daemons, three Redis servers, a failover to look at
 
 FILE is the configuration, as for redis-sentinel. The state is written back into it, unless it says
 `sentinel state-file <path>`. A single `-` at the end reads more of it from standard input.
@@ -64,9 +66,12 @@ pub(crate) fn run() -> ExitCode {
     let mut words = std::env::args_os();
     let program = words.next().unwrap_or_default();
     let words: Vec<OsString> = words.collect();
-    // A configuration file of that name is still found as ./consul.
+    // A configuration file of that name is still found as ./consul, or ./demo.
     if words.first().is_some_and(|word| word == "consul") {
         return consul::run(words.into_iter().skip(1));
+    }
+    if words.first().is_some_and(|word| word == "demo") {
+        return demo::run(words.into_iter().skip(1).collect());
     }
     match read(&program.to_string_lossy(), words) {
         Ok(Wish::Start(options)) => match driver::start(&options) {

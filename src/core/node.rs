@@ -4,6 +4,7 @@ use crate::channel::{Channel, Owner, Purpose, Renames};
 use crate::context::{Context, for_log};
 use crate::ids::{GroupId, NodeId};
 use crate::liveness::Liveness;
+use crate::time::Beat;
 use crate::timers::Key;
 use crate::{Command, Doubt, Endpoint, Info, LinkKind, Reply, Role, RunId, Time};
 use std::sync::Arc;
@@ -67,15 +68,16 @@ pub(crate) struct Duty {
     pub(crate) info_period: Duration,
     pub(crate) reboot_limit: Duration,
     pub(crate) renames: Renames,
+    pub(crate) beat: Beat,
 }
 
 impl Node {
-    pub(crate) fn new(addr: Endpoint, role: Role, now: Time) -> Self {
+    pub(crate) fn new(addr: Endpoint, role: Role, beat: Beat, now: Time) -> Self {
         Node {
             addr,
             command: Channel::new(LinkKind::Command, now),
             pubsub: Channel::new(LinkKind::PubSub, now),
-            alive: Liveness::new(now),
+            alive: Liveness::new(beat, now),
             sdown: None,
             run_id: None,
             info: None,
@@ -145,7 +147,7 @@ impl Node {
             return Time::NEVER;
         }
         match self.info_sent {
-            Some(sent) if !self.info_wanted => sent + duty.info_period,
+            Some(sent) if !self.info_wanted => duty.beat.after(sent, duty.info_period),
             _ => Time::ZERO,
         }
     }

@@ -5,6 +5,7 @@ use super::{Failover, Group, Retry};
 use crate::context::Context;
 use crate::ids::PeerId;
 use crate::mutation::{Mutation, active};
+use crate::rng::hash;
 use crate::{Epoch, Event, Level, SentinelId, Time, mix};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -245,11 +246,6 @@ pub(super) enum Tally {
     /// All who can be reached have voted, and nobody can get enough.
     Split,
     Undecided,
-}
-
-fn hash(text: &str) -> u64 {
-    text.bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 const STAND_STEP: Duration = Duration::from_millis(15);

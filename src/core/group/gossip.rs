@@ -12,7 +12,7 @@ impl Group {
     /// Says hello through every server and to every peer. Only what is on disk is said.
     pub(super) fn say_hello(&mut self, cx: &mut Context) {
         let period = cx.config.timing.publish_period;
-        self.next_hello = cx.now + period;
+        self.next_hello = self.beat.after(cx.now, period);
         if !cx.storage.has_identity() || cx.config.observe {
             return;
         }
