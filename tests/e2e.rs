@@ -31,9 +31,11 @@ mod e2e {
     mod http;
     mod leader;
     mod manual;
+    mod metrics;
     mod migration;
     mod mixed;
     mod names;
+    mod page;
     mod process;
     mod releases;
     mod restart;

@@ -165,7 +165,8 @@ async fn draw(driver: &Handle) -> (Drawn, Duration) {
         let driver = driver.driver();
         let names: Vec<GroupName> = driver.sentinel.group_names().cloned().collect();
         let picture = picture::draw_some(&driver.sentinel, driver.server.scene(), &[]);
-        (names, Drawn { picture, tally: driver.server.tally() })
+        let tally = Tally { dns: driver.announcer.counted(), ..driver.server.tally() };
+        (names, Drawn { picture, tally })
     };
     for few in names.chunks(4) {
         if began.elapsed() > STROKE {

@@ -2,6 +2,7 @@
 
 mod consul;
 mod daemon;
+mod dns;
 mod masters;
 mod text;
 
@@ -41,6 +42,9 @@ pub(super) fn page(drawn: &Drawn, room: &Room) -> Bytes {
     if let Some(counted) = &tally.consul {
         consul::write(&mut text, counted);
         consul::write_publications(&mut text, &picture.masters);
+    }
+    if let Some(counted) = &tally.dns {
+        dns::write(&mut text, counted);
     }
     text.into_bytes()
 }
