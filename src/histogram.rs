@@ -88,7 +88,9 @@ mod tests {
     #[test]
     fn a_bucket_holds_all_that_was_not_longer() {
         let histogram = Histogram::new(&[10, 100]);
-        [5, 10, 11, 100, 101].map(|micros| histogram.add(Duration::from_micros(micros)));
+        for micros in [5, 10, 11, 100, 101] {
+            histogram.add(Duration::from_micros(micros));
+        }
         let expected = Counts { buckets: vec![(10, 2), (100, 4)], count: 5, micros: 227 };
         assert_eq!(histogram.counts(), expected);
     }

@@ -30,6 +30,7 @@ mod e2e {
     mod failover;
     mod http;
     mod leader;
+    mod links;
     mod manual;
     mod metrics;
     mod migration;

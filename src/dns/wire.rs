@@ -201,7 +201,8 @@ fn wired_name(name: &str) -> Option<Name> {
 }
 
 fn extended_error(note: &Note) -> EdnsOption {
-    let end = note.text.floor_char_boundary(LONGEST_NOTE);
+    let end =
+        (0..=LONGEST_NOTE.min(note.text.len())).rfind(|at| note.text.is_char_boundary(*at)).unwrap_or(0);
     let bytes = [&note.code.to_be_bytes()[..], &note.text.as_bytes()[..end]].concat();
     EdnsOption::Unknown(EXTENDED_ERROR, bytes)
 }
