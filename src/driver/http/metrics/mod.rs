@@ -34,7 +34,7 @@ impl Visits {
 
 /// The whole page.
 pub(super) fn page(drawn: &Drawn, room: &Room) -> Bytes {
-    let Drawn { picture, tally } = drawn;
+    let Drawn { picture, tally, .. } = drawn;
     let mut text = Text::default();
     daemon::write(&mut text, drawn, &room.meters);
     daemon::write_port(&mut text, room);
