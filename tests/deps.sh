@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need on a Debian machine: redis-server, redis-sentinel, redis-cli, dig, ss, jq, Consul, the
-# resolvers dnsmasq and unbound, which the tests run as processes of their own, Redis 8.0 and Valkey 8.1 beside the
-# machine's own Redis, and the Python client.
+# resolvers dnsmasq and unbound, which the tests run as processes of their own, Chromium for the status page, promtool,
+# Redis 8.0 and Valkey 8.1 beside the machine's own Redis, and the Python client.
 # What is on PATH already is used as it is. Quick when nothing is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -52,6 +52,7 @@ has openssl || missing+=(openssl)
 [ -x /usr/sbin/unbound ] || has unbound || missing+=(unbound)
 has setpriv && has unshare && has script || missing+=(util-linux bsdutils)
 has python3 && python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3 python3-venv)
+{ has chromium || has chromium-browser; } && has chromedriver || missing+=(chromium chromium-driver)
 [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
 
 # The address of the Debian archive that this machine uses, from either form of apt's source lists.
@@ -109,6 +110,34 @@ if ! has consul; then
     ln -sfn "$cache/consul" "$tools/consul"
     "$tools/consul" version >/dev/null || fail "the consul in $cache does not run"
 fi
+
+# One program of Debian's package: the service that comes with it is not wanted.
+fetch_promtool() {
+    local into=$1 work
+    has apt-get || fail "missing promtool, and there is no apt-get here: install it by hand"
+    work=$(mktemp -d)
+    trap 'rm -rf "$work"' RETURN
+    (cd "$work" && apt-get -qq -o APT::Sandbox::User= download prometheus) ||
+        { as_root apt-get update -qq && (cd "$work" && apt-get -qq -o APT::Sandbox::User= download prometheus); } ||
+        fail "could not fetch prometheus, of which promtool is a part"
+    dpkg -x "$work"/prometheus_*.deb "$work/prometheus"
+    mkdir -p "$into"
+    mv "$work/prometheus/usr/bin/promtool" "$into/promtool.new"
+    mv "$into/promtool.new" "$into/promtool"
+}
+
+if has promtool; then
+    ln -sfn "$(command -v promtool)" "$tools/promtool"
+else
+    cache=${XDG_CACHE_HOME:-$HOME/.cache}/consentinel/prometheus
+    if [ ! -x "$cache/promtool" ]; then
+        say "fetching promtool"
+        fetch_promtool "$cache"
+    fi
+    ln -sfn "$cache/promtool" "$tools/promtool"
+    "$tools/promtool" --version >/dev/null 2>&1 || fail "the promtool in $cache does not run"
+fi
+
 # Debian trixie's Redis and Valkey, with the libraries that they were built for: they run here by their own loader.
 fetch_trixie() {
     local into=$1 uri work

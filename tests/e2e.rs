@@ -28,12 +28,15 @@ mod e2e {
     mod differential;
     mod directives;
     mod failover;
+    mod http;
     mod leader;
     mod links;
     mod manual;
+    mod metrics;
     mod migration;
     mod mixed;
     mod names;
+    mod page;
     mod process;
     mod releases;
     mod restart;

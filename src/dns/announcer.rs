@@ -83,7 +83,6 @@ impl Announcer {
     }
 
     /// What was asked so far; nothing where DNS is not answered.
-    #[allow(dead_code, reason = "shown by the metrics")]
     pub(crate) fn counted(&self) -> Option<Counted> {
         self.dns.as_ref().map(Dns::counted)
     }
