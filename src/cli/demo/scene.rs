@@ -147,6 +147,12 @@ impl Scene {
         self.failovers.last().filter(|failover| !failover.is_over())
     }
 
+    /// Whether everything has been seen.
+    pub(super) fn is_complete(&self) -> bool {
+        let servers = self.servers.iter().all(|server| server.said.is_some());
+        servers && self.daemons.iter().all(Option::is_some) && self.answer.is_some()
+    }
+
     /// Whether something is going on that is measured.
     pub(super) fn is_busy(&self) -> bool {
         self.under_way().is_some() || self.back.as_ref().is_some_and(|back| back.linked.is_none())

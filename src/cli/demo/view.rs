@@ -198,17 +198,27 @@ fn writer(scene: &Scene, now: Instant) -> Row {
     }
 }
 
+/// What is to be said, or what could be done next.
 fn message(scene: &Scene) -> Row {
-    if scene.message.is_empty()
-        && let Some(back) = &scene.back
-    {
-        let port = back.port;
+    if !scene.message.is_empty() {
+        return Row::new().put(Ink::Warn, &scene.message);
+    }
+    if let Some(back) = &scene.back {
         let told = back.told.map(|told| format!(", told to be a replica after {} ms", told.as_millis()));
         let linked = back.linked.map(|linked| format!(", is one after {} ms", linked.as_millis()));
-        let text = format!("{port} is back{}{}", told.unwrap_or_default(), linked.unwrap_or_default());
+        let text = format!("{} is back{}{}", back.port, told.unwrap_or_default(), linked.unwrap_or_default());
         return Row::new().put(if back.linked.is_some() { Ink::Good } else { Ink::Warn }, text);
     }
-    Row::new().put(Ink::Warn, &scene.message)
+    let down: Vec<_> = scene.servers.iter().filter(|server| server.hand != Hand::Up).collect();
+    match (scene.failovers.last(), &down[..]) {
+        (Some(last), [one]) if last.is_over() => {
+            let text = format!("r brings {} back: it must come back as a replica", one.port);
+            Row::new().put(Ink::Warn, text)
+        }
+        (Some(last), [_, _, ..]) if last.is_over() => Row::new().put(Ink::Warn, "r brings them back"),
+        (Some(last), []) if last.is_over() => Row::new().put(Ink::Good, "All is well. k, s or p: once more"),
+        _ => Row::new(),
+    }
 }
 
 fn keys() -> Row {
