@@ -6,6 +6,7 @@
 mod cli;
 mod dns;
 mod driver;
+mod histogram;
 mod registrar;
 
 /// What holds for any bytes: for `just fuzz`.

@@ -4,12 +4,14 @@ use crate::channel::Owner;
 use crate::ids::{GroupId, PeerId};
 use crate::names::Names;
 use crate::peer::Peer;
+use crate::rng::hash;
 use crate::scripts::Scripts;
 use crate::storage::Storage;
+use crate::time::Beat;
 use crate::timers::Timers;
 use crate::{
     Action, CallId, Config, Endpoint, Epoch, Event, GroupConfig, GroupName, Host, Level, LinkId, Notice, Rng,
-    SentinelId, Time,
+    SentinelId, Time, mix,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -62,6 +64,11 @@ impl Context {
         }
     }
 
+    /// The beat of a group or a peer.
+    pub(crate) fn beat(&self, number: u32) -> Beat {
+        Beat::new(mix(hash(self.myid.as_str())), number)
+    }
+
     pub(crate) fn new_link(&mut self, owner: Owner) -> LinkId {
         self.last_link += 1;
         let link = LinkId(self.last_link);
@@ -93,7 +100,9 @@ impl Context {
             PeerId(self.last_peer)
         });
         let now = self.now;
-        let peer = self.peers.entry(slot).or_insert_with(|| Peer::new(slot, id.clone(), addr.clone(), now));
+        let beat = self.beat(slot.0);
+        let peer =
+            self.peers.entry(slot).or_insert_with(|| Peer::new(slot, id.clone(), addr.clone(), beat, now));
         peer.groups.insert(group);
         self.advance_peer(slot);
         slot

@@ -10,6 +10,7 @@ mod admin;
 mod agreement;
 mod election;
 mod entries;
+mod explain;
 mod failover;
 mod gossip;
 mod handover;
@@ -28,6 +29,7 @@ use crate::context::Context;
 use crate::ids::{GroupId, NodeId, PeerId};
 use crate::mutation::{Mutation, active};
 use crate::node::{Duty, Node, Reboot, Reconf};
+use crate::time::Beat;
 use crate::timers::Key;
 use crate::{DurableGroup, Endpoint, Epoch, Event, GroupConfig, GroupName, Role, SentinelId, Seq, Time};
 use std::collections::BTreeMap;
@@ -43,6 +45,8 @@ pub(crate) struct Group {
     pub(crate) name: GroupName,
     pub(crate) config: GroupConfig,
     renames: Renames,
+    /// When what is done again and again is done.
+    beat: Beat,
     /// Boxed, as a map makes room for eleven at once, and most groups have one to three.
     nodes: BTreeMap<NodeId, Box<Node>>,
     last_node: u32,
@@ -113,7 +117,9 @@ pub(crate) struct Announced {
 impl Group {
     pub(crate) fn new(id: GroupId, name: GroupName, saved: DurableGroup, cx: &mut Context) -> Self {
         let now = cx.now;
+        let beat = cx.beat(id.0);
         let mut group = Group {
+            beat,
             id,
             name,
             renames: Renames::new(saved.config.renamed_commands.clone()),
@@ -149,7 +155,7 @@ impl Group {
             publishing: Publishing::default(),
             vouched: false,
         };
-        group.nodes.insert(NodeId(0), Box::new(Node::new(saved.master, Role::Master, now)));
+        group.nodes.insert(NodeId(0), Box::new(Node::new(saved.master, Role::Master, beat, now)));
         for replica in saved.replicas {
             if group.find(&replica, cx).is_none() {
                 group.add_node(replica, Role::Replica, now);
@@ -189,7 +195,7 @@ impl Group {
     fn add_node(&mut self, addr: Endpoint, role: Role, now: Time) -> NodeId {
         self.last_node += 1;
         let id = NodeId(self.last_node);
-        self.nodes.insert(id, Box::new(Node::new(addr, role, now)));
+        self.nodes.insert(id, Box::new(Node::new(addr, role, self.beat, now)));
         id
     }
 
@@ -275,6 +281,7 @@ impl Group {
             info_period: self.info_period(id, cx),
             reboot_limit: self.config.master_reboot_down_after,
             renames: self.renames.clone(),
+            beat: self.beat,
         }
     }
 

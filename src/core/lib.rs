@@ -19,6 +19,7 @@ mod config;
 mod context;
 mod endpoint;
 mod event;
+mod explanation;
 mod glob;
 mod group;
 mod hello;
@@ -49,6 +50,9 @@ pub use action::{Action, Command, LinkKind, Refusal, Response};
 pub use config::{Config, Credentials, Durable, DurableGroup, GroupConfig, RegistryConfig, Timing};
 pub use endpoint::{Endpoint, EndpointError, Host, HostError};
 pub use event::{Event, Level, Notice};
+pub use explanation::{
+    Candidate, Doubt, Explanation, Obstacle, Opinion, Standing, Suspicion, Unfit, Voter, Worse,
+};
 pub use glob::{glob_matches, glob_matches_bytes};
 pub use hello::{HELLO_CHANNEL, Hello, HelloError};
 pub use ids::{

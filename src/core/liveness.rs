@@ -1,6 +1,7 @@
 //! Whether something that is pinged answers.
 
 use crate::Time;
+use crate::time::Beat;
 use std::time::Duration;
 
 #[derive(Clone, Debug)]
@@ -10,6 +11,7 @@ pub(crate) struct Liveness {
     silent_since: Option<Time>,
     ping_sent: Option<Time>,
     next_ping: Time,
+    beat: Beat,
     pub(crate) last_ok: Time,
     pub(crate) last_reply: Time,
     /// How long an answer takes: the last one, or what remains of a slower one before it.
@@ -18,11 +20,12 @@ pub(crate) struct Liveness {
 
 impl Liveness {
     /// Nothing is known; it has until `down_after` to show itself.
-    pub(crate) fn new(now: Time) -> Self {
+    pub(crate) fn new(beat: Beat, now: Time) -> Self {
         Liveness {
             silent_since: Some(now),
             ping_sent: None,
             next_ping: now,
+            beat,
             last_ok: now,
             last_reply: now,
             rtt: Duration::ZERO,
@@ -67,14 +70,14 @@ impl Liveness {
         self.rtt = (now - sent).max(self.rtt / 2);
         self.last_ok = now;
         self.last_reply = now;
-        self.next_ping = (sent + period).max(now);
+        self.next_ping = self.beat.after(sent, period).max(now);
     }
 
     /// It answered, but not that it is alive.
     pub(crate) fn on_other_reply(&mut self, period: Duration, now: Time) {
         let sent = self.ping_sent.take().unwrap_or(now);
         self.last_reply = now;
-        self.next_ping = (sent + period).max(now);
+        self.next_ping = self.beat.after(sent, period).max(now);
     }
 
     /// Its past is not held against it: a new role, a new judgement.
@@ -93,7 +96,7 @@ mod tests {
 
     #[test]
     fn silence_counts_from_the_first_unanswered_ping() {
-        let mut alive = Liveness::new(Time::ZERO);
+        let mut alive = Liveness::new(Beat::default(), Time::ZERO);
         alive.on_pong(SECOND, Time::from_millis(1));
         alive.on_ping_sent(Time::from_millis(500));
         assert!(!alive.is_silent(SECOND, Time::from_millis(1499)));
@@ -102,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_lost_link_does_not_shorten_a_silence_that_had_begun() {
-        let mut alive = Liveness::new(Time::ZERO);
+        let mut alive = Liveness::new(Beat::default(), Time::ZERO);
         alive.on_pong(SECOND, Time::ZERO);
         alive.on_ping_sent(Time::from_millis(100));
         alive.on_link_lost(Time::from_millis(900));

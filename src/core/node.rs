@@ -4,8 +4,9 @@ use crate::channel::{Channel, Owner, Purpose, Renames};
 use crate::context::{Context, for_log};
 use crate::ids::{GroupId, NodeId};
 use crate::liveness::Liveness;
+use crate::time::Beat;
 use crate::timers::Key;
-use crate::{Command, Endpoint, Info, LinkKind, Reply, Role, RunId, Time};
+use crate::{Command, Doubt, Endpoint, Info, LinkKind, Reply, Role, RunId, Time};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,15 +68,16 @@ pub(crate) struct Duty {
     pub(crate) info_period: Duration,
     pub(crate) reboot_limit: Duration,
     pub(crate) renames: Renames,
+    pub(crate) beat: Beat,
 }
 
 impl Node {
-    pub(crate) fn new(addr: Endpoint, role: Role, now: Time) -> Self {
+    pub(crate) fn new(addr: Endpoint, role: Role, beat: Beat, now: Time) -> Self {
         Node {
             addr,
             command: Channel::new(LinkKind::Command, now),
             pubsub: Channel::new(LinkKind::PubSub, now),
-            alive: Liveness::new(now),
+            alive: Liveness::new(beat, now),
             sdown: None,
             run_id: None,
             info: None,
@@ -145,7 +147,7 @@ impl Node {
             return Time::NEVER;
         }
         match self.info_sent {
-            Some(sent) if !self.info_wanted => sent + duty.info_period,
+            Some(sent) if !self.info_wanted => duty.beat.after(sent, duty.info_period),
             _ => Time::ZERO,
         }
     }
@@ -190,20 +192,41 @@ impl Node {
 
     /// When it is to be taken for down if nothing changes.
     fn down_at(&self, duty: &Duty, cx: &Context) -> Time {
-        let mut at = self.alive.silent_since().map_or(Time::NEVER, |since| since + duty.down_after);
-        if duty.is_master {
-            if self.role == Role::Replica {
-                at = at.min(self.role_since + duty.down_after + cx.config.timing.info_period * 2);
-            }
-            match self.reboot {
-                Some(Reboot::Loading(since)) if !duty.reboot_limit.is_zero() => {
-                    at = at.min(since + duty.reboot_limit)
-                }
-                Some(Reboot::Emptied { .. }) => at = Time::ZERO,
-                _ => {}
-            }
-        }
+        let mut at = Time::NEVER;
+        self.each_doubt(duty, cx, |_, _, then| at = at.min(then));
         at
+    }
+
+    /// What speaks most for taking it for down: since when, and when that will be enough.
+    pub(crate) fn doubt(&self, duty: &Duty, cx: &Context) -> Option<(Doubt, Time, Time)> {
+        let mut first: Option<(Doubt, Time, Time)> = None;
+        self.each_doubt(duty, cx, |doubt, since, then| {
+            if first.is_none_or(|(.., earliest)| then < earliest) {
+                first = Some((doubt, since, then));
+            }
+        });
+        first
+    }
+
+    /// Everything that speaks for taking it for down: what, since when, and when it will be enough.
+    fn each_doubt(&self, duty: &Duty, cx: &Context, mut tell: impl FnMut(Doubt, Time, Time)) {
+        if let Some(since) = self.alive.silent_since() {
+            tell(Doubt::Silent, since, since + duty.down_after);
+        }
+        if !duty.is_master {
+            return;
+        }
+        if self.role == Role::Replica {
+            let patience = duty.down_after + cx.config.timing.info_period * 2;
+            tell(Doubt::SaysReplica, self.role_since, self.role_since + patience);
+        }
+        match self.reboot {
+            Some(Reboot::Loading(since)) if !duty.reboot_limit.is_zero() => {
+                tell(Doubt::Loading, since, since + duty.reboot_limit);
+            }
+            Some(Reboot::Emptied { since, .. }) => tell(Doubt::Emptied, since, Time::ZERO),
+            _ => {}
+        }
     }
 
     /// Judges whether it is down. The new verdict, when it is another one.

@@ -4,6 +4,7 @@ use crate::channel::{Channel, Owner, Purpose, Renames};
 use crate::context::Context;
 use crate::ids::{GroupId, PeerId};
 use crate::liveness::Liveness;
+use crate::time::Beat;
 use crate::timers::Key;
 use crate::{Command, Endpoint, LinkId, LinkKind, Reply, SentinelId, Time};
 use std::collections::BTreeSet;
@@ -24,9 +25,9 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn new(slot: PeerId, id: SentinelId, addr: Endpoint, now: Time) -> Self {
+    pub(crate) fn new(slot: PeerId, id: SentinelId, addr: Endpoint, beat: Beat, now: Time) -> Self {
         let channel = Channel::new(LinkKind::Sentinel, now);
-        let (alive, groups) = (Liveness::new(now), BTreeSet::new());
+        let (alive, groups) = (Liveness::new(beat, now), BTreeSet::new());
         Peer { slot, id, addr, channel, alive, groups, suspect: false, heard: false }
     }
 

@@ -50,6 +50,12 @@ pub fn mix(bits: u64) -> u64 {
     bits ^ (bits >> 31)
 }
 
+/// A number for a text, the same on every machine.
+pub(crate) fn hash(text: &str) -> u64 {
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -379,6 +379,11 @@ impl Sentinel {
         Some((epoch, self.cx.now - seen))
     }
 
+    /// Why there is no failover of a group, or what would happen if its master went down now.
+    pub fn explain(&self, name: &GroupName) -> Option<crate::Explanation> {
+        self.watched(name).map(|group| group.explain(&self.cx))
+    }
+
     fn watched(&self, name: &GroupName) -> Option<&Group> {
         self.groups.get(self.names.get(name)?).map(|group| &**group)
     }

@@ -50,6 +50,36 @@ impl Time {
     }
 }
 
+/// What is done again and again is done on a beat: all that one server is sent in a second goes in one packet, and what
+/// concerns a thousand servers is spread over the second.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Beat(Duration);
+
+impl Beat {
+    /// The beat of what has this number here. Two sentinels never beat at the same moment, or hardly ever: what they do
+    /// about the same server shall not collide.
+    pub(crate) fn new(sentinel: u64, number: u32) -> Self {
+        let own = Duration::from_micros(sentinel % micros(SLOT));
+        Beat(own + SLOT * ((sentinel >> 32) as u32).wrapping_add(number).rem_euclid(SLOTS))
+    }
+
+    /// The last beat that is not later than a period after then. Where the period is shorter than a second, so is the
+    /// time from beat to beat.
+    pub(crate) fn after(self, then: Time, period: Duration) -> Time {
+        let due = then + period;
+        let gap = micros(period.min(BAR));
+        match due.0.checked_sub(micros(self.0)) {
+            Some(past) if gap > 0 && due != Time::NEVER => Time(due.0 - past % gap),
+            _ => due,
+        }
+    }
+}
+
+/// The beats repeat themselves after that long.
+const BAR: Duration = Duration::from_secs(1);
+const SLOTS: u32 = 20;
+const SLOT: Duration = Duration::from_millis(50);
+
 fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
@@ -79,5 +109,41 @@ impl Sub for Time {
 impl fmt::Debug for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{:06}s", self.0 / 1_000_000, self.0 % 1_000_000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_beat_is_never_later_than_the_period() {
+        let beat = Beat::new(0, 3);
+        let at = |then, period| beat.after(Time::from_millis(then), period).as_millis();
+        assert_eq!(at(9_150, SECOND), 10_150);
+        assert_eq!(at(9_151, SECOND), 10_150);
+        assert_eq!(at(9_149, SECOND), 9_150);
+        assert_eq!(at(9_200, SECOND * 10), 19_150);
+        assert_eq!(at(9_200, SECOND / 10), 9_250);
+    }
+
+    #[test]
+    fn a_beat_is_always_later_than_what_came_before() {
+        for micros in (0..3_000_000).step_by(777) {
+            let then = Time::from_micros(micros);
+            for period in [Duration::from_micros(1), Duration::from_millis(10), SECOND, SECOND * 2] {
+                let at = Beat::new(micros, 1).after(then, period);
+                assert!(then < at && at <= then + period, "{then:?} {period:?} {at:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn there_are_times_that_never_come() {
+        assert_eq!(Beat::new(0, 1).after(Time::NEVER, SECOND), Time::NEVER);
+        assert_eq!(Beat::new(0, 1).after(Time::ZERO, Duration::MAX), Time::NEVER);
+        assert_eq!(Beat::new(0, 1).after(Time::ZERO, Duration::ZERO), Time::ZERO);
     }
 }

@@ -115,6 +115,15 @@ pub enum PublicationState {
 }
 
 impl PublicationState {
+    /// All of them.
+    pub const ALL: [PublicationState; 5] = [
+        PublicationState::Unseen,
+        PublicationState::Published,
+        PublicationState::Behind,
+        PublicationState::Fenced,
+        PublicationState::Contradicted,
+    ];
+
     /// The word.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -2,9 +2,9 @@
 
 use super::counters::{Counters, add};
 use super::limit::{Allowed, Limit};
-use super::reply::{Code, Reply};
+use super::reply::Reply;
 use super::settings::DnsSettings;
-use super::wire::{self, Heard, MOST_TCP};
+use super::wire::{self, Ask, Heard, MOST_TCP};
 use super::zone::{Update, Zone};
 use crate::driver::clock;
 use consentinel_core::Time;
@@ -111,16 +111,7 @@ impl Desk {
                 Some(ask.come_again())
             }
             (Heard::Ask(ask), Allowed::Whole) => {
-                let silence = self.pulse.silence();
-                let reply = if ask.is_of_the_future() {
-                    Reply::only(Code::BadVersion)
-                } else if silence > STANDSTILL {
-                    let seconds = silence.as_secs();
-                    let why = format!("this sentinel has stood still for {seconds} s, and knows nothing new");
-                    self.zone.out_of_touch(&ask.question, why)
-                } else {
-                    self.zone.answer(&ask.question, here)
-                };
+                let reply = self.reply(&ask, here);
                 self.counters.count(reply.code);
                 let limit = if matches!(way, Way::Tcp) { MOST_TCP } else { ask.limit() };
                 let (answer, truncated) = ask.write(&reply, limit);
@@ -130,5 +121,18 @@ impl Desk {
                 Some(answer)
             }
         }
+    }
+
+    fn reply(&mut self, ask: &Ask, here: Option<IpAddr>) -> Reply {
+        if let Some(code) = ask.fault() {
+            return Reply::only(code);
+        }
+        let silence = self.pulse.silence();
+        if silence > STANDSTILL {
+            let seconds = silence.as_secs();
+            let why = format!("this sentinel has stood still for {seconds} s, and knows nothing new");
+            return self.zone.out_of_touch(&ask.question, why);
+        }
+        self.zone.answer(&ask.question, here)
     }
 }

@@ -6,6 +6,8 @@
 mod announcer;
 mod counters;
 mod desk;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod guests;
 mod limit;
 mod namer;

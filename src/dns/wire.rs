@@ -75,9 +75,6 @@ pub(super) fn read(bytes: &[u8]) -> Heard {
         return wrong(Code::Malformed);
     };
     let Some(query) = queries.pop() else { return wrong(Code::Malformed) };
-    if edns.as_ref().is_none_or(|edns| edns.version() == 0) && query.query_class() != DNSClass::IN {
-        return wrong(Code::Refused);
-    }
     let label = |label: &[u8]| String::from_utf8_lossy(label).to_ascii_lowercase();
     let question =
         Question { labels: query.name().iter().map(label).collect(), kind: kind(query.query_type()) };
@@ -99,9 +96,13 @@ impl Ask {
         )
     }
 
-    /// Whether it wants a version of EDNS that nobody knows yet.
-    pub(super) fn is_of_the_future(&self) -> bool {
-        self.edns.as_ref().is_some_and(|edns| edns.version() > 0)
+    /// What is said to it whatever it asks: it wants a version of EDNS that nobody knows yet, or is not about the
+    /// Internet.
+    pub(super) fn fault(&self) -> Option<Code> {
+        if self.edns.as_ref().is_some_and(|edns| edns.version() > 0) {
+            return Some(Code::BadVersion);
+        }
+        (self.query.query_class() != DNSClass::IN).then_some(Code::Refused)
     }
 
     /// That it should be asked over TCP, and nothing more.
@@ -200,7 +201,8 @@ fn wired_name(name: &str) -> Option<Name> {
 }
 
 fn extended_error(note: &Note) -> EdnsOption {
-    let end = note.text.floor_char_boundary(LONGEST_NOTE);
+    let end =
+        (0..=LONGEST_NOTE.min(note.text.len())).rfind(|at| note.text.is_char_boundary(*at)).unwrap_or(0);
     let bytes = [&note.code.to_be_bytes()[..], &note.text.as_bytes()[..end]].concat();
     EdnsOption::Unknown(EXTENDED_ERROR, bytes)
 }
@@ -231,3 +233,6 @@ fn kind(kind: RecordType) -> Kind {
         _ => Kind::Other,
     }
 }
+
+#[cfg(test)]
+mod tests;

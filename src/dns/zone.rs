@@ -355,3 +355,6 @@ fn weight(word: &Word, entry: &Entry) -> u16 {
         (Role::Replica, _) => weights.warning,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -102,6 +102,11 @@ pub fn hello(bytes: &[u8]) {
     }
 }
 
+/// What somebody asks over DNS.
+pub fn dns(bytes: &[u8]) {
+    crate::dns::fuzzing::answer(bytes);
+}
+
 /// What a server says of itself.
 pub fn info(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
@@ -187,6 +192,11 @@ mod tests {
     #[test]
     fn kept_hellos() {
         go_through("hello", hello);
+    }
+
+    #[test]
+    fn kept_questions() {
+        go_through("dns", dns);
     }
 
     #[test]

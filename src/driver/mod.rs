@@ -15,9 +15,11 @@ mod files;
 #[allow(unreachable_pub, reason = "the crate exports it only for fuzzing")]
 pub mod fuzzing;
 mod handle;
+mod http;
 mod inbound;
 mod links;
 mod log;
+mod meters;
 mod numbered;
 pub(crate) mod picture;
 mod process;
@@ -43,6 +45,7 @@ use consentinel_core::{
 use handle::{Handle, Myself};
 use inbound::{Server, Step, Then, Turn};
 use links::Links;
+use meters::Meters;
 use picture::{Facts, Moment};
 use process::Signals;
 use record::Recorder;
@@ -53,7 +56,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use store::Store;
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
@@ -92,6 +95,8 @@ struct Driver {
     alarm: Option<Time>,
     /// What came of the last save.
     saved: Option<bool>,
+    /// What is measured of ourselves.
+    meters: Arc<Meters>,
     /// For the log.
     failovers: log::Failovers,
     shutdown: bool,
@@ -223,6 +228,9 @@ impl Driver {
 
     fn hand_over(&mut self, input: Input) {
         let now = clock::now();
+        if let Some(due) = self.sentinel.poll_timeout().filter(|due| *due <= now) {
+            self.meters.lag.add(now - due);
+        }
         self.announcer.hear(&self.sentinel, &input);
         self.recorder.input(now, &input);
         let published = match &input {
@@ -267,9 +275,11 @@ impl Driver {
                 }
             }
             Action::Save { seq, state } => {
-                let (store, inputs) = (self.store.clone(), self.inputs.clone());
+                let (store, inputs, meters) = (self.store.clone(), self.inputs.clone(), self.meters.clone());
                 tokio::task::spawn_blocking(move || {
+                    let began = Instant::now();
                     let result = store.save(&state);
+                    meters.saved(began.elapsed(), result.is_err());
                     // Nobody waits for it any more when the loop has ended.
                     let _ = inputs.blocking_send(Input::Saved { seq, result });
                 });

@@ -5,10 +5,12 @@
 //! is Unix time, and says so in its name.
 
 mod draw;
+mod explain;
 mod history;
 
 pub(crate) use draw::{Scene, draw, draw_some};
-pub(crate) use history::{Facts, History, Moment};
+pub(crate) use explain::{Explanation, explain};
+pub(crate) use history::{Facts, FailoverCounts, History, Moment};
 
 use serde::{Deserialize, Serialize};
 

@@ -2,9 +2,11 @@
 
 use super::acl::AclError;
 use super::handle::Handle;
+use super::http;
 use super::inbound::{self, Identity, Server};
 use super::links::Links;
 use super::log::LogLevel;
+use super::meters::Meters;
 use super::process::{Background, Origin, Pidfile, Signals};
 use super::record::Recorder;
 use super::resolve::Resolver;
@@ -102,7 +104,8 @@ async fn serve(
 ) -> Result<ExitCode, StartError> {
     let Loaded { mut settings, durable, consul, naming, dns, store, lost, input: _ } = loaded;
     greet(&settings);
-    files::fit_clients(&mut settings, durable.groups.values(), Sockets::most_files(&dns.bind));
+    let others = http::descriptors(&settings.http) + Sockets::most_files(&dns.bind);
+    files::fit_clients(&mut settings, durable.groups.values(), others);
     lost.iter().for_each(|text| warn!("{text}"));
     let tls = Tls::load(&settings.tls)?;
     let mut stop = Signals::new().map_err(|error| StartError::System("signals cannot be awaited", error))?;
@@ -112,8 +115,11 @@ async fn serve(
         .map_err(|error| StartError::System("the server cannot be started", error))?;
     let sockets = (!dns.bind.is_empty()).then(|| Sockets::open(&dns.bind)).transpose();
     let sockets = sockets.map_err(|error| StartError::System("DNS cannot be answered", error))?;
+    let http = http::bind(&settings.http)
+        .map_err(|error| StartError::System("the server cannot be started", error))?;
     let _pidfile = Pidfile::write(&settings, background == Background::There);
     let (inputs, mut receiver) = mpsc::channel(QUEUE);
+    let meters = Arc::new(Meters::default());
     let (seed, now) = (clock::seed(), clock::now());
     recorder.start(seed, now, &durable);
     let identity =
@@ -151,10 +157,15 @@ async fn serve(
         overrun: Vec::new(),
         alarm: None,
         saved: None,
+        meters: meters.clone(),
         failovers: log::Failovers::default(),
         shutdown: false,
     });
     listeners.serve(&driver);
+    if let Some(sockets) = http {
+        http::open(sockets, &driver, meters)
+            .map_err(|error| StartError::System("the HTTP port cannot be started", error))?;
+    }
     background.ready().map_err(|error| StartError::System("the background cannot be entered", error))?;
     process::ready(&wishes);
     process::watchdog();

@@ -1,16 +1,18 @@
 //! What the registrar counts, to be read from any thread.
 
+use crate::histogram::{Counts, Histogram, SHORT};
 use consentinel_core::{RegistryError, RegistryFault};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Counters since the start.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Counters {
     requests: AtomicU64,
     failures: [AtomicU64; RegistryFault::ALL.len()],
     latency_micros: AtomicU64,
+    latencies: Histogram,
     sent: AtomicU64,
     received: AtomicU64,
     watched: AtomicU64,
@@ -19,8 +21,24 @@ pub(crate) struct Counters {
     trouble: Mutex<Option<RegistryError>>,
 }
 
+impl Default for Counters {
+    fn default() -> Self {
+        Counters {
+            requests: AtomicU64::default(),
+            failures: Default::default(),
+            latency_micros: AtomicU64::default(),
+            latencies: Histogram::new(SHORT),
+            sent: AtomicU64::default(),
+            received: AtomicU64::default(),
+            watched: AtomicU64::default(),
+            polled: AtomicU64::default(),
+            trouble: Mutex::default(),
+        }
+    }
+}
+
 /// The counters at one moment.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Counted {
     /// Requests that were answered or failed.
     pub requests: u64,
@@ -28,6 +46,8 @@ pub(crate) struct Counted {
     pub failures: [u64; RegistryFault::ALL.len()],
     /// How long the last answer took; that of a request that waits for changes does not count.
     pub latency: Duration,
+    /// How long all of them took.
+    pub latencies: Counts,
     /// Bytes of requests.
     pub sent: u64,
     /// Bytes of answers.
@@ -57,6 +77,7 @@ impl Counters {
         self.received.fetch_add(received as u64, Ordering::Relaxed);
         if let Some(latency) = latency {
             self.latency_micros.store(latency.as_micros() as u64, Ordering::Relaxed);
+            self.latencies.add(latency);
         }
     }
 
@@ -100,6 +121,7 @@ impl Counters {
             requests: read(&self.requests),
             failures: std::array::from_fn(|at| read(&self.failures[at])),
             latency: Duration::from_micros(read(&self.latency_micros)),
+            latencies: self.latencies.counts(),
             sent: read(&self.sent),
             received: read(&self.received),
             watched: read(&self.watched),

@@ -5,6 +5,7 @@
 //! condition with a deadline, by [`eventually`].
 
 mod authority;
+mod browser;
 mod cluster;
 mod consul;
 mod dialogue;
@@ -25,9 +26,11 @@ mod resolver;
 mod resp;
 mod sentinel;
 mod wait;
+mod web;
 mod writer;
 
 pub use authority::{Authority, Certificate};
+pub use browser::{Browser, Look};
 pub use cluster::{Cluster, GROUP, Setup};
 pub use consul::{Certificates, Consul, ConsulOptions, ConsulServers, consul_program};
 pub use dialogue::Dialogue;
@@ -48,4 +51,5 @@ pub use resolver::{Resolver, shipped, shipped_path};
 pub use resp::{Client, Fields, Value};
 pub use sentinel::{Extra, Program, Sentinel};
 pub use wait::{eventually, poll_until};
+pub use web::{Follower, Reply, Sent, Web, escaped, read_reply};
 pub use writer::{Outcome, Writer};

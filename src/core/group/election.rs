@@ -5,6 +5,7 @@ use super::{Failover, Group, Retry};
 use crate::context::Context;
 use crate::ids::PeerId;
 use crate::mutation::{Mutation, active};
+use crate::rng::hash;
 use crate::{Epoch, Event, Level, SentinelId, Time, mix};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -173,9 +174,20 @@ impl Group {
         self.peers.get(&slot).and_then(|opinion| opinion.vote.as_ref())
     }
 
+    /// How many votes a leader needs: a majority of all sentinels, and at least the quorum.
+    pub(super) fn votes_needed(&self) -> usize {
+        self.majority().max(self.config.quorum.0 as usize)
+    }
+
+    /// Whether a peer could be asked for its vote.
+    pub(super) fn is_reachable(&self, slot: PeerId, cx: &Context) -> bool {
+        let up = self.peers.get(&slot).is_some_and(|opinion| opinion.sdown.is_none());
+        up && cx.peers.get(&slot).is_some_and(|peer| peer.channel.is_open())
+    }
+
     /// Counts the votes of an election of ours.
     pub(super) fn tally(&self, epoch: Epoch, cx: &Context) -> Tally {
-        let mut needed = self.majority().max(self.config.quorum.0 as usize);
+        let mut needed = self.votes_needed();
         if active(Mutation::MajorityOffByOne) {
             needed -= 1;
         }
@@ -183,8 +195,7 @@ impl Group {
         let mut open = 0;
         let mut reachable = 1;
         for (slot, opinion) in &self.peers {
-            let connected =
-                cx.peers.get(slot).is_some_and(|peer| peer.channel.is_open()) && opinion.sdown.is_none();
+            let connected = self.is_reachable(*slot, cx);
             reachable += usize::from(connected);
             match &opinion.vote {
                 Some((leader, of)) if *of == epoch => *votes.entry(leader).or_default() += 1,
@@ -235,11 +246,6 @@ pub(super) enum Tally {
     /// All who can be reached have voted, and nobody can get enough.
     Split,
     Undecided,
-}
-
-fn hash(text: &str) -> u64 {
-    text.bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 const STAND_STEP: Duration = Duration::from_millis(15);

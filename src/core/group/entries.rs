@@ -2,8 +2,9 @@
 
 use super::Group;
 use crate::context::Context;
+use crate::ids::NodeId;
 use crate::node::Node;
-use crate::{Entry, Epoch, Health, Info, Role, Time};
+use crate::{Endpoint, Entry, Epoch, Health, Info, Role, Time};
 use std::time::Duration;
 
 impl Group {
@@ -62,7 +63,7 @@ impl Group {
                 (Health::Critical, sentence)
             }
             None if epoch == Epoch(0) => (Health::Passing, "master by the configuration".to_owned()),
-            None => (Health::Passing, format!("master by the failover of epoch {epoch}")),
+            None => appointed(epoch),
         }
     }
 
@@ -73,27 +74,62 @@ impl Group {
         known: Option<&str>,
         cx: &Context,
     ) -> Option<(Health, String)> {
+        let turning = !node.told_since(self.switched) || cx.now < self.switched + TURNING;
+        let seat = Seat { master: &self.master().addr, turning, replaced: node.ousted };
+        self.judge_beneath(&seat, node, known, cx)
+    }
+
+    /// Every entry as it would stand right after that replica had been made the master.
+    pub(super) fn desired_after(&self, chosen: NodeId, cx: &Context) -> Vec<Entry> {
+        let Some(master) = self.nodes.get(&chosen) else { return Vec::new() };
+        let epoch = cx.current_epoch.next();
+        let entry = |role: Role, node: &Node, (health, sentence): (Health, String)| Entry {
+            role,
+            addr: cx.shown(&node.addr),
+            run_id: node.run_id.clone(),
+            epoch,
+            health,
+            sentence,
+        };
+        let mut entries = vec![entry(Role::Master, master, appointed(epoch))];
+        for (id, node) in self.nodes.iter().filter(|(id, _)| **id != chosen) {
+            let seat = Seat { master: &master.addr, turning: true, replaced: *id == self.master };
+            if node.info().is_none_or(|info| info.announced)
+                && let Some(judged) = self.judge_beneath(&seat, node, None, cx)
+            {
+                entries.push(entry(Role::Replica, node, judged));
+            }
+        }
+        entries
+    }
+
+    fn judge_beneath(
+        &self,
+        seat: &Seat<'_>,
+        node: &Node,
+        known: Option<&str>,
+        cx: &Context,
+    ) -> Option<(Health, String)> {
         use Health::{Critical, Warning};
         if node.sdown.is_some() {
             return Some((Critical, "does not answer".to_owned()));
         }
-        if node.ousted && node.role == Role::Master {
+        if seat.replaced && node.role == Role::Master {
             return Some((
                 Critical,
                 "was replaced as the master, and has not followed the new one yet".into(),
             ));
         }
         let info = node.info()?;
-        let turning = !node.told_since(self.switched) || cx.now < self.switched + TURNING;
+        let turning = seat.turning;
         if info.role != Some(Role::Replica) {
             return Some((Critical, "says that it is a master".to_owned()));
         }
         if info.loading {
             return Some((Critical, "is reading its data".to_owned()));
         }
-        let master = self.master();
         match &info.master {
-            Some(follows) if cx.names.same_place(follows, &master.addr) => {}
+            Some(follows) if cx.names.same_place(follows, seat.master) => {}
             _ if turning => return Some((Warning, "is being turned to the new master".to_owned())),
             _ => return Some((Critical, "does not follow the master".to_owned())),
         }
@@ -143,6 +179,20 @@ impl Group {
         let settled = self.switched + TURNING;
         if cx.now < settled { settled } else { Time::NEVER }
     }
+}
+
+/// What a replica is judged by.
+struct Seat<'a> {
+    /// Whom it is to follow.
+    master: &'a Endpoint,
+    /// That has changed lately.
+    turning: bool,
+    /// It was the master before.
+    replaced: bool,
+}
+
+fn appointed(epoch: Epoch) -> (Health, String) {
+    (Health::Passing, format!("master by the failover of epoch {epoch}"))
 }
 
 /// How long replicas are given to turn to a new master.

@@ -12,7 +12,7 @@ impl Group {
     /// Says hello through every server and to every peer. Only what is on disk is said.
     pub(super) fn say_hello(&mut self, cx: &mut Context) {
         let period = cx.config.timing.publish_period;
-        self.next_hello = cx.now + period;
+        self.next_hello = self.beat.after(cx.now, period);
         if !cx.storage.has_identity() || cx.config.observe {
             return;
         }
@@ -54,6 +54,9 @@ impl Group {
         };
         if let Some(opinion) = self.peers.get_mut(&slot) {
             opinion.last_hello = cx.now;
+        }
+        if let Some(peer) = cx.peers.get_mut(&slot) {
+            peer.heard = true;
         }
         cx.adopt_epoch(hello.current_epoch, &self.name, &self.config);
         let newer = hello.config_epoch > self.config_epoch && !active(Mutation::NewerConfigIgnored)

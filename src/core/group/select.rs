@@ -5,18 +5,50 @@ use crate::context::Context;
 use crate::ids::NodeId;
 use crate::mutation::{Mutation, active};
 use crate::node::{Node, Reboot};
-use crate::{Offset, Role, RunId, Time};
-use std::cmp::{Ordering, Reverse};
+use crate::{Offset, Role, RunId, Standing, Time, Unfit, Worse};
+use std::cmp::Ordering;
 use std::time::Duration;
 
 impl Group {
     /// The best replica that may be promoted at all.
     pub(crate) fn select_replica(&self, cx: &Context) -> Option<NodeId> {
-        let candidates =
-            self.nodes.iter().filter(|(id, node)| **id != self.master && self.may_promote(node, cx));
-        let candidates: Vec<_> = candidates.map(|(id, node)| (*id, self.merit(node))).collect();
+        let candidates = self.candidates(cx);
         let best = candidates.iter().min_by(|(_, a), (_, b)| a.compare(b)).map(|(id, _)| *id);
         self.orphaned_promotion(&candidates).or(best)
+    }
+
+    fn candidates(&self, cx: &Context) -> Vec<(NodeId, Merit)> {
+        let candidates =
+            self.nodes.iter().filter(|(id, node)| **id != self.master && self.unfit(node, cx).is_none());
+        candidates.map(|(id, node)| (*id, self.merit(node))).collect()
+    }
+
+    /// How each replica stands in the choice, by what is known now: the chosen one first.
+    pub(super) fn standings(&self, cx: &Context) -> Vec<(NodeId, Standing)> {
+        let chosen = self.select_replica(cx);
+        let best = chosen.and_then(|id| self.nodes.get(&id)).map(|node| self.merit(node));
+        let standing = |id: &NodeId, node: &Node| match (self.unfit(node, cx), &best) {
+            (Some(unfit), _) => Standing::Unfit(unfit),
+            (None, Some(best)) if chosen != Some(*id) => {
+                // Only one that is master already comes before others that would be better.
+                match self.merit(node).differs(best) {
+                    (Ordering::Greater, Some(worse)) => Standing::Behind(worse),
+                    _ => Standing::Behind(Worse::NotMasterYet),
+                }
+            }
+            _ => Standing::Chosen,
+        };
+        let replicas = self.nodes.iter().filter(|(id, _)| **id != self.master);
+        let mut all: Vec<_> = replicas.map(|(id, node)| (*id, standing(id, node))).collect();
+        all.sort_by_key(|(id, standing)| {
+            let rank = match standing {
+                Standing::Chosen => 0,
+                Standing::Behind(_) => 1,
+                Standing::Unfit(_) => 2,
+            };
+            (rank, self.nodes.get(id).map(|node| node.addr.clone()))
+        });
+        all
     }
 
     /// Whether all replicas that could be chosen have told their offsets since then.
@@ -25,17 +57,34 @@ impl Group {
         usable.all(|(_, node)| node.told_since(then))
     }
 
-    fn may_promote(&self, node: &Node, cx: &Context) -> bool {
+    /// Why a replica may not be promoted at all; nothing when it may.
+    fn unfit(&self, node: &Node, cx: &Context) -> Option<Unfit> {
         let (ping, info_period) = (cx.config.timing.ping_period, cx.config.timing.info_period);
-        let Some((told, info)) = &node.info else { return false };
+        if let Some(since) = node.sdown {
+            return Some(Unfit::Down(cx.now - since));
+        }
+        if !node.command.is_open() {
+            return Some(Unfit::NoLink);
+        }
+        let Some((told, info)) = &node.info else { return Some(Unfit::Unseen) };
         let fresh = if self.master().sdown.is_some() { ping * 5 } else { info_period * 3 };
-        node.is_usable()
-            && cx.now - node.alive.last_ok <= ping * 5
-            && cx.now - *told <= fresh
-            && (info.priority != 0 || active(Mutation::PriorityZeroPromoted))
-            && info.master_link_down <= self.config.down_after * 10 + self.master_gone(cx)
-            && !info.loading
-            && !self.was_wiped(node)
+        let (silent, age) = (cx.now - node.alive.last_ok, cx.now - *told);
+        let unlinked_limit = self.config.down_after * 10 + self.master_gone(cx);
+        if info.priority == 0 && !active(Mutation::PriorityZeroPromoted) {
+            Some(Unfit::PriorityZero)
+        } else if info.loading {
+            Some(Unfit::Loading)
+        } else if self.was_wiped(node) {
+            Some(Unfit::Wiped)
+        } else if silent > ping * 5 {
+            Some(Unfit::Silent(silent))
+        } else if age > fresh {
+            Some(Unfit::StaleInfo { age, limit: fresh })
+        } else if info.master_link_down > unlinked_limit {
+            Some(Unfit::Unlinked { span: info.master_link_down, limit: unlinked_limit })
+        } else {
+            None
+        }
     }
 
     /// For how long replicas have had to do without the master: as long as this sentinel takes it for down, or, when it
@@ -97,24 +146,35 @@ struct Merit {
 impl Merit {
     /// The better one is less.
     fn compare(&self, other: &Merit) -> Ordering {
-        let key = |merit: &Merit| {
-            let priority = if active(Mutation::PriorityOrderReversed) {
-                u32::MAX - merit.priority
-            } else {
-                merit.priority
-            };
-            let offset = if active(Mutation::OffsetOrderReversed) {
-                u64::MAX - merit.offset.0
-            } else {
-                merit.offset.0
-            };
-            (merit.syncing, merit.ousted, priority, merit.is_master, merit.foreign, Reverse(offset))
+        self.differs(other).0
+    }
+
+    /// How it compares, and by what it is worse or better; nothing when there is no difference.
+    fn differs(&self, other: &Merit) -> (Ordering, Option<Worse>) {
+        let by_priority = match active(Mutation::PriorityOrderReversed) {
+            true => other.priority.cmp(&self.priority),
+            false => self.priority.cmp(&other.priority),
         };
-        key(self).cmp(&key(other)).then_with(|| match (&self.run_id, &other.run_id) {
+        let by_offset = match active(Mutation::OffsetOrderReversed) {
+            true => self.offset.cmp(&other.offset),
+            false => other.offset.cmp(&self.offset),
+        };
+        let by_run_id = match (&self.run_id, &other.run_id) {
             (Some(a), Some(b)) => a.cmp(b),
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
             (None, None) => Ordering::Equal,
-        })
+        };
+        let criteria = [
+            (self.syncing.cmp(&other.syncing), Worse::Syncing),
+            (self.ousted.cmp(&other.ousted), Worse::Ousted),
+            (by_priority, Worse::Priority { this: self.priority, chosen: other.priority }),
+            (self.is_master.cmp(&other.is_master), Worse::IsMaster),
+            (self.foreign.cmp(&other.foreign), Worse::OtherHistory),
+            (by_offset, Worse::Offset { behind: other.offset.0.saturating_sub(self.offset.0) }),
+            (by_run_id, Worse::RunId),
+        ];
+        let first = criteria.into_iter().find(|(order, _)| *order != Ordering::Equal);
+        first.map_or((Ordering::Equal, None), |(order, by)| (order, Some(by)))
     }
 }

@@ -53,7 +53,11 @@ impl Group {
             Some(id) => id,
             None => self.add_node(master.clone(), Role::Master, cx.now),
         };
+        // Nobody says so before the new one has said itself that it is master. Who has followed so far goes on following;
+        // who has not seen any master yet waits for its own word.
+        let vouched = self.vouched;
         self.switch_to(new, false, cx);
+        self.vouched = vouched;
     }
 
     fn abandon_failover(&mut self, cx: &mut Context) {

@@ -102,6 +102,11 @@ fn bind_all(settings: &Settings, port: u16) -> io::Result<Vec<TcpListener>> {
 }
 
 fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
+    TcpListener::from_std(open(address, backlog)?)
+}
+
+/// Opens a listening socket, for whatever runtime.
+pub(in crate::driver) fn open(address: SocketAddr, backlog: i32) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         // IPv4 has a socket of its own.
@@ -111,7 +116,7 @@ fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(backlog)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket.into())
 }
 
 /// The path of a socket, which goes with it.

@@ -30,7 +30,7 @@ mod table;
 mod tests;
 mod tracking;
 
-pub(super) use listen::bind;
+pub(super) use listen::{bind, open};
 pub(super) use server::{Identity, Server, Step};
 
 use bytes::BytesMut;

@@ -10,6 +10,7 @@ use crate::driver::acl::{Acl, AclError, DEFAULT};
 use crate::driver::catalogue::{Command, catalogue};
 use crate::driver::clock;
 use crate::driver::log::LogLevel;
+use crate::driver::meters::Tally;
 use crate::driver::numbered::Numbered;
 use crate::driver::picture::{History, Scene};
 use crate::driver::pubsub::Subscriptions;
@@ -19,6 +20,7 @@ use crate::registrar::{ConsulSettings, Gauge};
 use bytes::Buf;
 use consentinel_core::{ClientId, Hello, Request, Response, Sentinel, Time};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Answers longer than this are written before more is computed.
 const LONG_OUTPUT: usize = 1 << 20;
@@ -105,6 +107,23 @@ impl Server {
     /// Who says from now on what DNS answers.
     pub(in crate::driver) fn set_namer(&mut self, namer: Namer) {
         self.namer = namer;
+    }
+
+    /// What was counted of clients and what they ask.
+    pub(in crate::driver) fn tally(&self) -> Tally {
+        let stats = &self.stats;
+        Tally {
+            clients: self.clients.len(),
+            most_clients: self.settings.maxclients,
+            connections: stats.connections,
+            refused: stats.refused,
+            commands: stats.commands,
+            errors: stats.errors,
+            input: stats.input,
+            output: stats.output,
+            failovers: self.history.counts(),
+            consul: self.consul.as_ref().map(|gauge| Arc::new(gauge.counters())),
+        }
     }
 
     /// What to do from now on when users have changed.

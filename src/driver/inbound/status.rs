@@ -1,7 +1,7 @@
-//! SENTINEL STATUS and HISTORY: the picture of this daemon and what it remembers, as JSON.
+//! SENTINEL STATUS, HISTORY and EXPLAIN: the picture of this daemon, what it remembers, and why it does what it does.
 
 use super::context::{Context, Outcome};
-use crate::driver::picture::{Picture, draw, draw_some};
+use crate::driver::picture::{Picture, draw, draw_some, explain};
 use crate::driver::wire::Words;
 use consentinel_core::GroupName;
 use serde::Serialize;
@@ -31,6 +31,25 @@ pub(super) fn history(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
     }
     let failovers = cx.server.history.failovers(master);
     json(cx, &failovers)
+}
+
+/// SENTINEL EXPLAIN `<master>` [JSON]
+pub(super) fn why(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
+    let as_json = match words.get(3) {
+        Some(word) if word.eq_ignore_ascii_case("json") && words.len() == 4 => true,
+        None => false,
+        Some(_) => return cx.fail(super::connection::SYNTAX),
+    };
+    let Some(told) = cx.sentinel.explain(&GroupName::new(&words[2])) else {
+        return cx.fail(super::sentinel::NO_SUCH_MASTER);
+    };
+    let explanation = explain(&told);
+    if as_json {
+        return json(cx, &explanation);
+    }
+    cx.out.array(explanation.lines.len());
+    explanation.lines.iter().for_each(|line| cx.out.bulk(line));
+    Outcome::Answered
 }
 
 fn json(cx: &mut Context<'_>, value: &impl Serialize) -> Outcome {

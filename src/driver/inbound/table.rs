@@ -66,6 +66,7 @@ const RUNS: &[(&str, Run)] = &[
     ("sentinel|config", change::config),
     ("sentinel|consul", consul::consul),
     ("sentinel|debug", change::debug),
+    ("sentinel|explain", status::why),
     ("sentinel|failover", change::failover),
     ("sentinel|flushconfig", change::flush_config),
     ("sentinel|forget", change::forget),

@@ -218,7 +218,7 @@ fn consul(gauge: &Gauge) -> Consul {
     }
 }
 
-fn entry(entry: &consentinel_core::Entry) -> Entry {
+pub(super) fn entry(entry: &consentinel_core::Entry) -> Entry {
     Entry {
         role: role_word(entry.role).to_owned(),
         address: entry.addr.joined(),
@@ -236,7 +236,7 @@ fn lock(seen: &Published) -> &'static str {
     }
 }
 
-fn phase_words(phase: FailoverPhase) -> &'static str {
+pub(super) fn phase_words(phase: FailoverPhase) -> &'static str {
     match phase {
         FailoverPhase::None => "none",
         FailoverPhase::WaitStart => "waits for its turn to stand for election",
@@ -249,7 +249,7 @@ fn phase_words(phase: FailoverPhase) -> &'static str {
     }
 }
 
-fn millis(span: Duration) -> u64 {
+pub(super) fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -3,10 +3,14 @@
 //! It is fed with what is told to everybody, and with what Consul answers while something waits for that. Both lists are
 //! bounded, and as long as nothing happens nothing is done.
 
+mod counts;
 mod outage;
 
 use super::{Failover, Happening};
 use consentinel_core::{Event, GroupName, Sentinel as Core, Time};
+pub(crate) use counts::FailoverCounts;
+
+use counts::Counter;
 use outage::{Outage, Step};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -34,6 +38,8 @@ pub(crate) struct History {
     epoch: u64,
     /// How many failovers have begun.
     begun: u64,
+    /// What the failovers of each master have come to.
+    counters: BTreeMap<GroupName, Counter>,
 }
 
 /// When something happened.
@@ -86,6 +92,7 @@ impl History {
             publishes,
             epoch: 0,
             begun: 0,
+            counters: BTreeMap::new(),
         }
     }
 
@@ -120,6 +127,11 @@ impl History {
         self.last.subscribe()
     }
 
+    /// What the failovers of each master that had any have come to.
+    pub(crate) fn counts(&self) -> Vec<(String, FailoverCounts)> {
+        self.counters.iter().map(|(name, counter)| (name.to_string(), counter.counts())).collect()
+    }
+
     /// Something was told to everybody.
     pub(crate) fn handle_event(
         &mut self,
@@ -146,14 +158,17 @@ impl History {
     /// Consul has answered for a master.
     pub(crate) fn handle_registry(&mut self, moment: Moment, group: &GroupName, facts: Facts) {
         let Some(number) = self.unpublished.get(group).copied() else { return };
-        let past = self.past.iter_mut().filter(|(name, _)| name == group).map(|(_, outage)| outage);
-        let mut known = past.chain(self.open.get_mut(group));
-        let Some(outage) = known.find(|outage| outage.shown().number == number) else {
+        let past = self.past.iter_mut().filter(|(name, _)| name == group).map(|(_, outage)| (outage, true));
+        let mut known = past.chain(self.open.get_mut(group).map(|outage| (outage, false)));
+        let Some((outage, is_past)) = known.find(|(outage, _)| outage.shown().number == number) else {
             self.unpublished.remove(group);
             return;
         };
         if outage.note_published(moment.now, facts) {
             self.unpublished.remove(group);
+            if is_past && let Some(counter) = self.counters.get_mut(group) {
+                counter.add_publication(outage.shown());
+            }
         }
     }
 
@@ -173,8 +188,13 @@ impl History {
     }
 
     fn follow(&mut self, moment: Moment, event: Event, payload: &str, group: &GroupName, facts: Facts) {
-        if event == Event::Unmonitor {
-            self.unpublished.remove(group);
+        match event {
+            Event::Unmonitor => drop(self.unpublished.remove(group)),
+            Event::SwitchMaster => self.counters.entry(group.clone()).or_default().done += 1,
+            Event::AbortNotElected | Event::AbortNoGoodReplica | Event::AbortReplicaTimeout => {
+                self.counters.entry(group.clone()).or_default().aborted += 1;
+            }
+            _ => {}
         }
         if let Some(outage) = self.open.get(group)
             && outage.is_followed_by_another(moment.now, event, payload)
@@ -200,6 +220,12 @@ impl History {
 
     fn close(&mut self, group: &GroupName) {
         let Some(outage) = self.open.remove(group).filter(Outage::matters) else { return };
+        let shown = outage.shown();
+        match shown.outcome.as_str() {
+            "done" => self.counters.entry(group.clone()).or_default().add(shown),
+            "over" => self.counters.entry(group.clone()).or_default().over += 1,
+            _ => {}
+        }
         if self.past.len() == FAILOVERS {
             self.past.pop_front();
         }

@@ -74,6 +74,7 @@ const OURS: &[&str] = &[
     "reset",
     "client|setinfo",
     "sentinel|consul",
+    "sentinel|explain",
     "sentinel|forget",
     "sentinel|get-primary-addr-by-name",
     "sentinel|history",

@@ -1,0 +1,54 @@
+//! The HTTP port: status page, state, history, events, health and metrics, for whoever looks on. Nothing can be changed
+//! through it.
+//!
+//! It has a thread and a runtime of its own, so that no client, however many or slow, is felt by the loop that fails
+//! over. What it shows it asks for through a window (`window.rs`): the loop draws one picture for all who look at about
+//! the same time, a few masters at a go, and spends a twentieth of its time on that at most. `room.rs` says what is
+//! answered to what.
+
+mod answer;
+mod crier;
+mod events;
+mod gallery;
+mod health;
+mod hosts;
+mod listen;
+mod metrics;
+mod page;
+mod room;
+mod socket;
+mod timer;
+mod window;
+
+pub(super) use listen::{Sockets, bind};
+
+use super::handle::Handle;
+use super::meters::Meters;
+use super::store::HttpSettings;
+use consentinel_core::Rng;
+use std::io;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// Handfuls of happenings that may be on their way to the port.
+const NEWS: usize = 16;
+
+/// Files that the port may have open: connections, sockets, and what its runtime needs.
+pub(super) fn descriptors(settings: &HttpSettings) -> usize {
+    match settings.bind.len() {
+        0 => 0,
+        sockets => listen::CONNECTIONS + listen::FAREWELLS + sockets + 8,
+    }
+}
+
+/// Opens the port to the public.
+pub(super) fn open(sockets: Sockets, driver: &Handle, meters: Arc<Meters>) -> io::Result<()> {
+    let (window, attendant) = window::window();
+    let (crier, news) = mpsc::channel(NEWS);
+    let mut run = Rng::new(super::clock::seed()).hex40();
+    run.truncate(8);
+    sockets.serve(window, news, meters, run)?;
+    tokio::task::spawn_local(window::attend(driver.clone(), attendant));
+    tokio::task::spawn_local(crier::cry(driver.clone(), crier));
+    Ok(())
+}
