@@ -13,7 +13,7 @@ deps:
 # `just demo --help` tells the rest.
 # A failover to look at: a master dies on a key, and DNS names the next one.
 demo *args:
-    bash tests/demo.sh {{args}}
+    @bash tests/demo.sh {{args}}
 
 # The daemon, ready to run: target/release/consentinel
 build:

@@ -125,8 +125,13 @@ impl Scene {
         }
     }
 
-    /// The master's port, as most of the daemons see it.
+    /// The master's port: the one that the last failover made, else as most of the daemons see it. What they are seen to say
+    /// may be a little older than what they have told.
     pub(super) fn master(&self) -> Option<u16> {
+        let switched = |failover: &&Failover| failover.at(Phase::Switched).is_some();
+        if let Some(new) = self.failovers.iter().rev().find(switched).and_then(|failover| failover.new) {
+            return Some(new);
+        }
         let ports: Vec<_> = (0..COUNT).filter_map(|daemon| port_of(&self.seen_by(daemon)?.address)).collect();
         let votes = |port: u16| ports.iter().filter(|other| **other == port).count();
         ports.iter().copied().max_by_key(|port| votes(*port))

@@ -1,7 +1,7 @@
 //! What remains when the screen is gone: each failover in numbers.
 
 use super::scene::Scene;
-use super::timeline::{Cause, Failover, Phase};
+use super::timeline::{Failover, Phase};
 use super::view::grouped;
 
 /// Draws it: a few lines a failover, and what became of the writes.
@@ -56,18 +56,18 @@ fn told(number: usize, failover: &Failover, scene: &Scene) -> Vec<String> {
         });
     }
     lines.push(String::new());
+    if let Some((waiting, ours)) = failover.waiting_and_ours() {
+        let down_after = scene.cast.down_after.as_millis();
+        lines.push(format!(
+            "{} ms to the application's first write on the new master: {waiting} ms of silence",
+            waiting + ours
+        ));
+        lines.push(format!(
+            "until the first daemon was sure (down-after is {down_after} ms), and {ours} ms of failover."
+        ));
+    }
     if let Some(pause) = failover.pause {
-        lines.push(match (failover.cause, failover.waiting_and_ours()) {
-            (Cause::Ordered, _) | (_, None) => format!("The application could not write for {} ms.", pause.as_millis()),
-            (_, Some((waiting, ours))) => format!(
-                "The application could not write for {} ms: {} ms of silence until the first\ndaemon was sure (down-after is \
-                 {} ms), and {} ms from there to its first\nwrite on the new master.",
-                pause.as_millis(),
-                waiting.as_millis(),
-                scene.cast.down_after.as_millis(),
-                ours.as_millis()
-            ),
-        });
+        lines.push(format!("Between two of its writes the application waited {} ms.", pause.as_millis()));
     }
     if let (Some(all), Some(first)) = (failover.all_switched(), failover.after(Phase::Switched)) {
         let later = all.saturating_sub(first).as_millis();

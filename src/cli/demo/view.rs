@@ -188,7 +188,9 @@ fn writer(scene: &Scene, now: Instant) -> Row {
             row.put(Ink::Bad, format!(", none for {} ms", silent.as_millis()))
         }
         _ => {
-            let row = row.put(Ink::Plain, format!(", {rate} a second"));
+            let pause = scene.failovers.last().and_then(|failover| failover.pause);
+            let pause = pause.map(|pause| format!(", paused {} ms", pause.as_millis())).unwrap_or_default();
+            let row = row.put(Ink::Plain, format!(", {rate} a second{pause}"));
             match scene.audit {
                 Some(audit) if audit.lost > 0 => row.put(Ink::Bad, format!(", {} LOST", audit.lost)),
                 Some(_) => row.put(Ink::Good, ", none lost"),

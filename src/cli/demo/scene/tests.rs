@@ -103,11 +103,22 @@ fn a_failover_is_told_phase_by_phase() {
     let last = scene.failovers.last().expect("there was one");
     assert!(last.is_over(), "{:?}", last.missing());
     assert_eq!(last.pause, Some(ms(544)));
-    assert_eq!(last.waiting_and_ours(), Some((ms(503), ms(37))));
+    assert_eq!(last.waiting_and_ours(), Some((503, 37)));
     assert_eq!(last.all_switched(), Some(ms(541)));
     assert_eq!(scene.master(), Some(2));
     let told: Vec<_> = scene.story.iter().map(|line| line.text.as_str()).collect();
     assert!(told.contains(&"  520 ms  elected      A has two votes of three"), "{told:?}");
+}
+
+#[test]
+fn what_daemons_have_told_counts_more_than_how_they_were_seen() {
+    let began = Instant::now();
+    let mut scene = calm(began);
+    scene.on_cause(began, Cause::Ordered, 1);
+    event(&mut scene, began + ms(30), 0, "+switch-master", "mymaster 127.0.0.1 1 127.0.0.1 3");
+    assert_eq!(scene.master(), Some(3));
+    follow(&mut scene, began + ms(31), 1);
+    assert_eq!(scene.master(), Some(3), "those pictures were drawn before");
 }
 
 #[test]

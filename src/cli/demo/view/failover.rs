@@ -53,9 +53,9 @@ fn head(scene: &Scene, failover: &Failover, now: Instant, paper: Paper) -> Row {
         None => row.put(Ink::Plain, format!(": {} ...", failover.old)),
     };
     match (failover.pause, failover.waiting_and_ours()) {
-        (Some(pause), Some((waiting, ours))) => {
-            let text = format!("{} ms without writes", pause.as_millis());
-            let share = format!(": {} waiting, {} ours", waiting.as_millis(), ours.as_millis());
+        (Some(_), Some((waiting, ours))) => {
+            let text = format!("{} ms to the first write", waiting + ours);
+            let share = format!(": {waiting} waiting, {ours} ours");
             row.right(paper.width.saturating_sub(share.len()), Ink::Bold, &text).put(Ink::Dim, share)
         }
         (Some(pause), None) => {

@@ -50,6 +50,7 @@ fn a_failover_fills_the_screen_and_no_more() {
     scene.servers[0].hand = Hand::Up;
     scene.on_return(began + ms(3000), 1);
     follow(&mut scene, began + ms(3100), 2);
+    see(&mut scene, began + ms(3190), Seen::Wrote { port: 2, number: 4, confirmed: true });
     let expected = "\
  ● 1 replica of 2, lag 100 B             A 11  2 is well           hears B C
  ● 2 MASTER  offset 1,000                B 12  2 is well           hears A C
@@ -57,10 +58,10 @@ fn a_failover_fills_the_screen_and_no_more() {
 
 DNS of Consul; ask it yourself in another terminal:
    dig +short @127.0.0.1 -p 7 redis.service.consul SRV
-   1 1 2 7f000001.addr.dc1.consul.                                       for 2 s
-Writer goes where DNS says: 2 writes, none for 2460 ms
+   1 1 2 7f000001.addr.dc1.consul.                                       for 1 s
+Writer goes where DNS says: 3 writes, 1 a second, paused 544 ms
 
-Failover 1: 1 → 2                    544 ms without writes: 503 waiting, 37 ours
+Failover 1: 1 → 2                540 ms to the first write: 503 waiting, 37 ours
  killed           0 ms   █                         SIGKILL for 1
  +sdown         503 ms   ██████████████████████    B: silent for down-after
  +odown         506 ms                         █   B: two agree that it is down
@@ -73,7 +74,7 @@ Failover 1: 1 → 2                    544 ms without writes: 503 waiting, 37 ou
  turned         560 ms                           █ the others follow 2
 1 is back, is one after 100 ms
 k kill the master   s stop it   r bring back   p planned failover   q quit";
-    let drawn = text(&scene, began + ms(4000), paper(80, 24));
+    let drawn = text(&scene, began + ms(3200), paper(80, 24));
     assert!(drawn.ends_with(expected), "{drawn}");
 }
 
