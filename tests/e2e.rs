@@ -30,6 +30,7 @@ mod e2e {
     mod directives;
     mod failover;
     mod leader;
+    mod links;
     mod manual;
     mod migration;
     mod mixed;

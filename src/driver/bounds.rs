@@ -28,6 +28,9 @@ pub(crate) const STRANGER: Limits = Limits { string: 16 << 10, items: 10, ..COMM
 /// The longest line: a length, a number, a simple string, an error.
 const MAX_LINE: usize = 64 << 10;
 
+/// `txt:`
+const VERBATIM: usize = 4;
+
 /// Why a message is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Broken {
@@ -81,22 +84,35 @@ fn element<'a>(
         b'+' => Frame::Simple(text),
         b'-' => Frame::Error(text),
         b':' => Frame::Integer(integer(text).ok_or(Broken::Malformed)?),
-        b'$' => match length(text, limits.string).ok_or(Broken::String)? {
+        b'$' | b'=' => match length(text, limits.string).ok_or(Broken::String)? {
             None => Frame::Null,
             Some(length) => {
                 let end = after + length;
+                // A verbatim text says first what kind of text it is.
+                let from = if *kind == b'=' { after + VERBATIM } else { after };
                 return match buf.get(end..end + 2) {
+                    _ if from > end => Err(Broken::Malformed),
                     None => Ok(None),
-                    Some(b"\r\n") => Ok(Some((Frame::Bulk(&buf[after..end]), end + 2))),
+                    Some(b"\r\n") => Ok(Some((Frame::Bulk(&buf[from..end]), end + 2))),
                     Some(_) => Err(Broken::Malformed),
                 };
             }
         },
-        b'*' => match length(text, limits.items).ok_or(Broken::Items)? {
+        b'*' | b'~' | b'%' | b'>' => match length(text, limits.items).ok_or(Broken::Items)? {
             None => Frame::Null,
             Some(_) if depth == 0 => return Err(Broken::Depth),
-            Some(count) => return array(buf, after, count, limits, depth - 1),
+            Some(count) => {
+                let count = if *kind == b'%' { count * 2 } else { count };
+                let Some((items, end)) = array(buf, after, count, limits, depth - 1)? else {
+                    return Ok(None);
+                };
+                let frame = if *kind == b'>' { Frame::Push(items) } else { Frame::Array(items) };
+                return Ok(Some((frame, end)));
+            }
         },
+        b'_' => Frame::Null,
+        b'#' => Frame::Integer((text == b"t").into()),
+        b',' | b'(' => Frame::Simple(text),
         other => return Err(Broken::Unexpected('$', *other as char)),
     };
     Ok(Some((frame, after)))
@@ -108,7 +124,7 @@ fn array<'a>(
     count: usize,
     limits: &Limits,
     depth: usize,
-) -> Result<Option<(Frame<'a>, usize)>, Broken> {
+) -> Result<Option<(Vec<Frame<'a>>, usize)>, Broken> {
     // Room for what really comes, not for what is announced.
     let mut items = Vec::with_capacity(count.min(8));
     for _ in 0..count {
@@ -120,7 +136,7 @@ fn array<'a>(
             None => return Ok(None),
         }
     }
-    Ok(Some((Frame::Array(items), at)))
+    Ok(Some((items, at)))
 }
 
 /// The line that starts here, and where the next one does.

@@ -23,10 +23,7 @@ pub(crate) enum Awaited {
 
 /// Writes a command, with the names that this server uses, and says what to wait for.
 pub(crate) fn encode(command: &Command, renames: &BTreeMap<String, String>, out: &mut BytesMut) -> Awaited {
-    let mut put = |words: &[&str]| match renames.get(words[0]) {
-        None => write_command(out, words),
-        Some(name) => write_command(out, &[&[name.as_str()], &words[1..]].concat()),
-    };
+    let mut put = |words: &[&str]| write(words, renames, out);
     match command {
         Command::Auth(credentials) => {
             let pass = credentials.pass.as_ref().map_or("", |pass| pass.reveal());
@@ -67,6 +64,14 @@ pub(crate) fn encode(command: &Command, renames: &BTreeMap<String, String>, out:
         }
     }
     Awaited::Done
+}
+
+/// Writes words, the first of which this server may know by another name.
+pub(crate) fn write(words: &[&str], renames: &BTreeMap<String, String>, out: &mut BytesMut) {
+    match renames.get(words[0]) {
+        None => write_command(out, words),
+        Some(name) => write_command(out, &[&[name.as_str()], &words[1..]].concat()),
+    }
 }
 
 fn replica_of(master: Option<&Endpoint>, put: &mut impl FnMut(&[&str])) {

@@ -88,7 +88,7 @@ pub fn replies(bytes: &[u8]) {
 
 fn depth(frame: &Frame<'_>) -> usize {
     match frame {
-        Frame::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Frame::Array(items) | Frame::Push(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
         _ => 0,
     }
 }

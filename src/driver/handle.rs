@@ -3,7 +3,7 @@
 use super::Driver;
 use super::inbound::{Opened, Then, Turn};
 use super::stream::Buffers;
-use consentinel_core::{ClientId, Input};
+use consentinel_core::{ClientId, Input, LinkId};
 use std::cell::{RefCell, RefMut};
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
@@ -57,6 +57,15 @@ impl Handle {
     /// Serves a client. Nothing when the core must think first: the outbox gets the answer then.
     pub(super) fn turn(&self, turn: Turn) -> Option<(Turn, Then)> {
         self.with(|driver| driver.turn(turn))
+    }
+
+    /// A server has said whether it speaks RESP3.
+    pub(super) fn on_hello(&self, link: LinkId, speaks: bool) {
+        self.with(|driver| {
+            driver.links.on_hello(link, speaks, self.clone());
+            driver.drain();
+            driver.settle();
+        });
     }
 
     /// Something is wrong with the TLS of an address.

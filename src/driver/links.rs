@@ -1,24 +1,24 @@
 //! Connections to servers and peers: one task each, which turns calls into bytes and bytes into inputs.
+//!
+//! The core wants two links to each server, one for commands and one for the hello subscription. Where the server speaks
+//! RESP3 both travel on one connection: the subscription is the *guest* of the command link. It takes half the
+//! connections, and the answer to a PUBLISH comes in one packet with the message itself. Servers that do not speak it
+//! (before 6.0) get two connections, and so does one that accepted the guest and then sent it nothing.
 
-use super::bell::Bell;
-use super::calls::{self, Awaited};
+mod connection;
+mod line;
+
+use super::calls;
 use super::handle::Handle;
 use super::numbered::Numbered;
-use super::stream::Stream;
-use super::tls::{Tls, explain};
-use super::wire::{self, Frame};
-use bytes::{Buf, BytesMut};
-use consentinel_core::{CallId, Command, HELLO_CHANNEL, Hello, Input, LinkError, LinkId, LinkKind, LinkUp};
-use std::cell::{Cell, RefCell};
+use super::tls::Tls;
+use consentinel_core::{CallId, Command, Input, LinkError, LinkId, LinkKind, LinkUp, Reply};
+use line::{Expected, Line, Sharing};
 use std::collections::{BTreeMap, VecDeque};
-use std::future::poll_fn;
-use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use tokio::net::TcpStream;
-use tracing::{debug, warn};
+use tracing::warn;
 
 /// Calls that may wait for one connection. The core bounds how long it waits; this only bounds memory.
 const MAX_QUEUED: usize = 16_384;
@@ -29,39 +29,39 @@ const MAX_COMPLAINTS: usize = 4096;
 /// Connections that send before others come in between.
 const SENDERS: usize = 16;
 
-/// Who sends more than this at once lets others come in between.
-const FAIR_SHARE: usize = 64 << 10;
-
 /// The connections that the core has asked for and not given up.
 pub(super) struct Links {
     tls: Tls,
     /// What was last said about the TLS of an address.
     complaints: BTreeMap<SocketAddr, String>,
-    lines: Numbered<LinkId, Rc<Line>>,
+    places: Numbered<LinkId, Place>,
+    /// Command links that have no guest and might take one, by where they lead.
+    roomy: BTreeMap<SocketAddr, Vec<LinkId>>,
     /// Those that have something to send, and were not told to yet.
     waiting: VecDeque<Rc<Line>>,
+    /// What the core is to be told.
+    inputs: VecDeque<Input>,
 }
 
-/// What the driver shares with the task of a connection.
-struct Line {
-    bell: Bell,
-    /// Whether it is among those that wait.
-    waits: Cell<bool>,
-    queue: RefCell<Queue>,
-    renames: Arc<BTreeMap<String, String>>,
-}
-
-/// What is under way on a connection.
-#[derive(Default)]
-struct Queue {
-    output: BytesMut,
-    awaited: VecDeque<(CallId, Awaited)>,
+/// Where a link travels.
+enum Place {
+    /// On a connection of its own.
+    Own(Rc<Line>),
+    /// On that of a command link.
+    Guest(Rc<Line>),
 }
 
 impl Links {
     /// No connections yet.
     pub(super) fn new(tls: Tls) -> Self {
-        Links { tls, complaints: BTreeMap::new(), lines: Numbered::default(), waiting: VecDeque::new() }
+        Links {
+            tls,
+            complaints: BTreeMap::new(),
+            places: Numbered::default(),
+            roomy: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            inputs: VecDeque::new(),
+        }
     }
 
     /// Tells the operator what is wrong with the TLS of an address, once and not at each attempt.
@@ -90,13 +90,24 @@ impl Links {
         renames: Arc<BTreeMap<String, String>>,
         driver: Handle,
     ) {
-        let line =
-            Line { bell: Bell::default(), waits: Cell::new(false), queue: RefCell::default(), renames };
-        let line = Rc::new(line);
-        self.lines.insert(link, line.clone());
+        match kind {
+            LinkKind::PubSub => {
+                if let Some(host) = self.host(to) {
+                    return self.take_in(link, host);
+                }
+            }
+            LinkKind::Command => self.roomy.entry(to).or_default().push(link),
+            LinkKind::Sentinel => {}
+        }
+        self.open(Rc::new(Line::new(link, to, kind, renames)), driver);
+    }
+
+    fn open(&mut self, line: Rc<Line>, driver: Handle) {
+        let link = line.link;
+        self.places.insert(link, Place::Own(line.clone()));
         let tls = self.tls.is_outward().then(|| self.tls.clone());
         tokio::task::spawn_local(async move {
-            let ended = match run(link, to, kind, &line, tls, &driver).await {
+            let ended = match connection::run(&line, tls, &driver).await {
                 Ok(()) => return,
                 Err(error) => error,
             };
@@ -106,32 +117,61 @@ impl Links {
 
     /// Closes a connection, or gives it up.
     pub(super) fn disconnect(&mut self, link: LinkId) {
-        if let Some(line) = self.lines.remove(&link) {
-            line.bell.give_up();
+        match self.places.remove(&link) {
+            Some(Place::Own(line)) => {
+                line.bell.give_up();
+                self.lose_guest(&line);
+            }
+            Some(Place::Guest(host)) => self.see_off(&host),
+            None => {}
         }
     }
 
     /// A connection was lost: nothing is left to close.
     pub(super) fn forget(&mut self, link: LinkId) {
-        self.lines.remove(&link);
+        if let Some(Place::Own(line)) = self.places.remove(&link) {
+            self.lose_guest(&line);
+        }
     }
 
-    /// Sends a command. False when so many wait already that the connection must be given up.
-    #[must_use]
-    pub(super) fn call(&mut self, link: LinkId, call: CallId, command: &Command) -> bool {
-        let Some(line) = self.lines.get(&link) else { return true };
-        let mut queue = line.queue.borrow_mut();
-        if queue.awaited.len() >= MAX_QUEUED {
-            drop(queue);
-            self.disconnect(link);
-            return false;
+    /// Sends a command. When so many wait already that the connection must be given up, the core is told.
+    pub(super) fn call(&mut self, link: LinkId, call: CallId, command: &Command) {
+        let (line, is_guest) = match self.places.get(&link) {
+            Some(Place::Own(line)) => (line.clone(), false),
+            Some(Place::Guest(host)) => (host.clone(), true),
+            None => return,
+        };
+        if line.queue.borrow().expected.len() >= MAX_QUEUED {
+            self.disconnect(line.link);
+            return self.inputs.push_back(Input::Link { link: line.link, up: Err(LinkError::Closed) });
         }
-        let awaited = calls::encode(command, &line.renames, &mut queue.output);
-        queue.awaited.push_back((call, awaited));
+        match command {
+            // The host has done so.
+            Command::Auth(_) | Command::SetName(_) if is_guest => {
+                self.inputs.push_back(Input::Reply { link, call, reply: Reply::Ok });
+                return;
+            }
+            Command::Subscribe if is_guest => {
+                line.send(command, |_| Expected::Subscribed(link, call));
+            }
+            Command::SetName(_) if line.kind == LinkKind::Command => {
+                line.send(command, |awaited| Expected::Reply(link, call, awaited));
+                line.send_words(&["HELLO", "3"], Expected::Hello);
+            }
+            _ => line.send(command, |awaited| Expected::Reply(link, call, awaited)),
+        }
+        self.wants_to_send(&line);
+    }
+
+    fn wants_to_send(&mut self, line: &Rc<Line>) {
         if !line.waits.replace(true) {
             self.waiting.push_back(line.clone());
         }
-        true
+    }
+
+    /// What the core is to be told of links that share a connection, or were given up.
+    pub(super) fn poll_input(&mut self) -> Option<Input> {
+        self.inputs.pop_front()
     }
 
     /// Whether anything is to be sent.
@@ -156,199 +196,93 @@ impl Links {
     }
 }
 
-/// Runs until the driver gives the connection up (`Ok`) or it is lost (`Err`).
-async fn run(
-    link: LinkId,
-    to: SocketAddr,
-    kind: LinkKind,
-    line: &Line,
-    tls: Option<Tls>,
-    driver: &Handle,
-) -> Result<(), LinkError> {
-    let secured = tls.is_some();
-    // Most of its life the task is in the loop below: what opens the connection takes its room only meanwhile.
-    let opened = tokio::select! {
-        biased;
-        () = given_up(&line.bell) => return Ok(()),
-        opened = Box::pin(open(to, tls, driver)) => opened?,
-    };
-    let (stream, local) = opened;
-    let subscribed = kind == LinkKind::PubSub;
-    let to = secured.then_some(to);
-    let mut connection = Connection { link, to, subscribed, stream, input: BytesMut::new(), line, driver };
-    driver.input(Input::Link { link, up: Ok(LinkUp { local }) });
-    loop {
-        if poll_fn(|cx| connection.poll(cx)).await? == Turn::GivenUp {
-            return Ok(());
-        }
-        tokio::task::yield_now().await;
-    }
-}
-
-async fn given_up(bell: &Bell) {
-    poll_fn(|cx| {
-        bell.listen(cx);
-        if bell.is_given_up() { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await
-}
-
-async fn open(to: SocketAddr, tls: Option<Tls>, driver: &Handle) -> Result<(Stream, IpAddr), LinkError> {
-    let stream = TcpStream::connect(to).await.map_err(|error| refused(&error))?;
-    let local = prepare(&stream).map_err(|error| LinkError::Unreachable(error.to_string()))?;
-    let Some(tls) = tls else { return Ok((Stream::Tcp(stream), local)) };
-    match tls.connect(to.ip(), stream).await {
-        Ok(stream) => Ok((Stream::Outward(Box::new(stream)), local)),
-        Err(error) => {
-            let why = explain(&error).unwrap_or_else(|| error.to_string());
-            driver.complain(to, why.clone());
-            Err(LinkError::Unreachable(why))
-        }
-    }
-}
-
-fn prepare(stream: &TcpStream) -> io::Result<IpAddr> {
-    stream.set_nodelay(true)?;
-    Ok(stream.local_addr()?.ip().to_canonical())
-}
-
-fn refused(error: &io::Error) -> LinkError {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => LinkError::Refused,
-        _ => LinkError::Unreachable(error.to_string()),
-    }
-}
-
-/// Why a connection leaves its turn.
-#[derive(PartialEq, Eq)]
-enum Turn {
-    /// It has had its share.
-    Over,
-    /// The driver has given it up.
-    GivenUp,
-}
-
-/// An open connection.
-struct Connection<'a> {
-    link: LinkId,
-    /// The address, until the other side's TLS has proved to be well.
-    to: Option<SocketAddr>,
-    subscribed: bool,
-    stream: Stream,
-    /// What was read and is not a whole message yet.
-    input: BytesMut,
-    line: &'a Line,
-    driver: &'a Handle,
-}
-
-impl Connection<'_> {
-    /// Writes what there is to write and hands over what there is to read, until nothing is left of either.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Turn, LinkError>> {
-        self.line.bell.listen(cx);
-        let mut done = 0;
-        loop {
-            if self.line.bell.is_given_up() {
-                return Poll::Ready(Ok(Turn::GivenUp));
-            }
-            self.write(cx)?;
-            if done > FAIR_SHARE {
-                return Poll::Ready(Ok(Turn::Over));
-            }
-            match self.stream.poll_fill(cx, &mut self.input, self.driver.buffers()) {
-                Poll::Ready(Ok(length)) => done += length,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(self.lost(&error))),
-                Poll::Pending => return Poll::Pending,
-            }
-            if let Some(to) = self.to.take() {
-                self.driver.praise(to);
-            }
-            while let Some(input) = self.next_input()? {
-                self.driver.input(input);
-                if self.line.bell.is_given_up() {
-                    return Poll::Ready(Ok(Turn::GivenUp));
-                }
-            }
-            self.driver.buffers().give(&mut self.input);
-        }
-    }
-
-    /// A server that does not like our certificate says so after the handshake.
-    fn lost(&self, error: &io::Error) -> LinkError {
-        if let (Some(to), Some(why)) = (self.to, explain(error)) {
-            self.driver.complain(to, why);
-        }
-        LinkError::Closed
-    }
-
-    fn write(&mut self, cx: &mut Context<'_>) -> Result<(), LinkError> {
-        let mut queue = self.line.queue.borrow_mut();
-        match self.stream.poll_drain(cx, &mut queue.output) {
-            Poll::Ready(Ok(())) => {
-                // Idle connections hold no memory: there may be thousands.
-                queue.output = BytesMut::new();
-                Ok(())
-            }
-            Poll::Ready(Err(_)) => Err(LinkError::Closed),
-            Poll::Pending => Ok(()),
-        }
-    }
-
-    /// What the bytes read so far mean, one after the other.
-    fn next_input(&mut self) -> Result<Option<Input>, LinkError> {
-        loop {
-            let Some((frame, end)) =
-                wire::reply(&self.input).map_err(|error| LinkError::Protocol(error.to_string()))?
-            else {
-                return Ok(None);
+/// Subscriptions as guests.
+impl Links {
+    /// A command link there that a subscription could share.
+    fn host(&mut self, to: SocketAddr) -> Option<Rc<Line>> {
+        let links = self.roomy.get_mut(&to)?;
+        let mut host = None;
+        while let (None, Some(link)) = (&host, links.pop()) {
+            host = match self.places.get(&link) {
+                Some(Place::Own(line)) if line.sharing.get() != Sharing::Refused => Some(line.clone()),
+                _ => None,
             };
-            let input = match self.subscribed.then(|| published(&frame)).flatten() {
-                Some(text) => hello(self.link, &text),
-                None => self.answer(&frame)?,
-            };
-            self.input.advance(end);
-            if input.is_some() {
-                return Ok(input);
-            }
+        }
+        if links.is_empty() {
+            self.roomy.remove(&to);
+        }
+        host
+    }
+
+    fn take_in(&mut self, guest: LinkId, host: Rc<Line>) {
+        host.guest.set(Some(guest));
+        self.welcome(&host);
+        self.places.insert(guest, Place::Guest(host));
+    }
+
+    /// The guest's link stands, as soon as the server is known to speak RESP3.
+    fn welcome(&mut self, host: &Line) {
+        if let (Some(guest), Some(local), Sharing::Possible) =
+            (host.guest.get(), host.local.get(), host.sharing.get())
+        {
+            self.inputs.push_back(Input::Link { link: guest, up: Ok(LinkUp { local }) });
         }
     }
 
-    /// What a frame means that answers a call; nothing while more of its kind must follow.
-    fn answer(&self, frame: &Frame<'_>) -> Result<Option<Input>, LinkError> {
-        let mut queue = self.line.queue.borrow_mut();
-        let Some((call, awaited)) = queue.awaited.pop_front() else {
-            return Err(LinkError::Protocol("an answer that nobody asked for".into()));
-        };
-        Ok(match awaited.take(frame) {
-            Ok(reply) => Some(Input::Reply { link: self.link, call, reply }),
-            Err(still) => {
-                queue.awaited.push_front((call, still));
-                None
-            }
-        })
-    }
-}
-
-/// The payload, when the frame is a message on the hello channel.
-fn published(frame: &Frame<'_>) -> Option<String> {
-    match frame {
-        Frame::Array(items) => match items.as_slice() {
-            [Frame::Bulk(b"message"), Frame::Bulk(channel), Frame::Bulk(payload)]
-                if *channel == HELLO_CHANNEL.as_bytes() =>
-            {
-                Some(String::from_utf8_lossy(payload).into_owned())
-            }
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-fn hello(link: LinkId, text: &str) -> Option<Input> {
-    match Hello::parse(text) {
-        Ok(hello) => Some(Input::Hello { link: Some(link), hello }),
-        Err(error) => {
-            debug!("a hello is dropped: {error}");
-            None
+    /// A server has said whether it speaks RESP3.
+    pub(super) fn on_hello(&mut self, link: LinkId, speaks: bool, driver: Handle) {
+        let Some(Place::Own(host)) = self.places.get(&link) else { return };
+        let host = host.clone();
+        host.sharing.set(if speaks { Sharing::Possible } else { Sharing::Refused });
+        if speaks {
+            self.welcome(&host);
+        } else if let Some(guest) = host.guest.take() {
+            let line = Line::new(guest, host.to, LinkKind::PubSub, host.renames.clone());
+            self.open(Rc::new(line), driver);
         }
+    }
+
+    /// The core gives a guest up while its host stays. One that had heard nothing gets a connection of its own the next
+    /// time: there may be something between us and the server that does not know of pushes.
+    fn see_off(&mut self, host: &Rc<Line>) {
+        host.guest.set(None);
+        match host.sharing.get() {
+            Sharing::Possible => {
+                host.sharing.set(Sharing::Refused);
+                host.send_words(&["UNSUBSCRIBE"], Expected::Unsubscribed);
+                self.wants_to_send(host);
+            }
+            Sharing::Unknown => self.roomy.entry(host.to).or_default().push(host.link),
+            Sharing::Refused => {}
+        }
+    }
+
+    /// The connection has gone, and its guest with it.
+    fn lose_guest(&mut self, host: &Line) {
+        if let Some(guest) = host.guest.take()
+            && self.places.remove(&guest).is_some()
+        {
+            self.inputs.push_back(Input::Link { link: guest, up: Err(LinkError::Closed) });
+        }
+        if let Some(links) = self.roomy.get_mut(&host.to) {
+            links.retain(|link| *link != host.link);
+            if links.is_empty() {
+                self.roomy.remove(&host.to);
+            }
+        }
+    }
+}
+
+impl Line {
+    fn send(&self, command: &Command, expect: impl FnOnce(calls::Awaited) -> Expected) {
+        let mut queue = self.queue.borrow_mut();
+        let awaited = calls::encode(command, &self.renames, &mut queue.output);
+        queue.expected.push_back(expect(awaited));
+    }
+
+    fn send_words(&self, words: &[&str], expect: Expected) {
+        let mut queue = self.queue.borrow_mut();
+        calls::write(words, &self.renames, &mut queue.output);
+        queue.expected.push_back(expect);
     }
 }

@@ -39,9 +39,7 @@ pub(crate) use store::{Beginnings, COMPATIBLE_WITH, Survey, survey};
 
 use crate::dns::Announcer;
 use crate::registrar::Registrar;
-use consentinel_core::{
-    Action, ClientId, Input, Level, LinkError, LinkId, Notice, Request, Response, Sentinel, Time,
-};
+use consentinel_core::{Action, ClientId, Input, Level, Notice, Request, Response, Sentinel, Time};
 use handle::{Handle, Myself};
 use inbound::{Server, Step, Then, Turn};
 use links::Links;
@@ -89,8 +87,6 @@ struct Driver {
     myself: Myself,
     /// Answers of the core that were not yet given to their clients.
     responses: VecDeque<(ClientId, Response)>,
-    /// Links that were given up because they cannot keep up.
-    overrun: Vec<LinkId>,
     /// When the loop will come without being called.
     alarm: Option<Time>,
     /// What came of the last save.
@@ -245,19 +241,19 @@ impl Driver {
             self.server.history.handle_registry(moment(), &group, facts);
         }
         self.drain();
-        while let Some(link) = self.overrun.pop() {
-            let now = clock::now();
-            let input = Input::Link { link, up: Err(LinkError::Closed) };
-            self.recorder.input(now, &input);
-            self.sentinel.handle(now, input);
-            self.drain();
-        }
         self.announcer.announce(&self.sentinel, now);
     }
 
+    /// Carries out what the core wants, and tells it what has come of that already.
     fn drain(&mut self) {
-        while let Some(action) = self.sentinel.poll_action() {
-            self.carry_out(action);
+        loop {
+            while let Some(action) = self.sentinel.poll_action() {
+                self.carry_out(action);
+            }
+            let Some(input) = self.links.poll_input() else { return };
+            let now = clock::now();
+            self.recorder.input(now, &input);
+            self.sentinel.handle(now, input);
         }
     }
 
@@ -269,11 +265,7 @@ impl Driver {
                 self.links.connect(link, SocketAddr::new(ip, to.port), kind, renames, driver);
             }
             Action::Disconnect(link) => self.links.disconnect(link),
-            Action::Call { link, call, command } => {
-                if !self.links.call(link, call, &command) {
-                    self.overrun.push(link);
-                }
-            }
+            Action::Call { link, call, command } => self.links.call(link, call, &command),
             Action::Save { seq, state } => {
                 let (store, inputs, meters) = (self.store.clone(), self.inputs.clone(), self.meters.clone());
                 tokio::task::spawn_blocking(move || {

@@ -154,7 +154,6 @@ async fn serve(
         inputs,
         myself,
         responses: VecDeque::new(),
-        overrun: Vec::new(),
         alarm: None,
         saved: None,
         meters: meters.clone(),

@@ -8,7 +8,8 @@ use consentinel_core::Host;
 use std::fmt::Write;
 use std::net::IpAddr;
 
-/// What a server or a peer sent. Links speak RESP2.
+/// What a server or a peer sent, in RESP2 or RESP3. Kinds that mean the same to us are one: a map is an array of its keys
+/// and values, a verbatim text is the text.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Frame<'a> {
     /// `+text`
@@ -23,6 +24,8 @@ pub(crate) enum Frame<'a> {
     Null,
     /// `*length ...`
     Array(Vec<Frame<'a>>),
+    /// `>length ...`: no answer to anything.
+    Push(Vec<Frame<'a>>),
 }
 
 /// The frame at the head of the buffer and its length; nothing when it is not complete yet.

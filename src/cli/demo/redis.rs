@@ -49,7 +49,7 @@ impl From<&Frame<'_>> for Value {
             Frame::Error(bytes) => Value::Error(text(bytes)),
             Frame::Integer(number) => Value::Integer(*number),
             Frame::Null => Value::Null,
-            Frame::Array(items) => Value::Array(items.iter().map(Value::from).collect()),
+            Frame::Array(items) | Frame::Push(items) => Value::Array(items.iter().map(Value::from).collect()),
         }
     }
 }
