@@ -255,7 +255,7 @@ impl Scene {
     fn on_answer(&mut self, at: Instant, answer: Answer) {
         let port = answer.port();
         if self.answer.as_ref().is_none_or(|(before, _)| *before != answer) {
-            self.tell(at, format!("{} says: {answer}", self.cast.dig));
+            self.tell(at, format!("dig says: {answer}"));
             self.answer = Some((answer, at));
         }
         let is_new = |failover: &Failover| {

@@ -14,7 +14,7 @@ pub(super) fn lines(scene: &Scene) -> Vec<String> {
     if let Some(back) = &scene.back {
         let told = back.told.map(|told| format!(" told to follow after {} ms,", told.as_millis()));
         let linked = match back.linked {
-            Some(linked) => format!("a replica with all data after {} ms", linked.as_millis()),
+            Some(linked) => format!("a complete replica after {} ms", linked.as_millis()),
             None => "not a replica yet".into(),
         };
         lines.push(format!("{} came back:{} {linked}.", back.port, told.unwrap_or_default()));
