@@ -95,10 +95,10 @@ fn invitation(scene: &Scene) -> Vec<Row> {
             .put(Ink::Bold, " to kill the master, and look what happens to the answer."),
         line(String::new()),
         line(format!(
-            "The daemons wait {down_after} ms (down-after-milliseconds) until they take a silent master"
+            "A daemon waits {down_after} ms (down-after-milliseconds) until it takes a silent master"
         )),
-        line("for down. What comes then, they do as fast as it goes: agree, elect one of".into()),
-        line("themselves, choose the replica with the most data, promote it, tell everybody.".into()),
+        line("for down. What comes then is done as fast as it goes: the daemons agree, elect".into()),
+        line("one of themselves, it promotes the replica with the most data and tells all.".into()),
         line("Each phase will stand here with its milliseconds.".into()),
         line(String::new()),
         line("s: the same with a master that hangs instead of dying (SIGSTOP)".into()),

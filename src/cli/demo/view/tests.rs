@@ -36,6 +36,7 @@ Writer goes where DNS says: 0 writes, 0 a second
 Press k to kill the master, and look what happens to the answer.";
     let drawn = text(&calm(began), began + ms(5000), paper(80, 24));
     assert!(drawn.starts_with(expected), "{drawn}");
+    assert!(drawn.contains("until it takes a silent master\n"), "nothing is cut: {drawn}");
     assert!(
         drawn.ends_with("k kill the master   s stop it   r bring back   p planned failover   q quit"),
         "{drawn}"
