@@ -25,6 +25,7 @@ mod e2e {
     mod consul_stage;
     mod consul_stale;
     mod consul_tool;
+    mod demo;
     mod differential;
     mod directives;
     mod failover;
