@@ -9,6 +9,12 @@ _list:
 deps:
     bash tests/deps.sh
 
+# Three Redis servers, three daemons, Consul, and a failover to look at. `just demo --auto` presses the keys itself;
+# `just demo --help` tells the rest.
+# A failover to look at: a master dies on a key, and DNS names the next one.
+demo *args:
+    @bash tests/demo.sh {{args}}
+
 # The daemon, ready to run: target/release/consentinel
 build:
     cargo build --release --bin consentinel

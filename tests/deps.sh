@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need on a Debian machine: redis-server, redis-sentinel, redis-cli, dig, ss, jq, Consul, the
-# resolvers dnsmasq and unbound, which the tests run as processes of their own, Redis 8.0 and Valkey 8.1 beside the
-# machine's own Redis, and the Python client.
+# resolvers dnsmasq and unbound, which the tests run as processes of their own, Chromium for the status page, promtool,
+# Redis 8.0 and Valkey 8.1 beside the machine's own Redis, and the Python client.
 # What is on PATH already is used as it is. Quick when nothing is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -9,9 +9,8 @@ cd "$(dirname "$0")/.."
 tools=tests/.cache/bin # where the tests look before PATH
 mkdir -p "$tools"
 
-has() { command -v "$1" >/dev/null 2>&1; }
 say() { echo "deps: $*"; }
-fail() { say "$*" >&2; exit 1; }
+. tests/fetch.sh
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; elif has sudo; then sudo "$@"; else fail "need root or sudo to run: $*"; fi; }
 
 install_packages() {
@@ -52,53 +51,8 @@ has openssl || missing+=(openssl)
 [ -x /usr/sbin/unbound ] || has unbound || missing+=(unbound)
 has setpriv && has unshare && has script || missing+=(util-linux bsdutils)
 has python3 && python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3 python3-venv)
+{ has chromium || has chromium-browser; } && has chromedriver || missing+=(chromium chromium-driver)
 [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
-
-# The address of the Debian archive that this machine uses, from either form of apt's source lists.
-debian_archive() {
-    local file
-    for file in /etc/apt/sources.list.d/*.sources; do
-        [ -f "$file" ] || continue
-        awk -v RS= 'tolower($0) ~ /(^|\n)enabled:[ \t]*(no|false)/ { next }
-            { uri = ""; suites = ""; n = split($0, lines, "\n")
-              for (i = 1; i <= n; i++) {
-                  if (lines[i] ~ /^URIs:/) { split(lines[i], w, /[ \t]+/); uri = w[2] }
-                  if (lines[i] ~ /^Suites:/) suites = lines[i]
-              }
-              if (uri != "" && suites !~ /security/ && uri ~ /debian\/?$/) { print uri; exit } }' "$file"
-    done
-    sed -nE 's/^deb[[:space:]]+(\[[^]]*\][[:space:]]+)?([^[:space:]]*debian\/?)[[:space:]]+.*/\2/p' \
-        /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null || true
-}
-
-# Later Debians have no Consul; bullseye's runs on them as it is.
-fetch_consul() {
-    local into=$1 uri keys where work
-    has apt-get || fail "missing consul, and there is no apt-get here: install it by hand"
-    uri=$(debian_archive | head -n 1)
-    [ -n "$uri" ] || fail "no Debian archive in apt's source lists: install consul by hand"
-    keys=$(ls /usr/share/keyrings/debian-archive-{keyring,removed-keys,bullseye-stable}.gpg 2>/dev/null | paste -sd, || true)
-    work=$(mktemp -d)
-    trap 'rm -rf "$work"' RETURN
-    chmod 755 "$work"
-    mkdir -p "$work/lists/partial" "$work/cache/archives/partial"
-    where=(-o "Dir::Etc::SourceList=$work/bullseye.list" -o Dir::Etc::SourceParts=/dev/null
-        -o "Dir::State::Lists=$work/lists" -o "Dir::Cache=$work/cache"
-        -o Acquire::Check-Valid-Until=false -o Acquire::Languages=none -o APT::Sandbox::User=)
-    echo "deb [signed-by=$keys] $uri bullseye main" >"$work/bullseye.list"
-    if ! apt-get -qq "${where[@]}" update || ! (cd "$work" && apt-get -qq "${where[@]}" download consul); then
-        # This machine lacks the keys of so old a release: the sum below stands in for them.
-        echo "deb [trusted=yes] $uri bullseye main" >"$work/bullseye.list"
-        apt-get -qq "${where[@]}" update
-        (cd "$work" && apt-get -qq "${where[@]}" download consul)
-        echo "e4e888bba104daba1d9161f49bfc52649a7e4efd45b1a7ead5bc54f2cb9c89d9 $(ls "$work"/consul_*.deb)" |
-            sha256sum --check --quiet
-    fi
-    dpkg -x "$work"/consul_*.deb "$work/consul"
-    mkdir -p "$into"
-    mv "$work/consul/usr/bin/consul" "$into/consul.new"
-    mv "$into/consul.new" "$into/consul"
-}
 
 if ! has consul; then
     cache=${XDG_CACHE_HOME:-$HOME/.cache}/consentinel/consul-1.8.7
@@ -109,6 +63,34 @@ if ! has consul; then
     ln -sfn "$cache/consul" "$tools/consul"
     "$tools/consul" version >/dev/null || fail "the consul in $cache does not run"
 fi
+
+# One program of Debian's package: the service that comes with it is not wanted.
+fetch_promtool() {
+    local into=$1 work
+    has apt-get || fail "missing promtool, and there is no apt-get here: install it by hand"
+    work=$(mktemp -d)
+    trap 'rm -rf "$work"' RETURN
+    (cd "$work" && apt-get -qq -o APT::Sandbox::User= download prometheus) ||
+        { as_root apt-get update -qq && (cd "$work" && apt-get -qq -o APT::Sandbox::User= download prometheus); } ||
+        fail "could not fetch prometheus, of which promtool is a part"
+    dpkg -x "$work"/prometheus_*.deb "$work/prometheus"
+    mkdir -p "$into"
+    mv "$work/prometheus/usr/bin/promtool" "$into/promtool.new"
+    mv "$into/promtool.new" "$into/promtool"
+}
+
+if has promtool; then
+    ln -sfn "$(command -v promtool)" "$tools/promtool"
+else
+    cache=${XDG_CACHE_HOME:-$HOME/.cache}/consentinel/prometheus
+    if [ ! -x "$cache/promtool" ]; then
+        say "fetching promtool"
+        fetch_promtool "$cache"
+    fi
+    ln -sfn "$cache/promtool" "$tools/promtool"
+    "$tools/promtool" --version >/dev/null 2>&1 || fail "the promtool in $cache does not run"
+fi
+
 # Debian trixie's Redis and Valkey, with the libraries that they were built for: they run here by their own loader.
 fetch_trixie() {
     local into=$1 uri work

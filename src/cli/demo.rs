@@ -126,7 +126,8 @@ async fn perform(arguments: &Arguments) -> Result<ExitCode, String> {
     }
     let auto = auto.then(|| Auto::new(Instant::now(), deadline));
     let by_itself = auto.is_some();
-    let scene = Scene::new(cast(&stage, arguments), began);
+    let mut scene = Scene::new(cast(&stage, arguments), began);
+    scene.tell(Instant::now(), format!("ask it yourself: {}", scene.cast.dig));
     let mut play = Play::new(&mut stage, scene, !arguments.plain, auto);
     let end = play.run(&mut keys, &mut signals).await;
     let scene = play.end();
@@ -140,9 +141,9 @@ async fn perform(arguments: &Arguments) -> Result<ExitCode, String> {
     }
     if let End::Judged(wrong) = &end {
         let verdict = match wrong.is_empty() {
-            true => vec![
-                "The answer followed, the old master came back as a replica, and nothing was lost.".into(),
-            ],
+            true => {
+                vec!["The answer followed, the old master came back as a replica, nothing was lost.".into()]
+            }
             false => wrong.iter().map(|text| format!("FAILED: {text}")).collect(),
         };
         let _ = story::print_plain(&verdict);

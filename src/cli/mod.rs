@@ -1,7 +1,9 @@
 //! The command line: `redis-sentinel`'s, and more.
 
+mod ask;
 mod consul;
 mod demo;
+mod status;
 mod system;
 
 use crate::driver::{self, Beginnings, COMPATIBLE_WITH, Options};
@@ -19,6 +21,8 @@ Usage: consentinel FILE [--DIRECTIVE VALUE ...] [-]
        consentinel -v | --version
        consentinel -h | --help
        consentinel --check-system
+       consentinel status [--help]      show what a running sentinel knows
+       consentinel explain MASTER       why there is no failover, or what would happen now
        consentinel consul --help        look after what is published
        consentinel demo [--auto]        three daemons, three Redis servers, a failover to look at
 
@@ -66,12 +70,13 @@ pub(crate) fn run() -> ExitCode {
     let mut words = std::env::args_os();
     let program = words.next().unwrap_or_default();
     let words: Vec<OsString> = words.collect();
-    // A configuration file of that name is still found as ./consul, or ./demo.
-    if words.first().is_some_and(|word| word == "consul") {
-        return consul::run(words.into_iter().skip(1));
-    }
-    if words.first().is_some_and(|word| word == "demo") {
-        return demo::run(words.into_iter().skip(1).collect());
+    // A configuration file of such a name is still found as ./consul.
+    match words.first().and_then(|word| word.to_str()) {
+        Some("consul") => return consul::run(words.into_iter().skip(1)),
+        Some("demo") => return demo::run(words.into_iter().skip(1).collect()),
+        Some("explain") => return status::run_explain(words.into_iter().skip(1)),
+        Some("status") => return status::run(words.into_iter().skip(1)),
+        _ => {}
     }
     match read(&program.to_string_lossy(), words) {
         Ok(Wish::Start(options)) => match driver::start(&options) {

@@ -4,7 +4,7 @@
 //! master is objectively down, `election` and `failover` act on it, `select` chooses, `reconfigure` turns the other
 //! replicas, `switch` changes and announces
 //! the master, `gossip` speaks and hears hellos, `repair` puts strayed servers right, `reboot` guards the replicas
-//! against a master that came back empty, `naming` says what DNS may answer, `admin` carries out what operators ask for, `show` lets others look.
+//! against a master that came back empty, `naming` says what DNS may answer, `admin` carries out what operators ask for, `show` lets others look, `explain` says why nothing happens.
 
 mod admin;
 mod agreement;

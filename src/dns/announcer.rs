@@ -5,6 +5,7 @@
 //! those more often of which nothing can be said yet.
 
 use super::Dns;
+use super::counters::Counted;
 use super::namer::Namer;
 use super::word::{Standing, Word};
 use super::zone::Update;
@@ -81,6 +82,11 @@ impl Announcer {
             short_round: Round::default(),
             nameless: BTreeSet::new(),
         }
+    }
+
+    /// What was asked so far; nothing where DNS is not answered.
+    pub(crate) fn counted(&self) -> Option<Counted> {
+        self.namer.counted()
     }
 
     /// Something is about to be handed to the core.

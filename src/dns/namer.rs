@@ -42,7 +42,6 @@ impl Namer {
     }
 
     /// What was asked so far, and how it was answered; nothing where DNS is not answered here.
-    #[allow(dead_code, reason = "for the metrics")]
     pub(crate) fn counted(&self) -> Option<Counted> {
         (!self.shared.listening.is_empty()).then(|| self.shared.counters.read())
     }

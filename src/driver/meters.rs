@@ -1,6 +1,7 @@
 //! What is measured of the daemon itself. Measuring is an addition to a counter: nobody feels it.
 
 use super::picture::FailoverCounts;
+use crate::dns;
 use crate::histogram::{Histogram, SHORT};
 use crate::registrar::Counted;
 use std::sync::Arc;
@@ -51,4 +52,6 @@ pub(super) struct Tally {
     pub(super) failovers: Vec<(String, FailoverCounts)>,
     /// Consul, when something is published.
     pub(super) consul: Option<Arc<Counted>>,
+    /// DNS, where it is answered.
+    pub(super) dns: Option<dns::Counted>,
 }

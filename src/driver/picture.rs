@@ -8,7 +8,7 @@ mod draw;
 mod explain;
 mod history;
 
-pub(crate) use draw::{Scene, draw, draw_some};
+pub(crate) use draw::{Scene, draw, draw_some, span_words};
 pub(crate) use explain::{Explanation, explain};
 pub(crate) use history::{Facts, FailoverCounts, History, Moment};
 

@@ -5,7 +5,7 @@ use crate::redis::find_on_path;
 use crate::wait::eventually;
 use crate::{Folder, free_port};
 use serde_json::{Value, json};
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -161,12 +161,25 @@ impl Browser {
             self.port,
             body.len()
         )?;
-        let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes)?;
-        let text = String::from_utf8_lossy(&bytes);
-        let (head, body) = text.split_once("\r\n\r\n").ok_or_else(nonsense)?;
-        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(nonsense)?;
-        Ok((status, body.to_owned()))
+        // It keeps the connection open, whatever it is asked: the length tells where the answer ends.
+        let mut reader = BufReader::new(stream);
+        let (mut status, mut length) = (String::new(), 0);
+        reader.read_line(&mut status)?;
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line)?;
+            match line.split_once(':') {
+                Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+                    length = value.trim().parse().map_err(|_| nonsense())?;
+                }
+                Some(_) => {}
+                None => break,
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body)?;
+        let status = status.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(nonsense)?;
+        Ok((status, String::from_utf8_lossy(&body).into_owned()))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::daemon::{self, Told};
 use super::{Desk, Failure, line};
+use crate::cli::ask::Reach;
 use crate::registrar::{Names, Sight, role_word};
 use consentinel_core::Entry;
 use serde_json::{Value, json};
@@ -66,10 +67,13 @@ pub(super) async fn run(
 
 /// Nothing where no daemon is known.
 async fn ask_daemon(desk: &Desk, sentinel: Option<&str>, master: &str) -> Option<Result<Told, String>> {
-    let settings = &desk.survey.settings;
-    let ours = (!desk.survey.masters.is_empty()).then(|| format!("127.0.0.1:{}", settings.port));
-    let at = sentinel.map(str::to_owned).or(ours)?;
-    Some(daemon::ask(&at, settings.requirepass.as_ref(), master).await)
+    let configured = Reach::configured(&desk.survey.settings);
+    let reach = match sentinel {
+        Some(at) => configured.to(at),
+        None if desk.survey.masters.is_empty() => return None,
+        None => configured,
+    };
+    Some(daemon::ask(&reach, master).await)
 }
 
 impl From<&Entry> for Row {

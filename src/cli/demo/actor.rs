@@ -90,6 +90,9 @@ impl Actor {
                 command.env_remove(name);
             }
         }
+        if let Some(folder) = self.part.log.parent() {
+            command.current_dir(folder);
+        }
         command.stdin(Stdio::null()).stderr(log.try_clone()?).stdout(log);
         // A group of its own: Ctrl-C in the terminal is the demo's business.
         command.process_group(0).kill_on_drop(true);

@@ -142,3 +142,6 @@ fn all_well(scene: &Scene) -> bool {
     };
     scene.servers.iter().all(|server| server.hand == Hand::Up) && (0..COUNT).all(well)
 }
+
+#[cfg(test)]
+mod tests;

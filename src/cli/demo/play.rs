@@ -21,6 +21,9 @@ use tokio::time::MissedTickBehavior;
 /// Between two looks at what is to be drawn or done.
 const TICK: Duration = Duration::from_millis(50);
 
+/// How long the first look at everybody may take.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
+
 /// How long replicas may take to have everything once nobody writes any more.
 const CATCH_UP: Duration = Duration::from_secs(5);
 
@@ -88,6 +91,7 @@ impl<'a> Play<'a> {
     async fn play(&mut self, keys: &mut Option<Keys>, signals: &mut Signals) -> Result<End, String> {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let (from, mut complete) = (Instant::now(), false);
         loop {
             tokio::select! {
                 biased;
@@ -106,7 +110,9 @@ impl<'a> Play<'a> {
                         return Ok(end);
                     }
                     self.pace.set_busy(self.scene.is_busy());
-                    if self.draw().is_err() {
+                    // A first picture with nothing on it would frighten.
+                    complete |= self.scene.is_complete() || from.elapsed() > FIRST_LOOK;
+                    if complete && self.draw().is_err() {
                         return Ok(End::NobodyLooks);
                     }
                 }
@@ -115,6 +121,9 @@ impl<'a> Play<'a> {
     }
 
     async fn on_key(&mut self, key: u8) -> Option<End> {
+        if key.is_ascii_whitespace() {
+            return None;
+        }
         self.scene.message.clear();
         match key.to_ascii_lowercase() {
             b'q' => return Some(End::Quit),

@@ -125,8 +125,13 @@ impl Scene {
         }
     }
 
-    /// The master's port, as most of the daemons see it.
+    /// The master's port: the one that the last failover made, else as most of the daemons see it. What they are seen to say
+    /// may be a little older than what they have told.
     pub(super) fn master(&self) -> Option<u16> {
+        let switched = |failover: &&Failover| failover.at(Phase::Switched).is_some();
+        if let Some(new) = self.failovers.iter().rev().find(switched).and_then(|failover| failover.new) {
+            return Some(new);
+        }
         let ports: Vec<_> = (0..COUNT).filter_map(|daemon| port_of(&self.seen_by(daemon)?.address)).collect();
         let votes = |port: u16| ports.iter().filter(|other| **other == port).count();
         ports.iter().copied().max_by_key(|port| votes(*port))
@@ -145,6 +150,12 @@ impl Scene {
     /// The failover that is not over yet.
     pub(super) fn under_way(&self) -> Option<&Failover> {
         self.failovers.last().filter(|failover| !failover.is_over())
+    }
+
+    /// Whether everything has been seen.
+    pub(super) fn is_complete(&self) -> bool {
+        let servers = self.servers.iter().all(|server| server.said.is_some());
+        servers && self.daemons.iter().all(Option::is_some) && self.answer.is_some()
     }
 
     /// Whether something is going on that is measured.
@@ -244,7 +255,7 @@ impl Scene {
     fn on_answer(&mut self, at: Instant, answer: Answer) {
         let port = answer.port();
         if self.answer.as_ref().is_none_or(|(before, _)| *before != answer) {
-            self.tell(at, format!("{} says: {answer}", self.cast.dig));
+            self.tell(at, format!("dig says: {answer}"));
             self.answer = Some((answer, at));
         }
         let is_new = |failover: &Failover| {

@@ -1,7 +1,7 @@
 //! What remains when the screen is gone: each failover in numbers.
 
 use super::scene::Scene;
-use super::timeline::{Cause, Failover, Phase};
+use super::timeline::{Failover, Phase};
 use super::view::grouped;
 
 /// Draws it: a few lines a failover, and what became of the writes.
@@ -14,7 +14,7 @@ pub(super) fn lines(scene: &Scene) -> Vec<String> {
     if let Some(back) = &scene.back {
         let told = back.told.map(|told| format!(" told to follow after {} ms,", told.as_millis()));
         let linked = match back.linked {
-            Some(linked) => format!("a replica with all data after {} ms", linked.as_millis()),
+            Some(linked) => format!("a complete replica after {} ms", linked.as_millis()),
             None => "not a replica yet".into(),
         };
         lines.push(format!("{} came back:{} {linked}.", back.port, told.unwrap_or_default()));
@@ -56,18 +56,18 @@ fn told(number: usize, failover: &Failover, scene: &Scene) -> Vec<String> {
         });
     }
     lines.push(String::new());
+    if let Some((waiting, ours)) = failover.waiting_and_ours() {
+        let down_after = scene.cast.down_after.as_millis();
+        lines.push(format!(
+            "{} ms to the application's first write on the new master: {waiting} ms of silence",
+            waiting + ours
+        ));
+        lines.push(format!(
+            "until the first daemon was sure (down-after is {down_after} ms), and {ours} ms of failover."
+        ));
+    }
     if let Some(pause) = failover.pause {
-        lines.push(match (failover.cause, failover.waiting_and_ours()) {
-            (Cause::Ordered, _) | (_, None) => format!("The application could not write for {} ms.", pause.as_millis()),
-            (_, Some((waiting, ours))) => format!(
-                "The application could not write for {} ms: {} ms of silence until the first\ndaemon was sure (down-after is \
-                 {} ms), and {} ms from there to its first\nwrite on the new master.",
-                pause.as_millis(),
-                waiting.as_millis(),
-                scene.cast.down_after.as_millis(),
-                ours.as_millis()
-            ),
-        });
+        lines.push(format!("Between two of its writes the application waited {} ms.", pause.as_millis()));
     }
     if let (Some(all), Some(first)) = (failover.all_switched(), failover.after(Phase::Switched)) {
         let later = all.saturating_sub(first).as_millis();

@@ -199,9 +199,11 @@ impl Failover {
         Phase::ALL.into_iter().filter(shown).collect()
     }
 
-    /// How long it took until somebody took the master for down, and from there to the first write on the new one.
-    pub(super) fn waiting_and_ours(&self) -> Option<(Duration, Duration)> {
-        let (down, written) = (self.after(Phase::Sdown)?, self.after(Phase::Written)?);
+    /// How many milliseconds it took until somebody took the master for down, and from there to the first write on the new
+    /// one: two numbers that add up to the moment of that.
+    pub(super) fn waiting_and_ours(&self) -> Option<(u128, u128)> {
+        let (down, written) =
+            (self.after(Phase::Sdown)?.as_millis(), self.after(Phase::Written)?.as_millis());
         Some((down, written.saturating_sub(down)))
     }
 

@@ -188,7 +188,9 @@ fn writer(scene: &Scene, now: Instant) -> Row {
             row.put(Ink::Bad, format!(", none for {} ms", silent.as_millis()))
         }
         _ => {
-            let row = row.put(Ink::Plain, format!(", {rate} a second"));
+            let pause = scene.failovers.last().and_then(|failover| failover.pause);
+            let pause = pause.map(|pause| format!(", paused {} ms", pause.as_millis())).unwrap_or_default();
+            let row = row.put(Ink::Plain, format!(", {rate} a second{pause}"));
             match scene.audit {
                 Some(audit) if audit.lost > 0 => row.put(Ink::Bad, format!(", {} LOST", audit.lost)),
                 Some(_) => row.put(Ink::Good, ", none lost"),
@@ -198,17 +200,27 @@ fn writer(scene: &Scene, now: Instant) -> Row {
     }
 }
 
+/// What is to be said, or what could be done next.
 fn message(scene: &Scene) -> Row {
-    if scene.message.is_empty()
-        && let Some(back) = &scene.back
-    {
-        let port = back.port;
+    if !scene.message.is_empty() {
+        return Row::new().put(Ink::Warn, &scene.message);
+    }
+    if let Some(back) = &scene.back {
         let told = back.told.map(|told| format!(", told to be a replica after {} ms", told.as_millis()));
         let linked = back.linked.map(|linked| format!(", is one after {} ms", linked.as_millis()));
-        let text = format!("{port} is back{}{}", told.unwrap_or_default(), linked.unwrap_or_default());
+        let text = format!("{} is back{}{}", back.port, told.unwrap_or_default(), linked.unwrap_or_default());
         return Row::new().put(if back.linked.is_some() { Ink::Good } else { Ink::Warn }, text);
     }
-    Row::new().put(Ink::Warn, &scene.message)
+    let down: Vec<_> = scene.servers.iter().filter(|server| server.hand != Hand::Up).collect();
+    match (scene.failovers.last(), &down[..]) {
+        (Some(last), [one]) if last.is_over() => {
+            let text = format!("r brings {} back: it must come back as a replica", one.port);
+            Row::new().put(Ink::Warn, text)
+        }
+        (Some(last), [_, _, ..]) if last.is_over() => Row::new().put(Ink::Warn, "r brings them back"),
+        (Some(last), []) if last.is_over() => Row::new().put(Ink::Good, "All is well. k, s or p: once more"),
+        _ => Row::new(),
+    }
 }
 
 fn keys() -> Row {

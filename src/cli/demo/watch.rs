@@ -5,6 +5,7 @@ use super::redis::{self, Client, Value};
 use super::stage::GROUP;
 use crate::driver::picture::Picture;
 use std::cell::Cell;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -177,16 +178,22 @@ impl Eyes {
     }
 }
 
-/// Asks over the connection that there is, or a new one.
+/// Asks over the connection that there is, or a new one: a server whose part changes closes those that it has.
 async fn ask(client: &mut Option<Client>, port: u16, words: &[&str]) -> Option<Value> {
-    if client.is_none() {
-        *client = Client::connect(port, PATIENCE).await.ok();
+    if let Some(mut old) = client.take() {
+        match old.call(words).await {
+            Ok(reply) => {
+                *client = Some(old);
+                return Some(reply);
+            }
+            Err(error) if error.kind() == ErrorKind::TimedOut => return None,
+            Err(_) => {}
+        }
     }
-    let reply = client.as_mut()?.call(words).await.ok();
-    if reply.is_none() {
-        *client = None;
-    }
-    reply
+    let mut new = Client::connect(port, PATIENCE).await.ok()?;
+    let reply = new.call(words).await.ok()?;
+    *client = Some(new);
+    Some(reply)
 }
 
 /// Orders a failover of the master.

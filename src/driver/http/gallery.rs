@@ -49,7 +49,8 @@ impl Gallery {
     pub(super) async fn picture(&self) -> Result<Rc<Exhibit>, Silence> {
         let mut last = self.picture.lock().await;
         match &*last {
-            Some((at, exhibit)) if at.elapsed() < FRESH => Ok(exhibit.clone()),
+            // Until the loop draws again nobody need wait: this is as new as it gets.
+            Some((at, exhibit)) if at.elapsed() < FRESH.max(exhibit.drawn.rest) => Ok(exhibit.clone()),
             _ => {
                 let drawn = self.window.picture().await?;
                 let exhibit = Rc::new(Exhibit { drawn, json: OnceCell::new() });

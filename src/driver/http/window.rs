@@ -7,14 +7,17 @@ use consentinel_core::GroupName;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
-/// How long the loop may take before it counts as one that does not answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the loop may take for a sign of life before it counts as one that does not answer.
+const PULSE: Duration = Duration::from_secs(2);
+
+/// How long it may take to show something: everything else comes in between.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What waits at the window at most; others wait before it.
 const QUEUE: usize = 64;
 
 /// How long is drawn at a go. Then whoever has waited for the loop comes first.
-const STROKE: Duration = Duration::from_micros(500);
+const STROKE: Duration = Duration::from_millis(1);
 
 /// After work, so many times its length belongs to others: showing takes a twentieth of the loop's time at most.
 const REST: u32 = 19;
@@ -47,18 +50,20 @@ pub(super) struct Drawn {
     pub picture: Picture,
     /// What it has counted.
     pub tally: Tally,
+    /// For how long no other picture will be drawn.
+    pub rest: Duration,
 }
 
-/// The loop has not answered in time.
+/// The loop has not answered for so long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Silence;
+pub(super) struct Silence(Duration);
 
 impl std::fmt::Display for Silence {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let seconds = PATIENCE.as_secs();
+        let seconds = self.0.as_secs();
         write!(
             f,
-            "the loop of this sentinel has not answered for {seconds} seconds: it stands still, or ends"
+            "the loop of this sentinel has not answered for {seconds} seconds: it stands still, has too much to do, or ends"
         )
     }
 }
@@ -73,9 +78,9 @@ impl Window {
     /// Ready when the loop has shown a sign of life.
     pub(super) async fn pulse(&self) -> Result<(), Silence> {
         let (reply, answered) = oneshot::channel();
-        within(async {
-            self.pulses.send(reply).await.map_err(|_| Silence)?;
-            answered.await.map_err(|_| Silence)
+        within(PULSE, async {
+            self.pulses.send(reply).await.ok()?;
+            answered.await.ok()
         })
         .await
     }
@@ -102,16 +107,17 @@ impl Window {
 
     async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, Silence> {
         let (reply, answered) = oneshot::channel();
-        within(async {
-            self.asks.send(ask(reply)).await.map_err(|_| Silence)?;
-            answered.await.map_err(|_| Silence)
+        within(PATIENCE, async {
+            self.asks.send(ask(reply)).await.ok()?;
+            answered.await.ok()
         })
         .await
     }
 }
 
-async fn within<T>(answer: impl Future<Output = Result<T, Silence>>) -> Result<T, Silence> {
-    tokio::time::timeout(PATIENCE, answer).await.unwrap_or(Err(Silence))
+async fn within<T>(patience: Duration, answer: impl Future<Output = Option<T>>) -> Result<T, Silence> {
+    let answer = tokio::time::timeout(patience, answer).await.ok().flatten();
+    answer.ok_or(Silence(patience))
 }
 
 /// Answers at the window, on the loop's thread and between its work.
@@ -137,7 +143,8 @@ async fn answer(driver: &Handle, ask: Ask) -> Duration {
     let began = Instant::now();
     match ask {
         Ask::Picture(reply) if !reply.is_closed() => {
-            let (drawn, worked) = draw(driver).await;
+            let (mut drawn, worked) = draw(driver).await;
+            drawn.rest = worked * REST;
             let _ = reply.send(drawn);
             return worked;
         }
@@ -165,7 +172,8 @@ async fn draw(driver: &Handle) -> (Drawn, Duration) {
         let driver = driver.driver();
         let names: Vec<GroupName> = driver.sentinel.group_names().cloned().collect();
         let picture = picture::draw_some(&driver.sentinel, driver.server.scene(), &[]);
-        (names, Drawn { picture, tally: driver.server.tally() })
+        let tally = Tally { dns: driver.announcer.counted(), ..driver.server.tally() };
+        (names, Drawn { picture, tally, rest: Duration::ZERO })
     };
     for few in names.chunks(4) {
         if began.elapsed() > STROKE {

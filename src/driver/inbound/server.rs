@@ -123,6 +123,7 @@ impl Server {
             output: stats.output,
             failovers: self.history.counts(),
             consul: self.consul.as_ref().map(|gauge| Arc::new(gauge.counters())),
+            dns: None,
         }
     }
 

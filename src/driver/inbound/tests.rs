@@ -247,3 +247,43 @@ proptest! {
         let _ = bench.step(&format!("{command} {sub} {rest}\r\n"));
     }
 }
+
+/// The bulk string that was answered, as JSON.
+fn json(answer: &str) -> serde_json::Value {
+    let text = answer.split('|').nth(1).unwrap_or_default();
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {answer}"))
+}
+
+#[test]
+fn the_status_of_a_daemon_that_has_just_started_claims_nothing() {
+    let mut bench = Bench::local();
+    let picture = json(&bench.ask("SENTINEL STATUS"));
+    let myid = bench.sentinel.myid().to_string();
+    assert_eq!((&picture["myid"], &picture["current_epoch"]), (&myid.into(), &0.into()));
+    let master = &picture["masters"][0];
+    assert_eq!((&master["name"], &master["address"]), (&"shop".into(), &"10.0.0.1:6379".into()));
+    assert_eq!((&master["quorum"], &master["quorum_reachable"]), (&2.into(), &false.into()));
+    let server = &master["server"];
+    assert_eq!((&server["health"], &server["linked"]), (&"unknown".into(), &false.into()));
+    assert_eq!(server["state"], "has not told anything of itself yet");
+    assert_eq!(master["failover"], serde_json::Value::Null);
+    assert_eq!(json(&bench.ask("SENTINEL STATUS shop"))["masters"].as_array().map(Vec::len), Some(1));
+    assert_eq!(bench.ask("SENTINEL STATUS shop shoe"), "-ERR No such master with that name|");
+}
+
+#[test]
+fn history_and_explanation_are_answered_in_their_forms() {
+    let mut bench = Bench::local();
+    assert_eq!(bench.ask("SENTINEL HISTORY"), "$2|[]|");
+    let moment = crate::driver::picture::Moment { now: Time::from_millis(10), unix_ms: 7 };
+    let group = GroupName::new("shop");
+    let payload = "shop 10.0.0.1 6379 10.0.0.2 6379";
+    let event = consentinel_core::Event::SwitchMaster;
+    bench.server.history.handle_event(moment, event, payload, Some(&group), Default::default());
+    let history = json(&bench.ask("SENTINEL HISTORY shop"));
+    assert_eq!((&history[0]["to"], &history[0]["outcome"]), (&"10.0.0.2:6379".into(), &"done".into()));
+    assert!(bench.ask("SENTINEL EXPLAIN shop").starts_with("*5|$"));
+    let told = json(&bench.ask("SENTINEL EXPLAIN shop json"));
+    assert_eq!(told["obstacles"], serde_json::json!(["master-answers", "votes", "no-candidate"]));
+    assert_eq!(bench.ask("SENTINEL EXPLAIN shop json json"), "-ERR syntax error|");
+}

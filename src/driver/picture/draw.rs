@@ -258,10 +258,52 @@ pub(crate) fn span_words(span: Duration) -> String {
     let seconds = span.as_secs();
     match seconds {
         0 => format!("{} ms", span.as_millis()),
+        1..=9 if span.subsec_millis() < 100 => format!("{seconds} s"),
         1..=9 => format!("{}.{} s", seconds, span.subsec_millis() / 100),
         10..=119 => format!("{seconds} s"),
         120..=7199 => format!("{} min", seconds / 60),
         7200..=172_799 => format!("{} h", seconds / 3600),
         _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_told_as_exactly_as_somebody_wants_to_know() {
+        for (millis, words) in [
+            (0, "0 ms"),
+            (999, "999 ms"),
+            (1000, "1 s"),
+            (1250, "1.2 s"),
+            (9999, "9.9 s"),
+            (10_000, "10 s"),
+            (119_999, "119 s"),
+            (120_000, "2 min"),
+            (7_199_000, "119 min"),
+            (7_200_000, "2 h"),
+            (172_800_000, "2 d"),
+        ] {
+            assert_eq!(span_words(Duration::from_millis(millis)), words);
+        }
+    }
+
+    #[test]
+    fn every_phase_of_a_failover_has_words() {
+        use FailoverPhase::*;
+        let phases = [
+            None,
+            WaitStart,
+            Election,
+            SelectReplica,
+            HandOver,
+            SendReplicaOfNoOne,
+            WaitPromotion,
+            ReconfReplicas,
+        ];
+        let words: std::collections::BTreeSet<_> = phases.into_iter().map(phase_words).collect();
+        assert_eq!(words.len(), phases.len());
     }
 }

@@ -213,7 +213,9 @@ fn doubt_words(doubt: Doubt) -> &'static str {
 /// Who says that it is down, and who does not.
 fn opinions(told: &core::Explanation) -> Vec<String> {
     let named = |wanted: Opinion| {
-        let those = told.voters.iter().filter(move |voter| voter.opinion == wanted);
+        // Those who cannot be asked are told of with the votes.
+        let asked = told.voters.iter().filter(|voter| voter.unreachable.is_none());
+        let those = asked.filter(move |voter| voter.opinion == wanted);
         those.map(name_of).collect::<Vec<_>>().join(", ")
     };
     let (say, quorum) = (told.say_down, told.quorum);
@@ -263,13 +265,19 @@ fn in_the_way(obstacle: &Obstacle, told: &core::Explanation) -> Option<String> {
             "This sentinel cannot write its state, so it neither votes nor leads: {error}. Make room, or the folder of \
              its configuration writable; it tries again every second."
         ),
-        Obstacle::Quorum => format!(
-            "{} of {} sentinels needed agree. Whoever does not agree reaches the master: look at the network between \
-             this machine and {}.",
-            told.say_down,
-            told.quorum,
-            told.master.joined()
-        ),
+        Obstacle::Quorum => {
+            let disagrees = |voter: &&Voter| {
+                voter.addr.is_some() && voter.unreachable.is_none() && voter.opinion == Opinion::NotDown
+            };
+            let why = match told.voters.iter().any(|voter| disagrees(&voter)) {
+                true => format!(
+                    "Whoever does not agree reaches the master: look at the network between this machine and {}",
+                    told.master.joined()
+                ),
+                false => "There is nobody else who could be asked".to_owned(),
+            };
+            format!("{} of {} sentinels needed agree. {why}.", told.say_down, told.quorum)
+        }
         Obstacle::Blocked(span) => {
             let by = match &told.last_vote {
                 Some((leader, _)) => match told.voters.iter().find(|voter| voter.id == *leader) {

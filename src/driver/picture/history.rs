@@ -110,7 +110,6 @@ impl History {
         open.into_iter().chain(past).map(|outage| outage.shown().clone()).collect()
     }
 
-    #[allow(dead_code, reason = "the HTTP port streams them")]
     /// What happened after the happening of that number, as far as it is remembered, oldest first.
     pub(crate) fn happenings_after(&self, number: u64) -> impl ExactSizeIterator<Item = &Happening> {
         // Whoever knows a higher number has it from an earlier run of this daemon.
@@ -121,7 +120,6 @@ impl History {
         self.happenings.iter().skip(gone)
     }
 
-    #[allow(dead_code, reason = "the HTTP port streams them")]
     /// The number of the last happening, for whoever wants to wait for the next.
     pub(crate) fn numbers(&self) -> watch::Receiver<u64> {
         self.last.subscribe()

@@ -35,7 +35,7 @@ pub(crate) enum TlsError {
 }
 
 /// What went wrong on a connection, if TLS is to blame.
-pub(in crate::driver) fn explain(error: &std::io::Error) -> Option<String> {
+pub(crate) fn explain(error: &std::io::Error) -> Option<String> {
     if error.kind() == std::io::ErrorKind::TimedOut {
         return Some("the TLS handshake does not end".into());
     }

@@ -3,6 +3,7 @@
 //! Both directions check the chain of the other side's certificate against the authorities of the configuration. Names are
 //! not checked: servers and sentinels know each other by addresses that move, and the original does not check them either.
 
+mod asker;
 mod error;
 mod files;
 mod suites;
@@ -10,7 +11,9 @@ mod suites;
 mod tests;
 mod verify;
 
-pub(super) use error::{TlsError, explain};
+pub(crate) use asker::Asker;
+pub(super) use error::TlsError;
+pub(crate) use error::explain;
 
 use super::store::{AuthClients, TlsSettings};
 use files::Identity;

@@ -53,9 +53,9 @@ fn head(scene: &Scene, failover: &Failover, now: Instant, paper: Paper) -> Row {
         None => row.put(Ink::Plain, format!(": {} ...", failover.old)),
     };
     match (failover.pause, failover.waiting_and_ours()) {
-        (Some(pause), Some((waiting, ours))) => {
-            let text = format!("{} ms without writes", pause.as_millis());
-            let share = format!(": {} waiting, {} ours", waiting.as_millis(), ours.as_millis());
+        (Some(_), Some((waiting, ours))) => {
+            let text = format!("{} ms to the first write", waiting + ours);
+            let share = format!(": {waiting} waiting, {ours} ours");
             row.right(paper.width.saturating_sub(share.len()), Ink::Bold, &text).put(Ink::Dim, share)
         }
         (Some(pause), None) => {
@@ -95,10 +95,10 @@ fn invitation(scene: &Scene) -> Vec<Row> {
             .put(Ink::Bold, " to kill the master, and look what happens to the answer."),
         line(String::new()),
         line(format!(
-            "The daemons wait {down_after} ms (down-after-milliseconds) until they take a silent master"
+            "A daemon waits {down_after} ms (down-after-milliseconds) until it takes a silent master"
         )),
-        line("for down. What comes then, they do as fast as it goes: agree, elect one of".into()),
-        line("themselves, choose the replica with the most data, promote it, tell everybody.".into()),
+        line("for down. What comes then is done as fast as it goes: the daemons agree, elect".into()),
+        line("one of themselves, it promotes the replica with the most data and tells all.".into()),
         line("Each phase will stand here with its milliseconds.".into()),
         line(String::new()),
         line("s: the same with a master that hangs instead of dying (SIGSTOP)".into()),

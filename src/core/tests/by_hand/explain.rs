@@ -152,15 +152,15 @@ fn silence_is_a_suspicion_until_it_has_lasted_long_enough() {
     bench.kill(MASTER);
     bench.run(MS * 400);
     let suspicion = explain(&bench).suspicion.expect("it is silent");
-    assert_eq!(
-        (suspicion.doubt, suspicion.for_long, suspicion.enough_in),
-        (Doubt::Silent, MS * 400, MS * 600)
-    );
+    assert_eq!(suspicion.doubt, Doubt::Silent);
+    // It is silent from the first ping that it does not answer.
+    assert!((MS * 300..=MS * 400).contains(&suspicion.for_long), "{suspicion:?}");
+    assert_eq!(suspicion.for_long + suspicion.enough_in, MS * 1000);
     assert!(explain(&bench).obstacles.contains(&Obstacle::MasterAnswers));
-    bench.run(MS * 600);
+    bench.run(suspicion.enough_in + MS * 10);
     let explanation = explain(&bench);
     assert_eq!(explanation.suspicion.map(|suspicion| suspicion.enough_in), Some(Duration::ZERO));
-    assert_eq!(explanation.sdown, Some(Duration::ZERO));
+    assert!(explanation.sdown.is_some_and(|since| since <= MS * 20), "{explanation:?}");
 }
 
 #[test]
@@ -219,7 +219,8 @@ fn a_distrusted_clock_is_named_with_its_end() {
     bench.now += Duration::from_secs(4);
     bench.input(Input::Wake);
     bench.run(Duration::from_secs(10));
-    assert_eq!(explain(&bench).obstacles[0], Obstacle::Tilt(Duration::from_secs(20)));
+    let obstacle = explain(&bench).obstacles[0].clone();
+    assert!(matches!(obstacle, Obstacle::Tilt(left) if left.as_secs_f64().round() == 20.0), "{obstacle:?}");
 }
 
 #[test]

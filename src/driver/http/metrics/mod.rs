@@ -2,6 +2,7 @@
 
 mod consul;
 mod daemon;
+mod dns;
 mod masters;
 mod text;
 
@@ -33,7 +34,7 @@ impl Visits {
 
 /// The whole page.
 pub(super) fn page(drawn: &Drawn, room: &Room) -> Bytes {
-    let Drawn { picture, tally } = drawn;
+    let Drawn { picture, tally, .. } = drawn;
     let mut text = Text::default();
     daemon::write(&mut text, drawn, &room.meters);
     daemon::write_port(&mut text, room);
@@ -41,6 +42,9 @@ pub(super) fn page(drawn: &Drawn, room: &Room) -> Bytes {
     if let Some(counted) = &tally.consul {
         consul::write(&mut text, counted);
         consul::write_publications(&mut text, &picture.masters);
+    }
+    if let Some(counted) = &tally.dns {
+        dns::write(&mut text, counted);
     }
     text.into_bytes()
 }

@@ -12,7 +12,7 @@ const HIDDEN = 15000;
 const SHARE = 20;
 // After an event, so that what comes together is looked at once.
 const SOON = 60;
-const PATIENCE = 5000;
+const PATIENCE = 8000;
 
 let picture = null;
 let history = [];

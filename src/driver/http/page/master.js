@@ -14,7 +14,7 @@ export function showMaster(picture, master) {
   state.dataset.tone = tone;
   byId("master-facts").textContent =
     `${master.address}, epoch ${master.epoch}. ${sentence[0].toUpperCase()}${sentence.slice(1)}. ` +
-    `${master.quorum} of ${master.all_sentinels} sentinels must agree that it is down, after ${master.down_after_ms % 1000 ? span(master.down_after_ms) : seconds(master.down_after_ms)} of silence.`;
+    `It takes ${master.quorum} of ${master.all_sentinels} to agree that it is down, after ${master.down_after_ms % 1000 ? span(master.down_after_ms) : seconds(master.down_after_ms)} of silence.`;
   showTopology(byId("topology"), master);
   showAnswers(picture, master);
   showServers(master);

@@ -5,20 +5,22 @@ import { badge, byId, element, show } from "./dom.js";
 // More than these nobody reads: the filter finds the others.
 const LISTED = 100;
 
+const number = (count, one) => `${count} ${one}${count === 1 ? "" : "s"}`;
+
 // How a master is, worst first: a word, a tone, and a sentence.
 export function condition(master) {
   const ill = master.replicas.filter((replica) => replica.health !== "passing");
-  const heard = `${master.usable_sentinels} of ${master.all_sentinels} sentinels answer`;
+  const heard = `${master.usable_sentinels} of ${number(master.all_sentinels, "sentinel")} can be heard`;
   if (master.failover) return ["failing over", "warn", master.failover.words];
   if (master.odown_ms !== null) return ["down", "bad", "a quorum of the sentinels takes it for down"];
   if (master.server.sdown_ms !== null) return ["suspected", "warn", "this sentinel takes it for down, no quorum does"];
   if (!master.majority_reachable) return ["no majority", "bad", `${heard}: no failover is possible`];
   if (master.server.role === null) return ["unseen", "wait", "it has not answered yet"];
   if (master.replicas.length === 0) return ["alone", "warn", "it has no replica that could take its place"];
-  if (ill.length > 0) return ["degraded", "warn", `${ill.length} of ${master.replicas.length} replicas are not well`];
+  if (ill.length > 0) return ["degraded", "warn", `${ill.length} of ${number(master.replicas.length, "replica")} not well`];
   if (!master.quorum_reachable) return ["no quorum", "warn", `${heard}: nobody could call it down`];
   if (master.usable_sentinels < master.all_sentinels) return ["degraded", "warn", heard];
-  return ["well", "good", `${master.replicas.length} replicas follow, ${heard}`];
+  return ["well", "good", `${number(master.replicas.length, "replica")} in step, ${heard}`];
 }
 
 const ORDER = { bad: 0, warn: 1, wait: 2, good: 3 };
