@@ -77,8 +77,8 @@ impl Beat {
 
 /// The beats repeat themselves after that long.
 const BAR: Duration = Duration::from_secs(1);
-const SLOTS: u32 = 20;
-const SLOT: Duration = Duration::from_millis(50);
+const SLOTS: u32 = 10;
+const SLOT: Duration = Duration::from_millis(100);
 
 fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
@@ -122,11 +122,11 @@ mod tests {
     fn a_beat_is_never_later_than_the_period() {
         let beat = Beat::new(0, 3);
         let at = |then, period| beat.after(Time::from_millis(then), period).as_millis();
-        assert_eq!(at(9_150, SECOND), 10_150);
-        assert_eq!(at(9_151, SECOND), 10_150);
-        assert_eq!(at(9_149, SECOND), 9_150);
-        assert_eq!(at(9_200, SECOND * 10), 19_150);
-        assert_eq!(at(9_200, SECOND / 10), 9_250);
+        assert_eq!(at(9_300, SECOND), 10_300);
+        assert_eq!(at(9_301, SECOND), 10_300);
+        assert_eq!(at(9_299, SECOND), 9_300);
+        assert_eq!(at(9_400, SECOND * 10), 19_300);
+        assert_eq!(at(9_350, SECOND / 10), 9_400);
     }
 
     #[test]
