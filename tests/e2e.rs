@@ -43,6 +43,7 @@ mod e2e {
     mod names;
     mod page;
     mod process;
+    mod readme;
     mod releases;
     mod restart;
     mod returning;
