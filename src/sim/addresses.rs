@@ -86,6 +86,16 @@ impl Addresses {
         self.listening.get(&(ip, port)).copied()
     }
 
+    /// The endpoint by which a server is found wherever it moves: its host name, if it has one.
+    pub(crate) fn lasting(&self, endpoint: &Endpoint) -> Endpoint {
+        let node = self.node(endpoint);
+        let host = self.hosts.iter().find(|(_, of)| Some(**of) == node);
+        host.map_or_else(
+            || endpoint.clone(),
+            |(name, _)| Endpoint::new(Host::Name(name.clone()), endpoint.port),
+        )
+    }
+
     /// Who is or was known by that endpoint.
     pub(crate) fn node(&self, endpoint: &Endpoint) -> Option<NodeId> {
         self.known.get(endpoint).copied()

@@ -218,7 +218,8 @@ impl Run {
         let known = &self.world.groups[usize::from(group)];
         let (node, name, config) = (host.node, known.name.clone(), known.config.clone());
         let Some(view) = host.brain.group(&name).filter(|_| host.is_core()) else { return Ok(()) };
-        let (master, quorum) = (view.address, view.config.quorum);
+        // Where servers have names, operators write them: an address that its server leaves leads nowhere, forever.
+        let (master, quorum) = (self.world.addresses.lasting(&view.address), view.config.quorum);
         self.world.apply(Step::Request { node, request: Request::Remove { group: name.clone() } });
         self.world.forget_announcements(sentinel as u16, group);
         let end = self.world.now + self.rng.span(Duration::from_secs(4));
