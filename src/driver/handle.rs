@@ -68,6 +68,11 @@ impl Handle {
         });
     }
 
+    /// A server that must not be asked again whether it speaks RESP3.
+    pub(super) fn shun(&self, to: SocketAddr) {
+        self.driver().links.shun(to);
+    }
+
     /// Something is wrong with the TLS of an address.
     pub(super) fn complain(&self, to: SocketAddr, text: String) {
         self.driver().links.complain(to, text);

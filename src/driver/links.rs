@@ -14,7 +14,7 @@ use super::numbered::Numbered;
 use super::tls::Tls;
 use consentinel_core::{CallId, Command, Input, LinkError, LinkId, LinkKind, LinkUp, Reply};
 use line::{Expected, Line, Sharing};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,6 +25,9 @@ const MAX_QUEUED: usize = 16_384;
 
 /// Addresses about which complaints are remembered.
 const MAX_COMPLAINTS: usize = 4096;
+
+/// Servers that are remembered for not doing what they say.
+const MAX_SHUNNED: usize = 4096;
 
 /// Connections that send before others come in between.
 const SENDERS: usize = 16;
@@ -37,6 +40,8 @@ pub(super) struct Links {
     places: Numbered<LinkId, Place>,
     /// Command links that have no guest and might take one, by where they lead.
     roomy: BTreeMap<SocketAddr, Vec<LinkId>>,
+    /// Servers that said that they speak RESP3, and do not.
+    shunned: BTreeSet<SocketAddr>,
     /// Those that have something to send, and were not told to yet.
     waiting: VecDeque<Rc<Line>>,
     /// What the core is to be told.
@@ -59,6 +64,7 @@ impl Links {
             complaints: BTreeMap::new(),
             places: Numbered::default(),
             roomy: BTreeMap::new(),
+            shunned: BTreeSet::new(),
             waiting: VecDeque::new(),
             inputs: VecDeque::new(),
         }
@@ -96,10 +102,14 @@ impl Links {
                     return self.take_in(link, host);
                 }
             }
-            LinkKind::Command => self.roomy.entry(to).or_default().push(link),
-            LinkKind::Sentinel => {}
+            LinkKind::Command if !self.shunned.contains(&to) => self.roomy.entry(to).or_default().push(link),
+            LinkKind::Command | LinkKind::Sentinel => {}
         }
-        self.open(Rc::new(Line::new(link, to, kind, renames)), driver);
+        let line = Line::new(link, to, kind, renames);
+        if self.shunned.contains(&to) {
+            line.sharing.set(Sharing::Refused);
+        }
+        self.open(Rc::new(line), driver);
     }
 
     fn open(&mut self, line: Rc<Line>, driver: Handle) {
@@ -154,7 +164,9 @@ impl Links {
             Command::Subscribe if is_guest => {
                 line.send(command, |_| Expected::Subscribed(link, call));
             }
-            Command::SetName(_) if line.kind == LinkKind::Command => {
+            Command::SetName(_)
+                if line.kind == LinkKind::Command && line.sharing.get() == Sharing::Unknown =>
+            {
                 line.send(command, |awaited| Expected::Reply(link, call, awaited));
                 line.send_words(&["HELLO", "3"], Expected::Hello);
             }
@@ -240,6 +252,14 @@ impl Links {
             let line = Line::new(guest, host.to, LinkKind::PubSub, host.renames.clone());
             self.open(Rc::new(line), driver);
         }
+    }
+
+    /// From now on that server gets a connection for each link.
+    pub(super) fn shun(&mut self, to: SocketAddr) {
+        if self.shunned.len() >= MAX_SHUNNED {
+            self.shunned.clear();
+        }
+        self.shunned.insert(to);
     }
 
     /// The core gives a guest up while its host stays. One that had heard nothing gets a connection of its own the next

@@ -185,14 +185,16 @@ impl Connection<'_> {
             },
             Some(Expected::Subscribed(link, call)) => {
                 let (Frame::Error(_), Ok(reply)) = (frame, Awaited::Done.take(frame)) else {
+                    // It said that it speaks RESP3, and answers in another way.
+                    drop(queue);
+                    self.driver.shun(self.line.to);
                     return Err(unexpected());
                 };
                 Ok(Some(Input::Reply { link, call, reply }))
             }
             Some(Expected::Hello) => {
                 drop(queue);
-                let speaks = !matches!(frame, Frame::Error(_));
-                self.driver.on_hello(self.line.link, speaks);
+                self.driver.on_hello(self.line.link, is_resp3(frame));
                 Ok(None)
             }
             // It may not even do that, and goes on saying what nobody listens to.
@@ -229,6 +231,12 @@ impl Connection<'_> {
     }
 }
 
+/// Whether that is how a server answers HELLO 3 that speaks it from now on.
+fn is_resp3(frame: &Frame<'_>) -> bool {
+    let Frame::Array(fields) = frame else { return false };
+    fields.chunks_exact(2).any(|pair| pair == [Frame::Bulk(b"proto"), Frame::Integer(3)])
+}
+
 fn unexpected() -> LinkError {
     LinkError::Protocol("an answer that nobody asked for".into())
 }
@@ -252,5 +260,23 @@ fn hello(link: LinkId, text: &str) -> Option<Input> {
             debug!("a hello is dropped: {error}");
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn speaks(answer: &[u8]) -> bool {
+        let (frame, _) = wire::reply(answer).expect("well formed").expect("complete");
+        is_resp3(&frame)
+    }
+
+    #[test]
+    fn only_who_says_so_speaks_resp3() {
+        assert!(speaks(b"%2\r\n$6\r\nserver\r\n$5\r\nredis\r\n$5\r\nproto\r\n:3\r\n"));
+        assert!(!speaks(b"*4\r\n$6\r\nserver\r\n$5\r\nredis\r\n$5\r\nproto\r\n:2\r\n"));
+        assert!(!speaks(b"-ERR unknown command 'HELLO'\r\n"));
+        assert!(!speaks(b"+OK\r\n"));
     }
 }
