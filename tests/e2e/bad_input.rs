@@ -14,7 +14,7 @@ const MUCH: u64 = 100 << 10;
 /// Longer than anybody else waits for an answer, on a busy machine.
 const LONG: Duration = Duration::from_secs(3);
 /// What a failover takes with a down-after of one second.
-const PROMPT: Duration = Duration::from_secs(20);
+const PROMPT: Duration = Duration::from_secs(4);
 
 fn connect(sentinel: &Sentinel) -> TcpStream {
     let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, sentinel.port)).expect("the sentinel listens");
