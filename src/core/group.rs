@@ -281,7 +281,6 @@ impl Group {
             info_period: self.info_period(id, cx),
             reboot_limit: self.config.master_reboot_down_after,
             renames: self.renames.clone(),
-            beat: self.beat,
         }
     }
 

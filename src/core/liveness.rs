@@ -32,6 +32,11 @@ impl Liveness {
         }
     }
 
+    /// When what is done again and again is done.
+    pub(crate) fn beat(&self) -> Beat {
+        self.beat
+    }
+
     pub(crate) fn silent_since(&self) -> Option<Time> {
         self.silent_since
     }

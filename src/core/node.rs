@@ -68,7 +68,6 @@ pub(crate) struct Duty {
     pub(crate) info_period: Duration,
     pub(crate) reboot_limit: Duration,
     pub(crate) renames: Renames,
-    pub(crate) beat: Beat,
 }
 
 impl Node {
@@ -147,7 +146,7 @@ impl Node {
             return Time::NEVER;
         }
         match self.info_sent {
-            Some(sent) if !self.info_wanted => duty.beat.after(sent, duty.info_period),
+            Some(sent) if !self.info_wanted => self.alive.beat().after(sent, duty.info_period),
             _ => Time::ZERO,
         }
     }

@@ -60,7 +60,8 @@ impl Beat {
     /// about the same server shall not collide.
     pub(crate) fn new(sentinel: u64, number: u32) -> Self {
         let own = Duration::from_micros(sentinel % micros(SLOT));
-        Beat(own + SLOT * ((sentinel >> 32) as u32).wrapping_add(number).rem_euclid(SLOTS))
+        let slot = ((sentinel >> 32) as u32).wrapping_add(number) % SLOTS;
+        Beat(own + SLOT * slot)
     }
 
     /// The last beat that is not later than a period after then. Where the period is shorter than a second, so is the
