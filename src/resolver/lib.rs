@@ -1,0 +1,1 @@
+//! Follows the current Redis master by DNS from Consul.
