@@ -35,6 +35,7 @@ pub struct Builder {
     poll_slow: Duration,
     replica_name: Option<String>,
     sentinel_name: Option<String>,
+    pub(crate) connect: crate::connect::Settings,
 }
 
 /// What a resolver goes by.
@@ -51,6 +52,7 @@ pub(crate) struct Settings {
     pub poll_slow: Duration,
     pub replica_name: Option<String>,
     pub sentinel_name: Option<String>,
+    pub connect: crate::connect::Settings,
 }
 
 impl Settings {
@@ -79,6 +81,7 @@ impl Builder {
             poll_slow: Duration::from_millis(500),
             replica_name: None,
             sentinel_name: None,
+            connect: crate::connect::Settings::default(),
         }
     }
 
@@ -292,6 +295,7 @@ impl Builder {
             poll_slow: self.poll_slow,
             replica_name,
             sentinel_name,
+            connect: self.connect,
         })
     }
 }

@@ -168,7 +168,9 @@ pub enum ConnectError {
         refusal: Refusal,
     },
     /// Time is up, and none of the servers that were named was the master and answered.
-    #[error("no connection to the master of {name} within {within:?}, by {tries} tries: the last one, {addr}, {refusal}")]
+    #[error(
+        "no connection to the master of {name} within {within:?}, by {tries} tries: the last one, {addr}, {refusal}"
+    )]
     #[non_exhaustive]
     GaveUp {
         /// The name that was looked up.
@@ -277,7 +279,7 @@ impl Resolver {
     ///
     /// [`ConnectError`] says what was tried, and what came back.
     pub async fn connect(&self) -> Result<Connection, ConnectError> {
-        let settings = self.connect_settings();
+        let settings = &self.inner.settings.connect;
         let deadline = Instant::now() + settings.within;
         let mut watch = None;
         let (mut tries, mut last, mut pause) = (0, None, FIRST_PAUSE);
@@ -306,9 +308,11 @@ impl Resolver {
             if Instant::now() + pause >= deadline {
                 let (name, within) = (self.name().to_owned(), settings.within);
                 return Err(match (error, last) {
-                    (None, Some((addr, refusal))) => ConnectError::GaveUp { name, within, tries, addr, refusal },
+                    (None, Some((addr, refusal))) => {
+                        ConnectError::GaveUp { name, within, tries, addr, refusal }
+                    }
                     (Some(error), _) => ConnectError::Lookup { name, within, error },
-                    (None, None) => ConnectError::Lookup { name, within, error: LookupError::timeout(self.name()) },
+                    (None, None) => ConnectError::Lookup { name, within, error: unanswered(self.name()) },
                 });
             }
             tokio::select! {
@@ -326,7 +330,7 @@ impl Resolver {
         deadline: Instant,
         watch: &mut Option<Watch>,
     ) -> Result<Stream, Option<Refusal>> {
-        let settings = self.connect_settings();
+        let settings = &self.inner.settings.connect;
         let deadline = deadline.min(Instant::now() + settings.timeout);
         let doubt = Instant::now() + DOUBT;
         let another = async {
@@ -346,9 +350,14 @@ impl Resolver {
     }
 }
 
+/// Nobody has said anything at all in the time that there was.
+fn unanswered(name: &str) -> LookupError {
+    LookupError::Unanswered { name: name.to_owned(), tried: Arc::new([]) }
+}
+
 /// Returns when there is something new about the master.
 async fn changed(watch: &mut Watch) {
-    while !matches!(watch.next().await, Change::Master(_)) {}
+    while !matches!(watch.next().await, Change::Master(master) if !master.freshness.is_stale()) {}
 }
 
 impl Settings {

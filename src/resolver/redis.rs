@@ -316,7 +316,12 @@ impl Unknown {
 
     fn lost(request: Request<'_>, link: &Link, why: String) -> Unknown {
         let why = if link.stands() { why } else { format!("the connection was lost or cut ({why})") };
-        Unknown { command: request.name(), addr: link.master.addr, why, kind: io::ErrorKind::ConnectionAborted }
+        Unknown {
+            command: request.name(),
+            addr: link.master.addr,
+            why,
+            kind: io::ErrorKind::ConnectionAborted,
+        }
     }
 }
 

@@ -134,7 +134,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             match (self.read().await, replies.last()) {
                 (Ok(reply), _) => replies.push(reply),
                 // "max number of clients reached", "protected mode": that is said once, whatever was asked.
-                (Err(error), Some(said @ Reply::Error(_))) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                (Err(error), Some(said @ Reply::Error(_)))
+                    if error.kind() == io::ErrorKind::UnexpectedEof =>
+                {
                     return Err(io::Error::new(error.kind(), format!("{error}, and said: {said}")));
                 }
                 (Err(error), _) => return Err(error),
@@ -352,7 +354,9 @@ mod tests {
 
     #[test]
     fn a_master_and_a_replica_say_so() {
-        let master = whole(b"*3\r\n$6\r\nmaster\r\n:3129659\r\n*1\r\n*3\r\n$9\r\n127.0.0.1\r\n$4\r\n9001\r\n$1\r\n7\r\n");
+        let master = whole(
+            b"*3\r\n$6\r\nmaster\r\n:3129659\r\n*1\r\n*3\r\n$9\r\n127.0.0.1\r\n$4\r\n9001\r\n$1\r\n7\r\n",
+        );
         assert_eq!(master.items()[0].text(), Some("master"));
         assert_eq!(master.items()[2].items()[0].items()[1].text(), Some("9001"));
         let refused = whole(b"-READONLY You can't write against a read only replica.\r\n");

@@ -92,7 +92,11 @@ impl TlsOptions {
     }
 
     /// Encrypts a connection to that master.
-    pub(crate) async fn handshake(&self, stream: TcpStream, master: &Master) -> io::Result<TlsStream<TcpStream>> {
+    pub(crate) async fn handshake(
+        &self,
+        stream: TcpStream,
+        master: &Master,
+    ) -> io::Result<TlsStream<TcpStream>> {
         let name = self.server_name.clone().unwrap_or_else(|| name_of(master));
         self.connector.connect(name, stream).await
     }
@@ -132,7 +136,11 @@ impl TlsBuilder {
     /// let builder = consentinel_resolver::TlsOptions::builder().client_certificate("client.crt", "client.key");
     /// ```
     #[must_use]
-    pub fn client_certificate(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> TlsBuilder {
+    pub fn client_certificate(
+        mut self,
+        certificate: impl Into<PathBuf>,
+        key: impl Into<PathBuf>,
+    ) -> TlsBuilder {
         self.identity = Some((certificate.into(), key.into()));
         self
     }

@@ -1,7 +1,7 @@
 //! What came of a command, and whether it may be sent again.
 
-use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerError, ServerErrorKind, Value};
 use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerError, ServerErrorKind, Value};
 
 /// The commands that change nothing, wherever and however often they are executed: these are repeated after a lost
 /// connection. Sorted.
@@ -9,15 +9,90 @@ use redis::aio::{ConnectionLike, MultiplexedConnection};
 /// Not among them, though they only read: `SCAN` and its kin, whose cursors mean nothing to another server; `WAIT`,
 /// which is about what was written before; `PFCOUNT`, which keeps its result; and whatever has several faces.
 const READING: &[&str] = &[
-    "BITCOUNT", "BITFIELD_RO", "BITPOS", "DBSIZE", "DUMP", "ECHO", "EVALSHA_RO", "EVAL_RO", "EXISTS", "EXPIRETIME",
-    "FCALL_RO", "GEODIST", "GEOHASH", "GEOPOS", "GEORADIUSBYMEMBER_RO", "GEORADIUS_RO", "GEOSEARCH", "GET", "GETBIT",
-    "GETRANGE", "HEXISTS", "HEXPIRETIME", "HGET", "HGETALL", "HKEYS", "HLEN", "HMGET", "HPEXPIRETIME", "HPTTL",
-    "HRANDFIELD", "HSTRLEN", "HTTL", "HVALS", "KEYS", "LCS", "LINDEX", "LLEN", "LPOS", "LRANGE", "MGET", "OBJECT",
-    "PEXPIRETIME", "PING", "PTTL", "RANDOMKEY", "SCARD", "SDIFF", "SINTER", "SINTERCARD", "SISMEMBER", "SMEMBERS",
-    "SMISMEMBER", "SORT_RO", "SRANDMEMBER", "STRLEN", "SUBSTR", "SUNION", "TIME", "TTL", "TYPE", "XINFO", "XLEN",
-    "XPENDING", "XRANGE", "XREAD", "XREVRANGE", "ZCARD", "ZCOUNT", "ZDIFF", "ZINTER", "ZINTERCARD", "ZLEXCOUNT",
-    "ZMSCORE", "ZRANDMEMBER", "ZRANGE", "ZRANGEBYLEX", "ZRANGEBYSCORE", "ZRANK", "ZREVRANGE", "ZREVRANGEBYLEX",
-    "ZREVRANGEBYSCORE", "ZREVRANK", "ZSCORE", "ZUNION",
+    "BITCOUNT",
+    "BITFIELD_RO",
+    "BITPOS",
+    "DBSIZE",
+    "DUMP",
+    "ECHO",
+    "EVALSHA_RO",
+    "EVAL_RO",
+    "EXISTS",
+    "EXPIRETIME",
+    "FCALL_RO",
+    "GEODIST",
+    "GEOHASH",
+    "GEOPOS",
+    "GEORADIUSBYMEMBER_RO",
+    "GEORADIUS_RO",
+    "GEOSEARCH",
+    "GET",
+    "GETBIT",
+    "GETRANGE",
+    "HEXISTS",
+    "HEXPIRETIME",
+    "HGET",
+    "HGETALL",
+    "HKEYS",
+    "HLEN",
+    "HMGET",
+    "HPEXPIRETIME",
+    "HPTTL",
+    "HRANDFIELD",
+    "HSTRLEN",
+    "HTTL",
+    "HVALS",
+    "KEYS",
+    "LCS",
+    "LINDEX",
+    "LLEN",
+    "LPOS",
+    "LRANGE",
+    "MGET",
+    "OBJECT",
+    "PEXPIRETIME",
+    "PING",
+    "PTTL",
+    "RANDOMKEY",
+    "SCARD",
+    "SDIFF",
+    "SINTER",
+    "SINTERCARD",
+    "SISMEMBER",
+    "SMEMBERS",
+    "SMISMEMBER",
+    "SORT_RO",
+    "SRANDMEMBER",
+    "STRLEN",
+    "SUBSTR",
+    "SUNION",
+    "TIME",
+    "TTL",
+    "TYPE",
+    "XINFO",
+    "XLEN",
+    "XPENDING",
+    "XRANGE",
+    "XREAD",
+    "XREVRANGE",
+    "ZCARD",
+    "ZCOUNT",
+    "ZDIFF",
+    "ZINTER",
+    "ZINTERCARD",
+    "ZLEXCOUNT",
+    "ZMSCORE",
+    "ZRANDMEMBER",
+    "ZRANGE",
+    "ZRANGEBYLEX",
+    "ZRANGEBYSCORE",
+    "ZRANK",
+    "ZREVRANGE",
+    "ZREVRANGEBYLEX",
+    "ZREVRANGEBYSCORE",
+    "ZREVRANK",
+    "ZSCORE",
+    "ZUNION",
 ];
 
 /// The errors by which a server says that it has not even begun, and that another, or the same one later, would.
@@ -102,7 +177,10 @@ impl Request<'_> {
         // Of a transaction only EXEC's answer is here: all or nothing.
         let harmless = pipeline.is_transaction()
             || values.len() == pipeline.len()
-                && values.iter().zip(pipeline.cmd_iter()).all(|(value, command)| refused(value) || only_reads(command));
+                && values
+                    .iter()
+                    .zip(pipeline.cmd_iter())
+                    .all(|(value, command)| refused(value) || only_reads(command));
         if harmless { Verdict::Refused } else { Verdict::Partly }
     }
 }
@@ -162,7 +240,19 @@ mod tests {
     #[test]
     fn the_list_is_sorted_and_nothing_in_it_writes() {
         assert!(READING.is_sorted());
-        for writes in ["SET", "GETEX", "GETDEL", "INCR", "PUBLISH", "EVAL", "SORT", "SCAN", "WAIT", "XREADGROUP", "SPOP"] {
+        for writes in [
+            "SET",
+            "GETEX",
+            "GETDEL",
+            "INCR",
+            "PUBLISH",
+            "EVAL",
+            "SORT",
+            "SCAN",
+            "WAIT",
+            "XREADGROUP",
+            "SPOP",
+        ] {
             assert!(!only_reads(&cmd(writes)), "{writes}");
         }
         assert!(only_reads(&cmd("get")) && !only_reads(&Cmd::new()));
@@ -179,7 +269,9 @@ mod tests {
         ] {
             assert_eq!(one(error(refusal)), Verdict::Refused, "{refusal}");
         }
-        for answer in ["ERR wrong number of arguments", "WRONGTYPE", "EXECABORT Transaction discarded", "OOM no"] {
+        for answer in
+            ["ERR wrong number of arguments", "WRONGTYPE", "EXECABORT Transaction discarded", "OOM no"]
+        {
             assert_eq!(one(error(answer)), Verdict::Done, "{answer}");
         }
         assert_eq!(one(Value::Okay), Verdict::Done);
@@ -187,12 +279,12 @@ mod tests {
 
     #[test]
     fn of_a_pipeline_all_that_writes_must_have_been_refused() {
-        let mixed = pipe().get("a").set("b", 1).take();
+        let mixed = pipe().get("a").set("b", 1).clone();
         let readonly = || error("READONLY no");
         assert_eq!(many(&mixed, vec![Value::Nil, readonly()]), Verdict::Refused);
         assert_eq!(many(&mixed, vec![readonly(), Value::Okay]), Verdict::Partly);
         assert_eq!(many(&mixed, vec![Value::Nil, Value::Okay]), Verdict::Done);
-        let transaction = pipe().atomic().set("a", 1).set("b", 1).take();
+        let transaction = pipe().atomic().set("a", 1).set("b", 1).clone();
         assert_eq!(many(&transaction, vec![error("EXECABORT because of: READONLY no")]), Verdict::Refused);
     }
 
@@ -204,7 +296,7 @@ mod tests {
 
     #[test]
     fn names_carry_no_values() {
-        let (secret, mut pipeline) = (cmd("SET").arg("k").arg("secret").take(), pipe());
+        let (secret, mut pipeline) = (cmd("SET").arg("k").arg("secret").clone(), pipe());
         pipeline.atomic().add_command(secret.clone()).get("k").get("k").get("k");
         assert_eq!(Request::One(&secret).name(), "SET");
         let request = Request::Many { pipeline: &pipeline, offset: 5, count: 1 };

@@ -104,7 +104,8 @@ impl Follower {
             let master = connection.master().clone();
             let info = self.options.connection_info();
             let config = AsyncConnectionConfig::new().set_response_timeout(None);
-            let made = timeout(SETUP, MultiplexedConnection::new_with_config(&info, connection, config)).await;
+            let made =
+                timeout(SETUP, MultiplexedConnection::new_with_config(&info, connection, config)).await;
             let (connection, driver) = match made {
                 Ok(Ok(made)) => made,
                 Ok(Err(error)) if !error.is_io_error() => {

@@ -84,7 +84,7 @@ pub struct FollowingPubSub {
 
 enum State {
     Up(Up),
-    Down { since: Instant, reconnecting: Pin<Box<dyn Future<Output = Result<Up, ConnectError>> + Send + Sync>> },
+    Down { since: Instant, reconnecting: Pin<Box<dyn Future<Output = Result<Up, ConnectError>> + Send>> },
 }
 
 struct Up {
@@ -253,7 +253,7 @@ impl FollowingPubSub {
         self.state = State::Down { since: Instant::now(), reconnecting: self.reopen() };
     }
 
-    fn reopen(&self) -> Pin<Box<dyn Future<Output = Result<Up, ConnectError>> + Send + Sync>> {
+    fn reopen(&self) -> Pin<Box<dyn Future<Output = Result<Up, ConnectError>> + Send>> {
         Box::pin(open(self.resolver.clone(), self.channels.clone(), self.patterns.clone()))
     }
 
@@ -278,7 +278,11 @@ impl FollowingPubSub {
                         return Poll::Ready(PubSubItem::Gap(Gap { before, now, lasted }));
                     }
                     Poll::Ready(Err(error)) => {
-                        *reconnecting = Box::pin(open(self.resolver.clone(), self.channels.clone(), self.patterns.clone()));
+                        *reconnecting = Box::pin(open(
+                            self.resolver.clone(),
+                            self.channels.clone(),
+                            self.patterns.clone(),
+                        ));
                         return Poll::Ready(PubSubItem::Trouble(error));
                     }
                     Poll::Pending => return Poll::Pending,
