@@ -58,7 +58,6 @@ impl Builder {
     /// let builder = Resolver::builder("redis.service.consul").username("shop").password("secret");
     /// # assert!(!format!("{builder:?}").contains("secret"));
     /// ```
-    #[must_use]
     pub fn username(mut self, username: impl Into<String>) -> Builder {
         self.connect.username = Some(username.into());
         self
@@ -71,7 +70,6 @@ impl Builder {
     /// let builder = Resolver::builder("redis.service.consul").password("secret");
     /// # assert!(!format!("{builder:?}").contains("secret"));
     /// ```
-    #[must_use]
     pub fn password(mut self, password: impl Into<String>) -> Builder {
         self.connect.password = Some(Secret::new(password));
         self
@@ -85,7 +83,6 @@ impl Builder {
     /// # use std::time::Duration;
     /// let builder = Resolver::builder("redis.service.consul").connect_timeout(Duration::from_millis(300));
     /// ```
-    #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Builder {
         self.connect.timeout = timeout;
         self
@@ -99,7 +96,6 @@ impl Builder {
     /// # use std::time::Duration;
     /// let builder = Resolver::builder("redis.service.consul").connect_within(Duration::from_secs(3));
     /// ```
-    #[must_use]
     pub fn connect_within(mut self, within: Duration) -> Builder {
         self.connect.within = within;
         self
@@ -495,3 +491,6 @@ impl AsyncWrite for Connection {
         each!(self, poll_shutdown, cx)
     }
 }
+
+#[cfg(test)]
+mod tests;

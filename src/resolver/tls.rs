@@ -226,7 +226,6 @@ impl Builder {
     /// let resolver = Resolver::builder("redis.service.consul").tls(tls).build()?;
     /// # Ok(()) }
     /// ```
-    #[must_use]
     pub fn tls(mut self, options: TlsOptions) -> Builder {
         self.connect.tls = Some(options);
         self

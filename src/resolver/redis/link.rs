@@ -88,10 +88,9 @@ impl Following {
 
 async fn follow(follower: Arc<Follower>, mut watch: Watch) {
     loop {
-        match watch.next().await {
-            Change::Master(_) => follower.cut_others(),
-            // Nobody else is master, as far as is known: perhaps it is only DNS that is down.
-            _ => {}
+        // When nobody is named, nobody else is master: perhaps it is only DNS that is down.
+        if let Change::Master(_) = watch.next().await {
+            follower.cut_others();
         }
     }
 }
