@@ -45,6 +45,8 @@ mod e2e {
     mod process;
     mod readme;
     mod releases;
+    mod resolver_application;
+    mod resolver_redis;
     mod restart;
     mod returning;
     mod scripts;

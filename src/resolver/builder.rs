@@ -36,6 +36,8 @@ pub struct Builder {
     replica_name: Option<String>,
     sentinel_name: Option<String>,
     pub(crate) connect: crate::connect::Settings,
+    #[cfg(feature = "consul-http")]
+    pub(crate) consul: crate::consul_http::Options,
 }
 
 /// What a resolver goes by.
@@ -53,6 +55,8 @@ pub(crate) struct Settings {
     pub replica_name: Option<String>,
     pub sentinel_name: Option<String>,
     pub connect: crate::connect::Settings,
+    #[cfg(feature = "consul-http")]
+    pub consul: Option<crate::consul_http::Consul>,
 }
 
 impl Settings {
@@ -82,6 +86,8 @@ impl Builder {
             replica_name: None,
             sentinel_name: None,
             connect: crate::connect::Settings::default(),
+            #[cfg(feature = "consul-http")]
+            consul: crate::consul_http::Options::default(),
         }
     }
 
@@ -286,6 +292,8 @@ impl Builder {
         }
         Ok(Settings {
             text: name.text(),
+            #[cfg(feature = "consul-http")]
+            consul: self.consul.build(&name)?,
             name,
             name_servers,
             timeout: self.timeout,

@@ -4,6 +4,8 @@ mod answer;
 mod builder;
 mod cell;
 mod connect;
+#[cfg(feature = "consul-http")]
+mod consul_http;
 mod dns;
 mod error;
 mod flight;

@@ -30,7 +30,7 @@ use tokio_rustls::client::TlsStream;
 /// ```
 #[derive(Clone)]
 pub struct TlsOptions {
-    connector: TlsConnector,
+    config: Arc<ClientConfig>,
     server_name: Option<ServerName<'static>>,
 }
 
@@ -98,7 +98,24 @@ impl TlsOptions {
         master: &Master,
     ) -> io::Result<TlsStream<TcpStream>> {
         let name = self.server_name.clone().unwrap_or_else(|| name_of(master));
-        self.connector.connect(name, stream).await
+        TlsConnector::from(self.config.clone()).connect(name, stream).await
+    }
+
+    /// For reqwest, which takes it whole.
+    #[cfg(feature = "consul-http")]
+    pub(crate) fn config(&self) -> ClientConfig {
+        ClientConfig::clone(&self.config)
+    }
+
+    /// For whoever speaks no TLS, and must be given something all the same.
+    #[cfg(feature = "consul-http")]
+    pub(crate) fn trusting_nobody() -> Result<TlsOptions, TlsError> {
+        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| TlsError::Identity(error.to_string()))?
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth();
+        Ok(TlsOptions { config: Arc::new(config), server_name: None })
     }
 }
 
@@ -212,7 +229,7 @@ impl TlsBuilder {
             Some(name) => Some(ServerName::try_from(name.clone()).map_err(|_| TlsError::ServerName(name))?),
             None => None,
         };
-        Ok(TlsOptions { connector: TlsConnector::from(Arc::new(config)), server_name })
+        Ok(TlsOptions { config: Arc::new(config), server_name })
     }
 }
 
