@@ -263,3 +263,7 @@ fn is_not_older(have: Option<Epoch>, name: &str, found: &Found) -> Result<(), Lo
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+#[path = "cell/tests.rs"]
+mod tests;
