@@ -64,11 +64,6 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Between two looks of the watch.
-    pub(crate) fn longest_pause(&self) -> Duration {
-        self.poll_slow
-    }
-
     /// How long a look may take when the first name servers are silent and the last one answers.
     pub(crate) fn longest_look(&self) -> Duration {
         self.timeout * (self.name_servers.len() as u32 + 1)

@@ -291,7 +291,7 @@ impl Inner {
     fn lease(&self, ttl: Duration) -> Duration {
         let unwatched = self.settings.reuse.max(ttl);
         match self.watchers.are_there() {
-            true => unwatched.max(self.settings.longest_pause() + self.settings.longest_look()),
+            true => unwatched.max(self.settings.poll_slow.max(ttl) + self.settings.longest_look()),
             false => unwatched,
         }
     }

@@ -188,8 +188,7 @@ async fn poll(inner: &Arc<Inner>) {
     let mut pace = Pace::new(inner.settings.poll_fast, inner.settings.poll_slow);
     loop {
         let outcome = inner.look().await;
-        let ttl = Duration::ZERO;
-        let pause = pace.pause(&outcome, ttl);
+        let pause = pace.pause(&outcome, inner.cell.state().ttl);
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = inner.doubted.notified() => pace.doubt(),
