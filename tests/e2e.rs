@@ -46,6 +46,7 @@ mod e2e {
     mod readme;
     mod releases;
     mod resolver_application;
+    mod resolver_connect;
     mod resolver_redis;
     mod restart;
     mod returning;

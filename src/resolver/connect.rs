@@ -290,6 +290,8 @@ impl Resolver {
                             let (name, addr) = (self.name().to_owned(), master.addr);
                             return Err(ConnectError::Refused { name, addr, refusal });
                         }
+                        // It was given less time than the others, whose words tell more.
+                        Err(Some(Refusal::Silent(_))) if last.is_some() && Instant::now() >= deadline => None,
                         Err(Some(refusal)) => {
                             tracing::debug!(name = self.name(), addr = %master.addr, %refusal, "not the master");
                             self.invalidate();

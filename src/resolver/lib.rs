@@ -20,6 +20,8 @@ mod secret;
 #[cfg(feature = "sentinel")]
 mod sentinel;
 mod service;
+#[cfg(test)]
+mod testing;
 #[cfg(feature = "tls")]
 mod tls;
 mod watch;

@@ -190,7 +190,7 @@ impl FollowingConnection {
     async fn request(&self, request: Request<'_>) -> RedisResult<Answer> {
         let Following { follower, .. } = &*self.following;
         let deadline = Instant::now() + follower.options.repeat_within;
-        let mut refused = None;
+        let (mut refused, mut lost) = (None, false);
         loop {
             let link = match timeout_at(deadline, self.seat.link(follower)).await {
                 Ok(Ok(link)) => link,
@@ -227,6 +227,10 @@ impl FollowingConnection {
                     if !request.only_reads() {
                         let why = result.err().map(|error| error.to_string()).unwrap_or_default();
                         return Err(Unknown::lost(request, &link, why).into());
+                    }
+                    // Once that is a failover; again and again it may be the command that kills.
+                    if std::mem::replace(&mut lost, true) {
+                        sleep(PAUSE).await;
                     }
                 }
             }
@@ -379,20 +383,4 @@ impl From<ConnectError> for RedisError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_unknown_outcome_is_told_from_other_errors() {
-        let unknown = |kind| -> RedisError {
-            let (command, why) = ("SET".into(), "no answer".into());
-            Unknown { command, addr: ([127, 0, 0, 1], 1).into(), why, kind, mark: Mark }.into()
-        };
-        let late = unknown(io::ErrorKind::TimedOut);
-        assert!(outcome_is_unknown(&late) && late.is_timeout());
-        assert!(outcome_is_unknown(&unknown(io::ErrorKind::ConnectionAborted).clone()));
-        assert!(late.to_string().starts_with("it is unknown whether 127.0.0.1:1 has executed SET"), "{late}");
-        assert!(!outcome_is_unknown(&io::Error::from(io::ErrorKind::BrokenPipe).into()));
-        assert!(!outcome_is_unknown(&(ErrorKind::Io, "the command was not executed").into()));
-    }
-}
+mod tests;

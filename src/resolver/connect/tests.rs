@@ -1,8 +1,7 @@
 //! Servers that lie, fall silent, or are somebody else.
 
 use super::*;
-use crate::origin::Found;
-use crate::{Epoch, Source};
+use crate::testing::{MASTER, PATIENCE, named};
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -10,8 +9,6 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-const PATIENCE: Duration = Duration::from_secs(20);
-const MASTER: &str = "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n";
 const REPLICA: &str = "*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:7001\r\n$9\r\nconnected\r\n:0\r\n";
 const PONG: &str = "+PONG\r\n";
 
@@ -71,27 +68,9 @@ impl Drop for StandIn {
     }
 }
 
-/// Nobody answers DNS there; who is master is told by [`named`].
 async fn builder() -> Builder {
-    let nobody = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("loopback");
-    Resolver::builder("redis.service.consul")
-        .name_server(nobody.local_addr().expect("it is bound"))
-        .timeout(Duration::from_millis(20))
-        .connect_timeout(Duration::from_millis(200))
-        .connect_within(Duration::from_millis(700))
-}
-
-fn named(resolver: &Resolver, addr: SocketAddr, epoch: u64) {
-    let ticket = resolver.inner.cell.ticket(std::time::Instant::now());
-    let found = Found {
-        addr,
-        host: "7f000001.addr.dc1.consul".into(),
-        epoch: Some(Epoch(epoch)),
-        source: Source::Dns,
-        ttl: Duration::from_secs(60),
-        from: "a test".into(),
-    };
-    resolver.inner.settle(ticket, Ok(found)).expect("it is newer");
+    let builder = crate::testing::builder().await;
+    builder.connect_timeout(Duration::from_millis(200)).connect_within(Duration::from_millis(700))
 }
 
 async fn with(builder: Builder, stand_in: &StandIn) -> Resolver {
