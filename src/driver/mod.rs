@@ -35,7 +35,9 @@ pub(crate) mod wire;
 mod word;
 
 pub(crate) use startup::{Options, start};
-pub(crate) use store::{Beginnings, COMPATIBLE_WITH, Settings, Survey, TlsSettings, survey};
+pub(crate) use store::{
+    Beginnings, COMPATIBLE_WITH, Settings, Survey, TlsSettings, split as split_words, survey,
+};
 pub(crate) use tls::{Asker, explain as tls_trouble};
 
 use crate::dns::Announcer;
