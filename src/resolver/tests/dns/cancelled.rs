@@ -2,8 +2,6 @@
 
 use super::name_server::{Act, NameServer, PATIENCE, Reply, until};
 use consentinel_resolver::Resolver;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 fn tasks() -> usize {
@@ -94,10 +92,12 @@ async fn whoever_stands_still_does_not_hold_up_the_others() {
 
 #[tokio::test]
 async fn a_doubt_is_not_answered_by_a_look_that_began_before() {
-    let count = Arc::new(AtomicUsize::new(0));
-    let counted = count.clone();
+    let mut ids = Vec::new();
     let server = NameServer::start(move |question| {
-        let epoch = counted.fetch_add(1, Ordering::Relaxed) as u64 + 1;
+        if !ids.contains(&question.id) {
+            ids.push(question.id);
+        }
+        let epoch = ids.iter().position(|id| *id == question.id).expect("it is there") as u64 + 1;
         Act::Late(Duration::from_millis(50), Reply::master(question, 7000 + epoch as u16, epoch).bytes())
     });
     let resolver = server.builder().timeout(PATIENCE).reuse(PATIENCE).build().expect("it fits");

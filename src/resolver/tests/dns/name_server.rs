@@ -2,6 +2,7 @@
 //! test are those of the resolver.
 
 use consentinel_resolver::{Builder, Resolver};
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,7 +29,8 @@ pub(crate) struct Question {
     pub name: String,
     pub kind: u16,
     pub tcp: bool,
-    id: u16,
+    /// The same when a question is put again because the answer is late.
+    pub id: u16,
     section: Vec<u8>,
 }
 
@@ -105,9 +107,10 @@ impl NameServer {
         lock(&self.shared.questions).clone()
     }
 
-    /// How often it was asked for SRV records.
+    /// How many questions for SRV records there were; one that is put again, for the answer is late, counts once.
     pub(crate) fn looks(&self) -> usize {
-        self.questions().iter().filter(|question| question.kind == SRV).count()
+        let questions = self.questions().into_iter().filter(|question| question.kind == SRV);
+        questions.map(|question| (question.id, question.tcp)).collect::<BTreeSet<_>>().len()
     }
 
     /// A resolver that asks it, with short limits, and that asks anew each time.
