@@ -103,6 +103,15 @@ impl Builder {
 }
 
 /// Why a server was not taken for the master.
+///
+/// ```no_run
+/// # use consentinel_resolver::{ConnectError, Refusal, Resolver};
+/// # async fn example(resolver: Resolver) {
+/// if let Err(ConnectError::GaveUp { addr, refusal: Refusal::NotReady(why), .. }) = resolver.connect().await {
+///     println!("{addr} is there, but {why}");
+/// }
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {

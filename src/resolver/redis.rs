@@ -8,7 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 mod judge;
 mod link;
@@ -24,6 +24,11 @@ pub use pubsub::{FollowingPubSub, Gap, PubSubItem};
 
 /// Between a refusal and the next try: a server that loads its data says no at once.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// An answer that takes so long raises a doubt, and again after as long: so often, then it is taken for a command that
+/// blocks.
+const DOUBT: Duration = Duration::from_millis(250);
+const DOUBTS: usize = 8;
 
 /// How a [`FollowingConnection`] behaves.
 ///
@@ -199,16 +204,8 @@ impl FollowingConnection {
             };
             let mut connection = link.connection.clone();
             let sent = request.send(&mut connection);
-            let result = match follower.options.response_timeout {
-                None => sent.await,
-                Some(most) => match timeout(most, sent).await {
-                    Ok(result) => result,
-                    Err(_) => {
-                        // It may be slow, or be gone. Another look tells; the watch cuts the link if it has moved.
-                        follower.resolver.invalidate();
-                        return Err(Unknown::silent(request, &link, most).into());
-                    }
-                },
+            let Some(result) = self.answer(sent).await else {
+                return Err(Unknown::silent(request, &link, follower.options.response_timeout).into());
             };
             match request.judge(&result) {
                 Verdict::Done => return result,
@@ -237,6 +234,28 @@ impl FollowingConnection {
             if Instant::now() >= deadline {
                 return refused.unwrap_or_else(|| Err(no_link(request, None, follower)));
             }
+        }
+    }
+
+    /// The answer, unless it takes too long. Who lets us wait is perhaps not the master any more: the watch, which cuts
+    /// the link if that is so, is told to look.
+    async fn answer(&self, sent: impl Future<Output = RedisResult<Answer>>) -> Option<RedisResult<Answer>> {
+        let Following { follower, .. } = &*self.following;
+        let deadline = follower.options.response_timeout.map(|most| Instant::now() + most);
+        let mut sent = std::pin::pin!(sent);
+        for _ in 0..DOUBTS {
+            let doubt = Instant::now() + DOUBT;
+            match timeout_at(deadline.map_or(doubt, |deadline| deadline.min(doubt)), &mut sent).await {
+                Ok(result) => return Some(result),
+                Err(_) => follower.resolver.invalidate(),
+            }
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                return None;
+            }
+        }
+        match deadline {
+            Some(deadline) => timeout_at(deadline, sent).await.ok(),
+            None => Some(sent.await),
         }
     }
 
@@ -325,7 +344,8 @@ struct Unknown {
 }
 
 impl Unknown {
-    fn silent(request: Request<'_>, link: &Link, most: Duration) -> Unknown {
+    fn silent(request: Request<'_>, link: &Link, most: Option<Duration>) -> Unknown {
+        let most = most.unwrap_or_default();
         let (why, kind) = (format!("no answer within {most:?}"), io::ErrorKind::TimedOut);
         Unknown { command: request.name(), addr: link.master.addr, why, kind, mark: Mark }
     }

@@ -20,6 +20,18 @@ const SETUP: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// What a [`FollowingPubSub`] has to say.
+///
+/// ```no_run
+/// # use consentinel_resolver::{FollowingPubSub, PubSubItem};
+/// # async fn example(mut news: FollowingPubSub) {
+/// match news.next().await {
+///     PubSubItem::Message(message) => println!("{}", message.get_channel_name()),
+///     PubSubItem::Gap(gap) => println!("read again what may have changed in {:?}", gap.lasted),
+///     PubSubItem::Trouble(error) => println!("still no master: {error}"),
+///     _ => {}
+/// }
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum PubSubItem {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::testing::{Act, PATIENCE, Server, builder, eventually, named, say};
 use redis::{AsyncCommands, ServerErrorKind, pipe};
+use tokio::time::timeout;
 
 /// Until then an answer has arrived.
 const HEARD: Duration = Duration::from_millis(100);
