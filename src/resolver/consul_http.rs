@@ -33,7 +33,8 @@ const MAX_ANSWER: usize = 1 << 20;
 /// What the builder was told.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Options {
-    url: Option<String>,
+    /// What was given may hold a password.
+    url: Option<Secret>,
     token: Option<Secret>,
     tls: Option<TlsOptions>,
 }
@@ -48,7 +49,7 @@ impl Builder {
     /// # Ok::<(), consentinel_resolver::BuildError>(())
     /// ```
     pub fn consul(mut self, url: impl Into<String>) -> Builder {
-        self.consul.url = Some(url.into());
+        self.consul.url = Some(Secret::new(url));
         self
     }
 
@@ -107,6 +108,7 @@ impl Options {
     /// Nothing, when no agent was named.
     pub(crate) fn build(self, name: &Name) -> Result<Option<Consul>, BuildError> {
         let Some(given) = self.url else { return Ok(None) };
+        let given = given.reveal();
         let wrong = |reason: String| BuildError::Setting { setting: "consul".into(), reason };
         let Some(parts) = name.parts() else {
             return Err(wrong(format!(
@@ -116,10 +118,9 @@ impl Options {
         };
         let (base, socket) = match given.strip_prefix("unix://") {
             Some(path) => ("http://localhost".to_owned(), Some(path.to_owned())),
-            None if given.contains("://") => (given.clone(), None),
+            None if given.contains("://") => (given.to_owned(), None),
             None => (format!("http://{given}"), None),
         };
-        // What was given may hold a password: it is not repeated.
         let mut url = reqwest::Url::parse(&base).map_err(|error| wrong(format!("it is no URL: {error}")))?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err(wrong("a URL with a user in it; a token is said by consul_token(…)".into()));

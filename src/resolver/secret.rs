@@ -20,6 +20,6 @@ impl Secret {
 
 impl Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(secret)")
+        f.write_str("***")
     }
 }

@@ -161,7 +161,9 @@ fn a_url_that_cannot_be_one_is_refused_and_not_repeated() {
         ("ftp://127.0.0.1", "ftp:// is none of http, https, unix"),
         ("http://[a-secret-word", "it is no URL"),
     ] {
-        let error = Resolver::builder("redis").consul(url).build().expect_err("it is wrong").to_string();
+        let builder = Resolver::builder("redis").consul(url);
+        assert!(!format!("{builder:?}").contains("secret"), "{builder:?}");
+        let error = builder.build().expect_err("it is wrong").to_string();
         assert!(error.contains(expected) && !error.contains("secret"), "{error}");
     }
     let error =
