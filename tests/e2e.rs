@@ -48,6 +48,7 @@ mod e2e {
     mod resolve;
     mod resolver_application;
     mod resolver_connect;
+    mod resolver_consul;
     mod resolver_dns;
     mod resolver_redis;
     mod restart;

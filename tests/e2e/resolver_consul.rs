@@ -1,0 +1,126 @@
+//! Consul's HTTP API as the resolver uses it: how soon a change is there, with tokens, over https and a Unix socket.
+
+use super::consul_stage::{SERVICE, Stage};
+use crate::PATIENCE;
+use consentinel_lab::{Certificates, Consul, ConsulOptions, Folder, GROUP, Value, eventually, free_port};
+use consentinel_resolver::{Builder, Change, LookupError, Master, Resolver, Source, TlsOptions};
+use serde_json::json;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::time::timeout;
+
+/// All that is needed, and no more.
+const RIGHTS: &str = r#"service_prefix "redis" { policy = "read" } node_prefix "" { policy = "read" }"#;
+
+/// Two clocks, one that polls and one that is told, on a machine that does other things.
+const SOON: Duration = Duration::from_millis(100);
+
+fn run<T>(test: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    runtime
+        .expect("it can be built")
+        .block_on(async { timeout(PATIENCE, test).await.expect("in a bounded time") })
+}
+
+/// Nobody answers DNS: what is known, the API has said.
+fn without_dns() -> Builder {
+    let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+    Resolver::builder(SERVICE).name_server(nowhere)
+}
+
+fn ask(builder: Builder) -> Result<Arc<Master>, LookupError> {
+    run(builder.build().expect("the settings are good").master())
+}
+
+fn register(consul: &Consul, port: u16, epoch: u64) {
+    let service = json!({
+        "Service": "redis", "Address": "127.0.0.1", "Port": port, "Meta": { "epoch": epoch.to_string() },
+    });
+    let node = json!({ "Node": "by-hand", "Address": "127.0.0.1", "Service": service });
+    assert_eq!(consul.put("/v1/catalog/register", &node), json!(true));
+}
+
+#[test]
+fn a_watch_hears_of_a_change_when_it_is_published() {
+    let stage = Stage::set();
+    // DNS is asked so seldom that it cannot be it.
+    let resolver = Resolver::builder(SERVICE)
+        .name_server(stage.consul.dns())
+        .consul(stage.consul.address())
+        .poll_slow(PATIENCE)
+        .build()
+        .expect("the settings are good");
+    let prober = stage.prober();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.expect("it can be built");
+    let mut watch = runtime.block_on(async { resolver.watch() });
+    let mut next = |old: u16| {
+        runtime.block_on(async {
+            timeout(PATIENCE, async {
+                loop {
+                    match watch.next().await {
+                        Change::Master(master) if master.addr.port() != old => {
+                            return (master, Instant::now());
+                        }
+                        _ => {}
+                    }
+                }
+            })
+            .await
+            .expect("in time")
+        })
+    };
+    let mut master = next(0).0;
+    for round in 0..3 {
+        let (old, began) = (master.addr.port(), Instant::now());
+        eventually("it is handed over", PATIENCE, || {
+            let reply = stage.cluster.sentinels[0].call(&["SENTINEL", "FAILOVER", GROUP])?;
+            (reply == Value::Simple("OK".into())).then_some(())
+        });
+        let (new, heard) = next(old);
+        let (port, epoch) = (new.addr.port(), master.epoch);
+        assert!(new.epoch > epoch, "{new:?} after {epoch:?}");
+        let published = eventually("DNS names it", PATIENCE, || prober.timeline().first_only(port, began));
+        let late = heard.saturating_duration_since(published);
+        println!("round {round}: heard {late:?} after DNS named it");
+        assert!(late < SOON, "{late:?}");
+        let index = stage.cluster.redis.iter().position(|redis| redis.port == port).expect("one of them");
+        stage.cluster.wait_until_settled(index);
+        master = new;
+    }
+}
+
+#[test]
+fn the_token_must_be_good_and_is_told_to_nobody() {
+    let folder = Folder::new();
+    let consul = Consul::start_new(&folder, &ConsulOptions { acl: true, ..Default::default() });
+    register(&consul, 7001, 3);
+    let token = consul.token_with("application", RIGHTS);
+    let with = |token: &str| ask(without_dns().consul(consul.address()).consul_token(token));
+    let master = eventually("the token is known", PATIENCE, || with(&token).ok());
+    assert_eq!((master.addr.port(), master.source), (7001, Source::Consul));
+    let wrong = "11111111-2222-3333-4444-555555555555";
+    let error = with(wrong).expect_err("there is no such token");
+    let text = format!("{error} {error:?}");
+    assert!(text.contains("status 403") && text.contains("service:read") && !text.contains(wrong), "{text}");
+    ask(without_dns().consul(consul.address())).expect_err("nobody is seen without a token");
+}
+
+#[test]
+fn https_and_a_unix_socket_lead_there_too() {
+    let folder = Folder::new();
+    let certificates = Certificates::new(&folder);
+    let (some, unix_socket) = (Some(certificates.clone()), true);
+    let consul =
+        Consul::start_new(&folder, &ConsulOptions { certificates: some, unix_socket, ..Default::default() });
+    register(&consul, 7001, 3);
+    assert_eq!(ask(without_dns().consul(consul.unix_address())).expect("it answers").addr.port(), 7001);
+    let trusting = TlsOptions::builder().ca_file(certificates.ca());
+    let own = trusting.clone().client_certificate(certificates.client_cert(), certificates.client_key());
+    let with = |tls: TlsOptions| ask(without_dns().consul(consul.https_address()).consul_tls(tls));
+    assert_eq!(with(own.build().expect("the files are good")).expect("it answers").addr.port(), 7001);
+    let error =
+        with(trusting.build().expect("the file is good")).expect_err("it wants our certificate").to_string();
+    assert!(error.contains("BadCertificate"), "{error}");
+}
