@@ -1,17 +1,21 @@
 //! A connection to the master that is the master: looked up, authenticated, and asked for its role before anybody
 //! writes to it.
 
+mod connection;
+mod error;
+
+pub use connection::Connection;
+pub use error::{ConnectError, Refusal};
+
 use crate::resp::{self, Malformed, Reply, Wire};
 use crate::secret::Secret;
 use crate::{Builder, Change, LookupError, Master, Resolver, Watch};
-use std::fmt::{self, Debug, Display};
+use connection::Stream;
+use std::fmt::Display;
 use std::io;
-use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
@@ -99,169 +103,6 @@ impl Builder {
     pub fn connect_within(mut self, within: Duration) -> Builder {
         self.connect.within = within;
         self
-    }
-}
-
-/// Why a server was not taken for the master.
-///
-/// ```no_run
-/// # use consentinel_resolver::{ConnectError, Refusal, Resolver};
-/// # async fn example(resolver: Resolver) {
-/// if let Err(ConnectError::GaveUp { addr, refusal: Refusal::NotReady(why), .. }) = resolver.connect().await {
-///     println!("{addr} is there, but {why}");
-/// }
-/// # }
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// There is no connection to it, or it was lost again.
-    #[error("cannot be reached: {0}")]
-    Unreachable(String),
-    /// It takes the connection, and says nothing.
-    #[error("has not answered within {0:?}")]
-    Silent(Duration),
-    /// It says that it is a replica: the answer that named it is older than it.
-    #[error("says that it is no master but a {0}")]
-    NotMaster(String),
-    /// It says that it cannot serve yet.
-    #[error("is not ready: {0}")]
-    NotReady(String),
-    /// It speaks, but not as a Redis server does.
-    #[error("does not answer as Redis does: {0}")]
-    Malformed(String),
-    /// It does not accept the user or the password, or does not allow ROLE.
-    #[error("denies it: {0}")]
-    Denied(String),
-    /// TLS: its certificate, or ours, is not accepted.
-    #[error("and we do not come to terms about TLS: {0}")]
-    Tls(String),
-}
-
-impl Refusal {
-    /// Whether another try would come to the same.
-    fn is_final(&self) -> bool {
-        matches!(self, Refusal::Denied(_) | Refusal::Tls(_))
-    }
-}
-
-/// Why there is no connection.
-///
-/// ```no_run
-/// # use consentinel_resolver::{ConnectError, Resolver};
-/// # async fn example(resolver: Resolver) {
-/// match resolver.connect().await {
-///     Ok(connection) => println!("connected to {}", connection.master().addr),
-///     Err(error @ ConnectError::Refused { .. }) => panic!("the settings are wrong: {error}"),
-///     Err(error) => eprintln!("Redis is down: {error}"),
-/// }
-/// # }
-/// ```
-#[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConnectError {
-    /// The master will have nothing to do with us, and would not the next time either: a wrong password, or a
-    /// certificate.
-    #[error("the master of {name}, {addr}, {refusal}")]
-    #[non_exhaustive]
-    Refused {
-        /// The name that was looked up.
-        name: String,
-        /// Where the master is.
-        addr: SocketAddr,
-        /// What it has against it.
-        refusal: Refusal,
-    },
-    /// Time is up, and none of the servers that were named was the master and answered.
-    #[error(
-        "no connection to the master of {name} within {within:?}, by {tries} tries: the last one, {addr}, {refusal}"
-    )]
-    #[non_exhaustive]
-    GaveUp {
-        /// The name that was looked up.
-        name: String,
-        /// For how long it was tried.
-        within: Duration,
-        /// How often.
-        tries: u32,
-        /// The server that was tried last.
-        addr: SocketAddr,
-        /// What came of it.
-        refusal: Refusal,
-    },
-    /// Time is up, and nobody could be asked or nobody is named.
-    #[error("no connection to the master of {name} within {within:?}: {error}")]
-    #[non_exhaustive]
-    Lookup {
-        /// The name that was looked up.
-        name: String,
-        /// For how long it was tried.
-        within: Duration,
-        /// What the last look-up said.
-        #[source]
-        error: LookupError,
-    },
-}
-
-/// A connection to the master, authenticated, over which nothing has been said but that it is the master.
-///
-/// It reads and writes by tokio's [`AsyncRead`] and [`AsyncWrite`]: RESP, from the first byte on.
-///
-/// ```no_run
-/// use consentinel_resolver::Resolver;
-/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
-///
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// let resolver = Resolver::builder("redis.service.consul").build()?;
-/// let mut connection = resolver.connect().await?;
-/// connection.write_all(b"INCR visits\r\n").await?;
-/// let mut answer = [0; 64];
-/// let length = connection.read(&mut answer).await?;
-/// # Ok(()) }
-/// ```
-pub struct Connection {
-    stream: Stream,
-    master: Arc<Master>,
-}
-
-enum Stream {
-    Plain(TcpStream),
-    #[cfg(feature = "tls")]
-    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
-}
-
-impl Connection {
-    /// Whom it leads to, as it was named when the connection was made.
-    ///
-    /// ```no_run
-    /// # async fn example(resolver: consentinel_resolver::Resolver) -> Result<(), consentinel_resolver::ConnectError> {
-    /// let connection = resolver.connect().await?;
-    /// println!("{} by epoch {:?}", connection.master().addr, connection.master().epoch);
-    /// # Ok(()) }
-    /// ```
-    pub fn master(&self) -> &Arc<Master> {
-        &self.master
-    }
-
-    /// Whether it is encrypted.
-    ///
-    /// ```no_run
-    /// # async fn example(resolver: consentinel_resolver::Resolver) -> Result<(), consentinel_resolver::ConnectError> {
-    /// assert!(!resolver.connect().await?.is_tls(), "only with Builder::tls");
-    /// # Ok(()) }
-    /// ```
-    pub fn is_tls(&self) -> bool {
-        match self.stream {
-            Stream::Plain(_) => false,
-            #[cfg(feature = "tls")]
-            Stream::Tls(_) => true,
-        }
-    }
-}
-
-impl Debug for Connection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("master", &self.master).field("tls", &self.is_tls()).finish()
     }
 }
 
@@ -471,36 +312,6 @@ impl Settings {
 
 fn unreachable(error: io::Error) -> Refusal {
     Refusal::Unreachable(error.to_string())
-}
-
-macro_rules! each {
-    ($self:ident, $method:ident, $($argument:expr),*) => {
-        match &mut $self.get_mut().stream {
-            Stream::Plain(stream) => Pin::new(stream).$method($($argument),*),
-            #[cfg(feature = "tls")]
-            Stream::Tls(stream) => Pin::new(stream).$method($($argument),*),
-        }
-    };
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        each!(self, poll_read, cx, buf)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        each!(self, poll_write, cx, buf)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self, poll_flush, cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self, poll_shutdown, cx)
-    }
 }
 
 #[cfg(test)]

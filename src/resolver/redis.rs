@@ -403,4 +403,6 @@ impl From<ConnectError> for RedisError {
 }
 
 #[cfg(test)]
+mod stand_in;
+#[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::testing::{MASTER, PATIENCE, named};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;

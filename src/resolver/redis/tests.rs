@@ -1,7 +1,8 @@
 //! What is repeated, what is not, and where it goes.
 
+use super::stand_in::{Act, Server, eventually, say};
 use super::*;
-use crate::testing::{Act, PATIENCE, Server, builder, eventually, named, say};
+use crate::testing::{PATIENCE, builder, named};
 use redis::{AsyncCommands, ServerErrorKind, pipe};
 use tokio::time::timeout;
 
