@@ -57,11 +57,7 @@ impl Resolver {
     }
 
     pub(crate) fn new(settings: Settings) -> Resolver {
-        let service = Service {
-            name: settings.name.clone(),
-            servers: settings.name_servers.clone(),
-            timeout: settings.timeout,
-        };
+        let service = Service::new(settings.name.clone(), &settings.name_servers, settings.timeout);
         let inner = Inner {
             settings,
             service,
