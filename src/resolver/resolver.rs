@@ -90,6 +90,9 @@ impl Resolver {
     /// # Cancel safety
     /// Whoever drops the future leaves the others undisturbed, and nothing running when there are no others.
     ///
+    /// # Panics
+    /// Outside of a tokio runtime, when somebody must be asked.
+    ///
     /// ```no_run
     /// # async fn example(resolver: consentinel_resolver::Resolver) -> Result<(), consentinel_resolver::LookupError> {
     /// let master = resolver.master().await?;
