@@ -1,7 +1,7 @@
 //! The handle.
 
 use crate::builder::Settings;
-use crate::cell::{Cell, Known, Ticket};
+use crate::cell::{Cell, Known, Own, Ticket};
 use crate::flight::{Flight, Outcome};
 use crate::order;
 use crate::origin::Found;
@@ -14,7 +14,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 
-/// Knows who is master of one name, and asks when it does not. A handle: clones share everything.
+/// Knows who is master of one name, and asks when it does not. A handle: clones share what is known and every look-up.
+///
+/// Tasks that ask very often had better have a clone each: then they are not in each other's way.
 ///
 /// ```no_run
 /// use consentinel_resolver::Resolver;
@@ -25,9 +27,9 @@ use tokio::sync::{Notify, watch};
 /// println!("redis-cli -h {} -p {}", master.addr.ip(), master.addr.port());
 /// # Ok(()) }
 /// ```
-#[derive(Clone)]
 pub struct Resolver {
     pub(crate) inner: Arc<Inner>,
+    own: Own,
 }
 
 /// What the handles share.
@@ -67,7 +69,7 @@ impl Resolver {
             stored: watch::Sender::new(()),
             watchers: Watchers::default(),
         };
-        Resolver { inner: Arc::new(inner) }
+        Resolver { inner: Arc::new(inner), own: Own::default() }
     }
 
     /// The name that is asked for.
@@ -102,7 +104,7 @@ impl Resolver {
     /// # Ok(()) }
     /// ```
     pub async fn master(&self) -> Result<Arc<Master>, LookupError> {
-        match self.inner.cell.usable() {
+        match self.inner.cell.usable(&self.own) {
             Some(master) => Ok(master),
             None => Inner::look(&self.inner).await,
         }
@@ -207,6 +209,12 @@ impl Resolver {
     pub fn forget(&self) {
         self.inner.cell.forget();
         self.inner.doubted.notify_one();
+    }
+}
+
+impl Clone for Resolver {
+    fn clone(&self) -> Self {
+        Resolver { inner: self.inner.clone(), own: Own::default() }
     }
 }
 
