@@ -45,7 +45,11 @@ mod e2e {
     mod process;
     mod readme;
     mod releases;
+    mod resolve;
+    mod resolver_application;
+    mod resolver_connect;
     mod resolver_dns;
+    mod resolver_redis;
     mod restart;
     mod returning;
     mod scripts;

@@ -35,6 +35,11 @@ pub struct Builder {
     poll_slow: Duration,
     replica_name: Option<String>,
     sentinel_name: Option<String>,
+    pub(crate) connect: crate::connect::Settings,
+    #[cfg(feature = "consul-http")]
+    pub(crate) consul: crate::consul_http::Options,
+    #[cfg(feature = "sentinel")]
+    pub(crate) sentinels: crate::sentinel::Sentinels,
 }
 
 /// What a resolver goes by.
@@ -51,6 +56,11 @@ pub(crate) struct Settings {
     pub poll_slow: Duration,
     pub replica_name: Option<String>,
     pub sentinel_name: Option<String>,
+    pub connect: crate::connect::Settings,
+    #[cfg(feature = "consul-http")]
+    pub consul: Option<crate::consul_http::Consul>,
+    #[cfg(feature = "sentinel")]
+    pub sentinels: crate::sentinel::Sentinels,
 }
 
 impl Settings {
@@ -74,6 +84,11 @@ impl Builder {
             poll_slow: Duration::from_millis(500),
             replica_name: None,
             sentinel_name: None,
+            connect: crate::connect::Settings::default(),
+            #[cfg(feature = "consul-http")]
+            consul: crate::consul_http::Options::default(),
+            #[cfg(feature = "sentinel")]
+            sentinels: crate::sentinel::Sentinels::default(),
         }
     }
 
@@ -278,6 +293,8 @@ impl Builder {
         }
         Ok(Settings {
             text: name.text(),
+            #[cfg(feature = "consul-http")]
+            consul: self.consul.build(&name)?,
             name,
             name_servers,
             timeout: self.timeout,
@@ -287,6 +304,9 @@ impl Builder {
             poll_slow: self.poll_slow,
             replica_name,
             sentinel_name,
+            connect: self.connect,
+            #[cfg(feature = "sentinel")]
+            sentinels: self.sentinels,
         })
     }
 }

@@ -43,6 +43,14 @@ impl Authority {
         self.sign(name, named(name))
     }
 
+    /// A certificate for these host names and addresses, and no others.
+    pub fn issue_for(&self, name: &str, hosts: &[&str]) -> Certificate {
+        let hosts: Vec<_> = hosts.iter().map(|host| (*host).to_owned()).collect();
+        let mut params = CertificateParams::new(hosts).expect("they can be names");
+        params.distinguished_name.push(DnType::CommonName, name);
+        self.sign(name, params)
+    }
+
     /// A certificate that was good once.
     pub fn issue_expired(&self, name: &str) -> Certificate {
         let mut params = named(name);

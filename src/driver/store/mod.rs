@@ -24,9 +24,7 @@ mod tls;
 pub(crate) use arguments::Beginnings;
 pub(crate) use error::ConfigError;
 pub(crate) use file::replace;
-#[cfg(any(test, feature = "fuzzing"))]
-pub(crate) use lexer::split;
-pub(crate) use lexer::{join, split_bytes};
+pub(crate) use lexer::{join, split, split_bytes};
 pub(crate) use sentinel::{group_name, script};
 pub(crate) use settings::{HttpSettings, LogFormat, Settings, Supervised, Syslog, level};
 pub(crate) use tls::{AuthClients, TlsProtocol, TlsSettings};
