@@ -92,8 +92,8 @@ impl Builder {
         }
     }
 
-    /// A name server. With several the next one is asked when one does not answer, cannot say, or is behind: always in
-    /// this order. Default: `127.0.0.1:8600`, Consul's agent.
+    /// A name server. With several the next one is asked when one does not answer, cannot say, or is behind: in this
+    /// order, but for those that were silent just now, which come last for ten seconds. Default: `127.0.0.1:8600`, Consul's agent.
     ///
     /// ```
     /// # use consentinel_resolver::Resolver;

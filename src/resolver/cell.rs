@@ -2,7 +2,7 @@
 
 use crate::origin::Found;
 use crate::{Epoch, Freshness, LookupError, Master};
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -79,14 +79,26 @@ impl Default for Cell {
     }
 }
 
+/// A handle's own copy of the master. All who take the same one count in the same place, and processors that do so at
+/// the same time hold each other up.
+#[derive(Debug, Default)]
+pub(crate) struct Own(ArcSwapOption<(Arc<State>, Arc<Master>)>);
+
 impl Cell {
     /// The master, as long as nobody needs to be asked. This is what a cached look-up costs.
-    pub(crate) fn usable(&self) -> Option<Arc<Master>> {
+    pub(crate) fn usable(&self, own: &Own) -> Option<Arc<Master>> {
         let state = self.0.load();
-        match (&state.known, state.until) {
-            (Known::Master(master, _), Some(until)) if Instant::now() < until => Some(master.clone()),
-            _ => None,
+        let master = match (&state.known, state.until) {
+            (Known::Master(master, _), Some(until)) if Instant::now() < until => master,
+            _ => return None,
+        };
+        match &*own.0.load() {
+            Some(copy) if Arc::ptr_eq(&copy.0, &state) => return Some(copy.1.clone()),
+            _ => {}
         }
+        let copy = Arc::new(Master::clone(master));
+        own.0.store(Some(Arc::new((Arc::clone(&state), copy.clone()))));
+        Some(copy)
     }
 }
 

@@ -66,6 +66,19 @@ pub(crate) enum Lack {
     Nothing(&'static str),
     /// The server cannot say, or says nothing that makes sense.
     Failed(String),
+    /// The server has said nothing for so long.
+    Silent(Duration),
+}
+
+impl Lack {
+    /// In a sentence.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Lack::Nothing(said) => (*said).to_owned(),
+            Lack::Failed(why) => why.clone(),
+            Lack::Silent(limit) => format!("no answer within {limit:?}"),
+        }
+    }
 }
 
 /// Asks one server one question. Whatever it opens for that is closed when the future ends or is dropped.
@@ -81,7 +94,7 @@ pub(crate) async fn ask(
     fqdn.set_fqdn(true);
     let resolver = resolver(server, way, timeout).map_err(|error| Lack::Failed(error.to_string()))?;
     match tokio::time::timeout(timeout, resolver.lookup(fqdn, kind.record())).await {
-        Err(_) => Err(Lack::Failed(format!("no answer within {timeout:?}"))),
+        Err(_) => Err(Lack::Silent(timeout)),
         Ok(Err(error)) => Err(lack(&error, timeout)),
         Ok(Ok(lookup)) => Ok(reply(name, kind, &lookup)),
     }
@@ -161,7 +174,7 @@ fn lack(error: &NetError, timeout: Duration) -> Lack {
         NetError::Dns(DnsError::NoRecordsFound(_)) if error.is_nx_domain() => Lack::Nothing("NXDOMAIN"),
         NetError::Dns(DnsError::NoRecordsFound(_)) => Lack::Nothing("that there are no such records"),
         NetError::Dns(DnsError::ResponseCode(code)) => Lack::Failed(format!("{code} ({code:?})")),
-        NetError::Timeout => Lack::Failed(format!("no answer within {timeout:?}")),
+        NetError::Timeout => Lack::Silent(timeout),
         NetError::Io(error) => Lack::Failed(error.to_string()),
         NetError::Proto(error) => Lack::Failed(format!("an answer that is no DNS: {error}")),
         other => Lack::Failed(other.to_string()),

@@ -32,7 +32,7 @@ pub enum LookupError {
         said: String,
     },
     /// Nobody gave an answer that can be used.
-    #[error("no answer for {name}: {}", Attempts(tried))]
+    #[error("no answer for {name}: {}; do they run, and are the addresses right?", Attempts(tried))]
     Unanswered {
         /// The name that was asked for.
         name: String,

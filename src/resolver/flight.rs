@@ -5,6 +5,7 @@ use crate::{LookupError, Master};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::runtime::{Handle, Id};
 
 /// How a look-up ended.
 pub(crate) type Outcome = Result<Arc<Master>, LookupError>;
@@ -13,7 +14,15 @@ type Look = Shared<BoxFuture<'static, Outcome>>;
 
 /// The look-up that is under way, if there is one.
 #[derive(Debug, Default)]
-pub(crate) struct Flight(Mutex<Option<(Ticket, WeakShared<BoxFuture<'static, Outcome>>)>>);
+pub(crate) struct Flight(Mutex<Option<Running>>);
+
+#[derive(Debug)]
+struct Running {
+    ticket: Ticket,
+    look: WeakShared<BoxFuture<'static, Outcome>>,
+    /// Whose sockets and timers it uses: it cannot outlive that.
+    runtime: Option<Id>,
+}
 
 impl Flight {
     /// The outcome of a look-up that began no earlier than the caller's ticket was drawn. Whoever waits drives it; it
@@ -33,17 +42,19 @@ impl Flight {
     }
 
     fn board(&self, begin: impl Fn() -> (Ticket, BoxFuture<'static, Outcome>)) -> (Ticket, Look) {
+        let runtime = Handle::try_current().ok().map(|handle| handle.id());
         // Held for a few instructions, never while anybody waits.
         let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((ticket, weak)) = &*slot
-            && let Some(look) = weak.upgrade()
+        if let Some(running) = &*slot
+            && running.runtime == runtime
+            && let Some(look) = running.look.upgrade()
             && look.peek().is_none()
         {
-            return (*ticket, look);
+            return (running.ticket, look);
         }
         let (ticket, look) = begin();
         let look = look.shared();
-        *slot = look.downgrade().map(|weak| (ticket, weak));
+        *slot = look.downgrade().map(|look| Running { ticket, look, runtime });
         (ticket, look)
     }
 }

@@ -1,7 +1,7 @@
 //! The handle.
 
 use crate::builder::Settings;
-use crate::cell::{Cell, Known, Ticket};
+use crate::cell::{Cell, Known, Own, Ticket};
 use crate::flight::{Flight, Outcome};
 use crate::order;
 use crate::origin::Found;
@@ -14,7 +14,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 
-/// Knows who is master of one name, and asks when it does not. A handle: clones share everything.
+/// Knows who is master of one name, and asks when it does not. A handle: clones share what is known and every look-up.
+///
+/// Tasks that ask very often had better have a clone each: then they are not in each other's way.
 ///
 /// ```no_run
 /// use consentinel_resolver::Resolver;
@@ -25,9 +27,9 @@ use tokio::sync::{Notify, watch};
 /// println!("redis-cli -h {} -p {}", master.addr.ip(), master.addr.port());
 /// # Ok(()) }
 /// ```
-#[derive(Clone)]
 pub struct Resolver {
     pub(crate) inner: Arc<Inner>,
+    own: Own,
 }
 
 /// What the handles share.
@@ -57,11 +59,7 @@ impl Resolver {
     }
 
     pub(crate) fn new(settings: Settings) -> Resolver {
-        let service = Service {
-            name: settings.name.clone(),
-            servers: settings.name_servers.clone(),
-            timeout: settings.timeout,
-        };
+        let service = Service::new(settings.name.clone(), &settings.name_servers, settings.timeout);
         let inner = Inner {
             settings,
             service,
@@ -71,7 +69,7 @@ impl Resolver {
             stored: watch::Sender::new(()),
             watchers: Watchers::default(),
         };
-        Resolver { inner: Arc::new(inner) }
+        Resolver { inner: Arc::new(inner), own: Own::default() }
     }
 
     /// The name that is asked for.
@@ -94,6 +92,9 @@ impl Resolver {
     /// # Cancel safety
     /// Whoever drops the future leaves the others undisturbed, and nothing running when there are no others.
     ///
+    /// # Panics
+    /// Outside of a tokio runtime, when somebody must be asked.
+    ///
     /// ```no_run
     /// # async fn example(resolver: consentinel_resolver::Resolver) -> Result<(), consentinel_resolver::LookupError> {
     /// let master = resolver.master().await?;
@@ -103,7 +104,7 @@ impl Resolver {
     /// # Ok(()) }
     /// ```
     pub async fn master(&self) -> Result<Arc<Master>, LookupError> {
-        match self.inner.cell.usable() {
+        match self.inner.cell.usable(&self.own) {
             Some(master) => Ok(master),
             None => Inner::look(&self.inner).await,
         }
@@ -210,6 +211,12 @@ impl Resolver {
     pub fn forget(&self) {
         self.inner.cell.forget();
         self.inner.doubted.notify_one();
+    }
+}
+
+impl Clone for Resolver {
+    fn clone(&self) -> Self {
+        Resolver { inner: self.inner.clone(), own: Own::default() }
     }
 }
 

@@ -6,17 +6,28 @@ use crate::origin::Found;
 use crate::{Attempt, Epoch, LookupError, Source};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Of how many servers whose address did not come along the address is looked up.
 const MOST_LOOKED_UP: usize = 64;
 
+/// For how long a name server that was silent is asked after the others.
+const PENALTY: Duration = Duration::from_secs(10);
+
 /// The name servers, and what they are asked for.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Service {
-    pub name: Name,
-    pub servers: Vec<SocketAddr>,
-    pub timeout: Duration,
+    name: Name,
+    servers: Vec<NameServer>,
+    timeout: Duration,
+}
+
+#[derive(Debug)]
+struct NameServer {
+    addr: SocketAddr,
+    /// Until when it is asked after the others, where it was silent.
+    punished: Mutex<Option<Instant>>,
 }
 
 /// A server that DNS named, with its address.
@@ -39,11 +50,29 @@ enum Trouble {
 }
 
 impl Service {
+    pub(crate) fn new(name: Name, servers: &[SocketAddr], timeout: Duration) -> Service {
+        let server = |addr: &SocketAddr| NameServer { addr: *addr, punished: Mutex::default() };
+        Service { name, servers: servers.iter().map(server).collect(), timeout }
+    }
+
+    /// In the order of the user, but for those that were silent just now: each of them costs a timeout.
+    fn in_order(&self) -> Vec<SocketAddr> {
+        let now = Instant::now();
+        let mut servers: Vec<_> = self.servers.iter().map(|it| (it.is_punished(now), it.addr)).collect();
+        servers.sort_by_key(|(punished, _)| *punished);
+        servers.into_iter().map(|(_, addr)| addr).collect()
+    }
+
+    fn was_silent(&self, server: SocketAddr, silent: bool) {
+        let until = silent.then(|| Instant::now() + PENALTY);
+        self.servers.iter().filter(|it| it.addr == server).for_each(|it| *it.lock() = until);
+    }
+
     /// The master, by the first name server that knows one that is not older than the floor.
     pub(crate) async fn master(&self, floor: Option<Epoch>) -> Result<Found, LookupError> {
         let (mut tried, mut doubt) = (Vec::new(), None);
-        for server in &self.servers {
-            match self.master_by(*server, floor).await {
+        for server in self.in_order() {
+            match self.master_by(server, floor).await {
                 Ok(found) => return Ok(found),
                 Err(Trouble::Final(error)) => return Err(error),
                 Err(Trouble::Doubtful(error)) => doubt = doubt.or(Some(error)),
@@ -59,8 +88,8 @@ impl Service {
     /// All servers of a service.
     pub(crate) async fn all(&self, name: &str) -> Result<Vec<Located>, LookupError> {
         let mut tried = Vec::new();
-        for server in &self.servers {
-            match self.all_by(*server, name).await {
+        for server in self.in_order() {
+            match self.all_by(server, name).await {
                 Ok(all) => return Ok(all),
                 Err(Trouble::Final(error) | Trouble::Doubtful(error)) => return Err(error),
                 Err(Trouble::Failed(attempt)) => tried.push(attempt),
@@ -136,12 +165,15 @@ impl Service {
                 said: said.into(),
             })
         };
-        match dns::ask(from, name, Kind::Srv, way, self.timeout).await {
+        let answer = dns::ask(from, name, Kind::Srv, way, self.timeout).await;
+        self.was_silent(from, matches!(answer, Err(Lack::Silent(_))));
+        match answer {
             Ok(reply) if reply.servers.is_empty() => Err(nobody("that there is no such service")),
             Ok(reply) => Ok(reply),
             Err(Lack::Nothing(said)) => Err(nobody(said)),
-            Err(Lack::Failed(why)) => {
-                Err(Trouble::Failed(Attempt::new(from.to_string(), dns::question(name, Kind::Srv), why)))
+            Err(lack) => {
+                let attempt = Attempt::new(from.to_string(), dns::question(name, Kind::Srv), lack.text());
+                Err(Trouble::Failed(attempt))
             }
         }
     }
@@ -188,7 +220,7 @@ impl Service {
                     None => "an answer without an address".to_owned(),
                 },
                 Err(Lack::Nothing(said)) => format!("{said}, though an SRV record leads there"),
-                Err(Lack::Failed(why)) => why,
+                Err(lack) => lack.text(),
             };
             failed = failed.or(Some(Attempt::new(from.to_string(), dns::question(host, kind), outcome)));
         }
@@ -210,6 +242,16 @@ impl Service {
             32 => Some(Ipv6Addr::from(u128::from_str_radix(digits, 16).ok()?).into()),
             _ => None,
         }
+    }
+}
+
+impl NameServer {
+    fn is_punished(&self, now: Instant) -> bool {
+        self.lock().is_some_and(|until| now < until)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.punished.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -14,6 +14,7 @@ use serde_json::json;
 use std::fmt;
 use std::hint::black_box;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const ROUNDS: usize = 3_000;
@@ -83,14 +84,19 @@ fn resolver(consul: &Consul) -> Resolver {
 }
 
 async fn cached(consul: &Consul, cores: usize) {
-    for watched in [false, true] {
-        let resolver = resolver(consul);
+    for (what, watched, shared) in [
+        ("master(), kept", false, false),
+        ("master(), watched", true, false),
+        ("master(), watched, all tasks by one handle", true, true),
+    ] {
+        let resolver = Arc::new(resolver(consul));
         let watch = watched.then(|| resolver.watch());
         resolver.master().await.expect("a master");
         let mut cells = Vec::new();
         for tasks in [1, 8] {
             let begin = Instant::now();
-            let tasks: Vec<_> = (0..tasks).map(|_| tokio::spawn(look(resolver.clone()))).collect();
+            let handle = || if shared { resolver.clone() } else { Arc::new(Resolver::clone(&resolver)) };
+            let tasks: Vec<_> = (0..tasks).map(|_| tokio::spawn(look(handle()))).collect();
             let (count, threads) = (tasks.len(), tasks.len().min(cores));
             for task in tasks {
                 task.await.expect("it does not panic");
@@ -98,13 +104,12 @@ async fn cached(consul: &Consul, cores: usize) {
             let calls = f64::from(CACHED) * count as f64;
             cells.push(begin.elapsed().as_nanos() as f64 * threads as f64 / calls);
         }
-        let what = if watched { "master(), watched" } else { "master(), kept" };
         println!("| {what} | {:.0} ns | {:.0} ns of processor time |", cells[0], cells[1]);
         drop(watch);
     }
 }
 
-async fn look(resolver: Resolver) {
+async fn look(resolver: Arc<Resolver>) {
     for _ in 0..CACHED {
         black_box(resolver.master().await.expect("a master"));
     }

@@ -3,8 +3,9 @@
 use super::consul_stage::{Stage, epoch, is_published};
 use super::dns::cluster_with;
 use crate::{PATIENCE, three_daemons};
-use consentinel_lab::{Cluster, ConsulOptions, Extra, Setup, eventually};
+use consentinel_lab::{Cluster, Consul, ConsulOptions, Extra, Folder, Setup, eventually};
 use consentinel_resolver::{Builder, Change, Epoch, Resolver};
+use serde_json::json;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -230,4 +231,49 @@ fn a_master_with_an_ipv6_address_is_found() {
 #[test]
 fn a_master_with_a_host_name_is_found() {
     found_by_both(three_daemons().on_host("localhost"), "127.0.0.1");
+}
+
+fn register(consul: &Consul, node: &str, service: &str, port: u16, epoch: Option<u64>) {
+    let meta = epoch.map_or(json!({}), |epoch| json!({ "epoch": epoch.to_string() }));
+    let service = json!({ "ID": node, "Service": service, "Address": format!("127.0.1.{}", port - 7000), "Port": port });
+    let entry = json!({ "Node": node, "Address": "127.0.0.1", "NodeMeta": meta, "Service": service });
+    consul.put("/v1/catalog/register", &entry);
+}
+
+#[test]
+fn of_two_masters_in_consul_the_newer_counts_and_without_epochs_none() {
+    let folder = Folder::new();
+    let consul = Consul::dev(&folder);
+    register(&consul, "n1", "redis", 7001, Some(5));
+    register(&consul, "n2", "redis", 7002, Some(6));
+    register(&consul, "n3", "redis", 7003, None);
+    let resolver = resolver(&[consul.dns()]);
+    // Consul gives them in another order each time.
+    for _ in 0..50 {
+        let master = wait(resolver.master()).expect("a master");
+        assert_eq!((master.addr.to_string().as_str(), master.epoch), ("127.0.1.2:7002", Some(Epoch(6))));
+    }
+    let classic = Resolver::builder("classic").name_server(consul.dns()).build().expect("a name");
+    register(&consul, "n1", "classic", 7001, None);
+    assert_eq!(wait(classic.master()).expect("a master").epoch, None, "one alone needs no epoch");
+    register(&consul, "n3", "classic", 7003, None);
+    classic.invalidate();
+    let error = wait(classic.master()).expect_err("nobody may guess");
+    for named in ["7f000101.addr.dc1.consul:7001", "7f000103.addr.dc1.consul:7003"] {
+        assert!(error.to_string().contains(named), "{error}");
+    }
+    assert!(classic.current().is_none());
+}
+
+#[test]
+fn more_replicas_than_consul_names_over_udp_are_found() {
+    let folder = Folder::new();
+    let consul = Consul::dev(&folder);
+    for number in 1..=20 {
+        register(&consul, &format!("n{number}"), "redis-replica", 7000 + number, Some(5));
+    }
+    let resolver = resolver(&[consul.dns()]);
+    let replicas = wait(resolver.replicas()).expect("replicas");
+    let ports: BTreeSet<_> = replicas.iter().map(|replica| replica.addr.port()).collect();
+    assert_eq!(ports, (7001..=7020).collect());
 }

@@ -64,7 +64,7 @@ fn an_older_epoch_is_refused_also_after_nobody() {
     assert!(offer(&cell, cell.ticket(Instant::now()), &of_epoch(4)).is_err());
     assert!(offer(&cell, cell.ticket(Instant::now()), &found(None, 7001)).is_err());
     cell.offer_nobody(cell.ticket(Instant::now()), nobody()).expect_err("nobody is there");
-    assert!(cell.usable().is_none());
+    assert!(cell.usable(&Own::default()).is_none());
     assert!(offer(&cell, cell.ticket(Instant::now()), &of_epoch(4)).is_err());
     offer(&cell, cell.ticket(Instant::now()), &of_epoch(5)).expect("the same may come back");
     cell.forget();
@@ -81,7 +81,7 @@ fn without_epochs_the_later_question_counts() {
     let kept = offer(&cell, early, &found(None, 7001)).expect("what is known");
     assert_eq!(kept.addr.port(), 7002);
     cell.offer_nobody(early, nobody()).expect("what is known");
-    assert!(cell.usable().is_some());
+    assert!(cell.usable(&Own::default()).is_some());
     offer(&cell, early, &of_epoch(9)).expect("an epoch is newer whenever it was asked for");
 }
 

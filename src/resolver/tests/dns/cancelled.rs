@@ -151,3 +151,27 @@ async fn nothing_runs_when_the_resolver_is_gone() {
     drop((weak, watch));
     nothing_runs().await;
 }
+
+/// A look is bound to the runtime of whoever began it. Another one's must not depend on that.
+#[test]
+fn a_runtime_that_ends_takes_no_look_of_another_one_with_it() {
+    let server = slow(Duration::from_millis(100));
+    let resolver = server.builder().build().expect("it fits");
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let (first, second) = (runtime(), runtime());
+    let mut began = Box::pin(resolver.master());
+    first.block_on(async {
+        tokio::select! {
+            _ = &mut began => panic!("it cannot be there yet"),
+            () = until("the question is there", || server.looks() == 1) => {}
+        }
+    });
+    let other = std::thread::spawn({
+        let resolver = resolver.clone();
+        move || second.block_on(async { tokio::time::timeout(PATIENCE, resolver.master()).await })
+    });
+    drop(first);
+    let master = other.join().expect("it does not panic").expect("in time").expect("a master");
+    assert_eq!(master.addr.port(), 7001);
+    drop(began);
+}

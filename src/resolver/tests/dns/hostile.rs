@@ -11,7 +11,7 @@ const LIMIT: Duration = Duration::from_secs(3);
 /// Looks for the master; the answer must be an error, and in time.
 async fn fails(script: impl FnMut(&Question) -> Act + Send + 'static) -> LookupError {
     let server = NameServer::start(script);
-    let error = within(LIMIT, server.resolver().master()).await.expect_err("there is no master");
+    let error = within(LIMIT, server.impatient().master()).await.expect_err("there is no master");
     assert!(error.to_string().contains(&server.addr.to_string()), "whom did it ask? {error}");
     assert!(error.to_string().contains(NAME), "for what? {error}");
     error
@@ -81,7 +81,7 @@ async fn garbage() {
         bytes.truncate(length);
         Act::Say(vec![bytes])
     });
-    let resolver = server.resolver();
+    let resolver = server.impatient();
     for _ in 0..100 {
         let error = within(LIMIT, resolver.master()).await.expect_err("half an answer is none");
         assert!(matches!(error, LookupError::Unanswered { .. }), "{error:?}");
@@ -197,7 +197,7 @@ async fn huge_answers() {
             .fold(Reply::master(question, 7001, 5), |reply, _| reply.address("other.example", "127.0.0.9"))
             .into()
     });
-    let _ = within(LIMIT, server.resolver().master()).await;
+    let _ = within(LIMIT, server.impatient().master()).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What is served when nobody answers.
 
-use super::name_server::{Act, NameServer, PATIENCE, Reply, until};
+use super::name_server::{Act, NameServer, PATIENCE, Reply, TIMEOUT, until};
 use consentinel_resolver::{Freshness, LookupError};
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,7 @@ async fn the_last_answer_is_served_for_a_while_and_says_so() {
 #[tokio::test]
 async fn a_stale_answer_does_not_cost_a_timeout_each_time() {
     let server = NameServer::start(|question| Reply::master(question, 7001, 5).into());
-    let resolver = server.builder().reuse(PATIENCE).build().expect("it fits");
+    let resolver = server.builder().timeout(TIMEOUT).reuse(PATIENCE).build().expect("it fits");
     resolver.master().await.expect("a master");
     server.says(|_| Act::Silence);
     resolver.invalidate();
