@@ -164,3 +164,37 @@ fn an_application_follows_by_dns_when_the_master_is_killed() {
 fn an_application_follows_by_dns_when_the_master_freezes_and_comes_back() {
     follows(End::Stopped, By::Dns);
 }
+
+#[test]
+fn an_application_follows_again_and_again() {
+    let stage = Stage::set();
+    let application = Application::start(|| resolver(&stage, By::Http));
+    let (prober, mut master) = (stage.prober(), 0);
+    let mut published = Instant::now();
+    for _ in 0..3 {
+        let began = Instant::now();
+        eventually("there is load", PATIENCE, || (application.promised_since(began) > 100).then_some(()));
+        eventually("it is handed over", PATIENCE, || {
+            let reply = stage.cluster.sentinels[0].call(&["SENTINEL", "FAILOVER", GROUP])?;
+            (reply == Value::Simple("OK".into())).then_some(())
+        });
+        let new = stage.cluster.wait_for_new_master(master, PATIENCE);
+        let port = stage.cluster.redis[new].port;
+        published =
+            eventually("DNS names the new master", PATIENCE, || prober.timeline().first_only(port, began));
+        stage.cluster.wait_until_settled(new);
+        master = new;
+    }
+    eventually("the application goes on", PATIENCE, || {
+        (application.promised_since(published + CUT_WITHIN) > 200).then_some(())
+    });
+    stage.cluster.wait_until_settled(master);
+    let heard = application.heard();
+    let writes = application.stop();
+    println!("handed over three times:");
+    report(&writes, published, published);
+    check(&stage, master, &writes, published);
+    let gaps = heard.iter().filter(|(_, item)| matches!(item, PubSubItem::Gap(_))).count();
+    assert!(gaps >= 3, "{gaps} gaps in the subscriptions");
+    assert_eq!(prober.timeline().complaint(), None);
+}

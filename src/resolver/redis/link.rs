@@ -5,6 +5,7 @@ use crate::{Change, ConnectError, Master, Resolver, Watch};
 use arc_swap::ArcSwapOption;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ProtocolVersion, RedisConnectionInfo, RedisError};
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -13,6 +14,9 @@ use tokio::time::{sleep, timeout};
 
 /// redis-rs's own first words over a connection that has just answered: SELECT, HELLO.
 const SETUP: Duration = Duration::from_secs(1);
+
+/// So often in a row a server may say that it is the master and then not take redis-rs's first words.
+const TRIES: usize = 5;
 
 /// After words that were not answered.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -98,6 +102,7 @@ async fn follow(follower: Arc<Follower>, mut watch: Watch) {
 impl Follower {
     /// A new link to the master, once that has said that it is.
     pub(super) async fn open(&self) -> Result<Arc<Link>, OpenError> {
+        let mut tries = 0;
         loop {
             let connection = self.resolver.connect().await?;
             let master = connection.master().clone();
@@ -105,12 +110,14 @@ impl Follower {
             let config = AsyncConnectionConfig::new().set_response_timeout(None);
             let made =
                 timeout(SETUP, MultiplexedConnection::new_with_config(&info, connection, config)).await;
-            let (connection, driver) = match made {
-                Ok(Ok(made)) => made,
-                Ok(Err(error)) if !error.is_io_error() => {
-                    return Err(OpenError::Setup { addr: master.addr, error });
-                }
-                _ => {
+            let silent = |_| Err(io::Error::from(io::ErrorKind::TimedOut).into());
+            let (connection, driver) = match made.unwrap_or_else(silent) {
+                Ok(made) => made,
+                Err(error) => {
+                    tries += 1;
+                    if !error.is_io_error() || tries == TRIES {
+                        return Err(OpenError::Setup { addr: master.addr, error });
+                    }
                     self.resolver.invalidate();
                     sleep(PAUSE).await;
                     continue;

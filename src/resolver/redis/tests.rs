@@ -131,6 +131,21 @@ async fn who_always_refuses_is_quoted_when_time_is_up() {
 }
 
 #[tokio::test]
+async fn who_does_not_take_the_first_words_is_given_up() {
+    let resolver = builder().await.build().expect("the settings are good");
+    for act in [Act::Close, say("-NOPROTO unsupported protocol version\r\n")] {
+        let server = Server::start(move |_| act.clone()).await;
+        resolver.forget();
+        named(&resolver, server.addr, 1);
+        let options = FollowOptions::new().resp3(true);
+        let connecting = timeout(PATIENCE, FollowingConnection::connect(&resolver, &options)).await;
+        let error = connecting.expect("in a bounded time").expect_err("HELLO is not taken");
+        let text = error.to_string();
+        assert!(text.starts_with(&format!("{}, the master, says to our first words", server.addr)), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn a_pipeline_is_repeated_as_a_whole_or_not_at_all() {
     let refused = Pair::start(|_| say(READONLY)).await;
     let mut connection = refused.connect(&FollowOptions::new()).await;
