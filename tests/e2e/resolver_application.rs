@@ -1,5 +1,7 @@
 //! An application under load that uses the resolver's connections, and remembers what it was promised.
 
+use crate::PATIENCE;
+use consentinel_lab::{Cluster, GROUP, eventually};
 use consentinel_resolver::{
     FollowOptions, FollowingConnection, FollowingPubSub, Manager, PubSubItem, Resolver, outcome_is_unknown,
 };
@@ -200,4 +202,18 @@ pub(crate) fn keys<'a>(
 pub(crate) fn all_on(redis: &consentinel_lab::Redis) -> BTreeSet<String> {
     let keys = redis.call(&["KEYS", "*"]).expect("the server answers");
     keys.items().iter().filter_map(|key| key.text().map(str::to_owned)).collect()
+}
+
+/// Hands the master over, and says who is the next. Asks again when a daemon gives it up, as it does when the machine
+/// stands still for a second.
+pub(crate) fn hand_over(cluster: &Cluster, old: usize) -> usize {
+    let (leader, port) = (&cluster.sentinels[0], cluster.redis[old].port);
+    eventually("it is handed over", PATIENCE, || {
+        let named = leader.master_port()?;
+        if named == port {
+            drop(leader.call(&["SENTINEL", "FAILOVER", GROUP])); // or it is at it already
+        }
+        (named != port).then_some(())
+    });
+    cluster.wait_for_new_master(old, PATIENCE)
 }

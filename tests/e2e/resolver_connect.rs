@@ -2,6 +2,7 @@
 //! is cut off.
 
 use super::consul_stage::{SERVICE, Stage};
+use super::resolver_application::hand_over;
 use crate::{PATIENCE, three_daemons};
 use consentinel_lab::{
     Authority, Certificate, Cluster, Consul, Folder, GROUP, Process, Proxy, Redis, Serving, Value,
@@ -195,29 +196,17 @@ fn dns_goes_on_while_the_http_api_is_cut_off() {
     let stage = Stage::set();
     let proxy = Proxy::start(stage.consul.http());
     let port = |server: usize| stage.cluster.redis[server].port;
-    let hand_over = || {
-        eventually("it is handed over", PATIENCE, || {
-            let reply = stage.cluster.sentinels[0].call(&["SENTINEL", "FAILOVER", GROUP])?;
-            (reply == Value::Simple("OK".into())).then_some(())
-        });
-    };
     run(async {
         let resolver = builder(&stage.consul).consul(proxy.address()).build().expect("the settings are good");
         let mut watch = resolver.watch();
         assert!(matches!(watch.next().await, Change::Master(master) if master.addr.port() == port(0)));
         proxy.cut();
-        hand_over();
+        let index = hand_over(&stage.cluster, 0);
         let second = another(&mut watch, port(0)).await;
         assert_eq!(second.source, Source::Dns);
-        let index = stage
-            .cluster
-            .redis
-            .iter()
-            .position(|redis| redis.port == second.addr.port())
-            .expect("one of them");
         stage.cluster.wait_until_settled(index);
         proxy.heal();
-        hand_over();
+        hand_over(&stage.cluster, index);
         let third = another(&mut watch, second.addr.port()).await;
         assert!(third.epoch > second.epoch, "{second:?} {third:?}");
     });

@@ -1,9 +1,9 @@
 //! redis-rs by the resolver, under load, while the master dies, freezes, or hands over.
 
 use super::consul_stage::{SERVICE, Stage};
-use super::resolver_application::{Application, Outcome, Write, all_on, keys, pause};
+use super::resolver_application::{Application, Outcome, Write, all_on, hand_over, keys, pause};
 use crate::PATIENCE;
-use consentinel_lab::{GROUP, Value, eventually};
+use consentinel_lab::eventually;
 use consentinel_resolver::{PubSubItem, Resolver};
 use std::time::{Duration, Instant};
 
@@ -47,10 +47,7 @@ fn follows(end: End, by: By) {
     match end {
         End::Killed => stage.cluster.redis[0].kill(),
         End::Stopped => stage.cluster.redis[0].pause(),
-        End::HandedOver => {
-            let reply = stage.cluster.sentinels[0].call(&["SENTINEL", "FAILOVER", GROUP]);
-            assert_eq!(reply, Some(Value::Simple("OK".into())));
-        }
+        End::HandedOver => drop(hand_over(&stage.cluster, 0)),
     }
     let new = stage.cluster.wait_for_new_master(0, PATIENCE);
     let port = stage.cluster.redis[new].port;
@@ -174,11 +171,7 @@ fn an_application_follows_again_and_again() {
     for _ in 0..3 {
         let began = Instant::now();
         eventually("there is load", PATIENCE, || (application.promised_since(began) > 100).then_some(()));
-        eventually("it is handed over", PATIENCE, || {
-            let reply = stage.cluster.sentinels[0].call(&["SENTINEL", "FAILOVER", GROUP])?;
-            (reply == Value::Simple("OK".into())).then_some(())
-        });
-        let new = stage.cluster.wait_for_new_master(master, PATIENCE);
+        let new = hand_over(&stage.cluster, master);
         let port = stage.cluster.redis[new].port;
         published =
             eventually("DNS names the new master", PATIENCE, || prober.timeline().first_only(port, began));
