@@ -1,0 +1,220 @@
+//! Every change, as a stream; and the task that looks for changes while somebody listens.
+
+use crate::cell::Known;
+use crate::resolver::Inner;
+use crate::{Change, LookupError, Master};
+use futures_core::Stream;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+/// Yields who is master: first what is known now, as soon as anything is, then every change. Whoever is slow sees the
+/// newest, not all that was in between: nothing piles up.
+///
+/// A change is another address, host or epoch, a master that has become [stale](crate::Freshness) or fresh again, or nobody.
+/// The stream never ends.
+///
+/// ```no_run
+/// use consentinel_resolver::{Change, Resolver};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let resolver = Resolver::builder("redis.service.consul").build()?;
+/// let mut watch = resolver.watch();
+/// loop {
+///     match watch.next().await {
+///         Change::Master(master) => println!("master: {}", master.addr),
+///         Change::Unknown(why) => println!("nobody: {why}"),
+///         _ => {}
+///     }
+/// }
+/// # }
+/// ```
+pub struct Watch {
+    inner: Arc<Inner>,
+    stored: watch::Receiver<()>,
+    /// Waits for the next store, where the stream is polled.
+    waiting: Option<Pin<Box<dyn Future<Output = watch::Receiver<()>> + Send>>>,
+    last: Option<Change>,
+}
+
+impl Watch {
+    pub(crate) fn new(inner: Arc<Inner>) -> Watch {
+        inner.watchers.enter(&inner);
+        let stored = inner.stored.subscribe();
+        Watch { inner, stored, waiting: None, last: None }
+    }
+
+    /// The next change.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    ///
+    /// ```no_run
+    /// # async fn example(mut watch: consentinel_resolver::Watch) {
+    /// println!("{:?}", watch.next().await);
+    /// # }
+    /// ```
+    pub async fn next(&mut self) -> Change {
+        std::future::poll_fn(|context| self.poll_change(context)).await
+    }
+
+    fn poll_change(&mut self, context: &mut Context<'_>) -> Poll<Change> {
+        loop {
+            if self.waiting.is_none() {
+                // Marked as seen before the look, so that what comes after it wakes us.
+                self.stored.mark_unchanged();
+                if let Some(change) = self.news() {
+                    return Poll::Ready(change);
+                }
+                let mut stored = self.stored.clone();
+                self.waiting = Some(Box::pin(async move {
+                    // The sender lives as long as we do.
+                    let _ = stored.changed().await;
+                    stored
+                }));
+            }
+            if let Some(waiting) = &mut self.waiting {
+                match waiting.as_mut().poll(context) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(stored) => (self.stored, self.waiting) = (stored, None),
+                }
+            }
+        }
+    }
+
+    fn news(&mut self) -> Option<Change> {
+        let change = match &self.inner.cell.state().known {
+            Known::Nothing => return None,
+            Known::Master(master, _) => Change::Master(master.clone()),
+            Known::Unknown(error) => Change::Unknown(error.clone()),
+        };
+        if self.last.as_ref().is_some_and(|last| last.is_like(&change)) {
+            return None;
+        }
+        self.last = Some(change.clone());
+        Some(change)
+    }
+}
+
+impl Stream for Watch {
+    type Item = Change;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Change>> {
+        self.get_mut().poll_change(context).map(Some)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.inner.watchers.leave();
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").field("name", &self.inner.settings.text).finish_non_exhaustive()
+    }
+}
+
+impl Change {
+    /// Whether the other is no news after this one.
+    fn is_like(&self, other: &Change) -> bool {
+        match (self, other) {
+            (Change::Master(one), Change::Master(two)) => {
+                one.is_same(two) && one.freshness.is_stale() == two.freshness.is_stale()
+            }
+            (Change::Unknown(one), Change::Unknown(two)) => one.is_like(two),
+            _ => false,
+        }
+    }
+}
+
+/// How many listen, and the task that looks for them.
+#[derive(Debug, Default)]
+pub(crate) struct Watchers(Mutex<Listeners>);
+
+#[derive(Debug, Default)]
+struct Listeners {
+    count: usize,
+    task: Option<AbortHandle>,
+}
+
+impl Watchers {
+    pub(crate) fn are_there(&self) -> bool {
+        self.lock().count > 0
+    }
+
+    fn enter(&self, inner: &Arc<Inner>) {
+        let mut listeners = self.lock();
+        listeners.count += 1;
+        // A task ends before its time when its runtime does.
+        if listeners.task.as_ref().is_none_or(AbortHandle::is_finished) {
+            listeners.task = Some(tokio::spawn(follow(inner.clone())).abort_handle());
+        }
+    }
+
+    fn leave(&self) {
+        let mut listeners = self.lock();
+        listeners.count -= 1;
+        if listeners.count == 0
+            && let Some(task) = listeners.task.take()
+        {
+            task.abort();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Listeners> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Looks again and again: often while something is in doubt, seldom while nothing happens.
+async fn follow(inner: Arc<Inner>) {
+    let mut pace = Pace::new(inner.settings.poll_fast, inner.settings.poll_slow);
+    loop {
+        let outcome = inner.look().await;
+        let ttl = Duration::ZERO;
+        let pause = pace.pause(&outcome, ttl);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = inner.doubted.notified() => pace.doubt(),
+        }
+    }
+}
+
+/// How long to wait between two looks.
+#[derive(Debug)]
+struct Pace {
+    fast: Duration,
+    slow: Duration,
+    pause: Duration,
+    last: Option<Arc<Master>>,
+}
+
+impl Pace {
+    fn new(fast: Duration, slow: Duration) -> Pace {
+        Pace { fast, slow, pause: fast, last: None }
+    }
+
+    /// The pause after a look: twice the last one while nothing changes, the shortest after a change, and while nobody is
+    /// known for sure. An answer that may be kept longer is not asked for again before.
+    fn pause(&mut self, outcome: &Result<Arc<Master>, LookupError>, ttl: Duration) -> Duration {
+        let master = outcome.as_ref().ok().filter(|master| !master.freshness.is_stale());
+        let calm = match (master, &self.last) {
+            (Some(master), Some(last)) => master.is_same(last),
+            _ => false,
+        };
+        self.last = master.cloned();
+        self.pause = if calm { (self.pause * 2).clamp(self.fast, self.slow) } else { self.fast };
+        if calm { self.pause.max(ttl) } else { self.pause }
+    }
+
+    fn doubt(&mut self) {
+        self.pause = self.fast;
+        self.last = None;
+    }
+}
