@@ -27,13 +27,18 @@ lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- -D warnings
     cargo clippy --workspace --all-targets --features consentinel-sim/mutations -- -D warnings
+    cargo clippy -p consentinel-resolver --all-targets -- -D warnings
+    cargo clippy -p consentinel-resolver --all-targets --all-features -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+    RUSTDOCFLAGS="-D warnings" cargo doc -p consentinel-resolver --all-features --no-deps --quiet
 
 # Unit tests, and the examples in the documentation.
 unit:
     cargo test --workspace --lib --bins --quiet
     cargo test -p consentinel-core -p consentinel-sim --tests --quiet
+    cargo test -p consentinel-resolver --all-features --tests --examples --quiet
     cargo test --workspace --doc --quiet
+    cargo test -p consentinel-resolver --all-features --doc --quiet
 
 # The simulator: 10,000 seeds of 10 virtual minutes. `just sim --seed N --trace` tells one of them as a story.
 sim *args='--seeds 10000':
@@ -64,6 +69,14 @@ e2e *args:
 # thousand masters cost (`just bench --table load`; it starts a thousand servers, 4 GB; `--masters 200` for fewer).
 bench *args:
     cargo bench --bench failover -- {{args}}
+
+# What a look-up of the resolver costs, beside plain hickory and redis-rs's sentinel client.
+bench-resolver *args:
+    cargo bench --bench resolver -- {{args}}
+
+# `consentinel proxy` beside haproxy in one run.
+bench-proxy *args:
+    cargo bench --bench proxy -- {{args}}
 
 # What is found is written to tests/fuzz/artifacts. Keep it, once it is mended, in tests/fuzz/corpus: every run of the unit tests
 # goes through that.

@@ -45,6 +45,7 @@ mod e2e {
     mod process;
     mod readme;
     mod releases;
+    mod resolve;
     mod restart;
     mod returning;
     mod scripts;

@@ -5,7 +5,7 @@ use crate::driver::{Asker, Settings, TlsSettings, tls_trouble};
 use bytes::BytesMut;
 use consentinel_core::Secret;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -45,6 +45,16 @@ impl Reach {
     /// The same way to another sentinel.
     pub(super) fn to(&self, at: &str) -> Reach {
         Reach { at: with_port(at), ..self.clone() }
+    }
+}
+
+/// What a file has to keep a secret: all of it, but for the end of its line.
+pub(super) fn read_secret(file: &Path, what: &str) -> Result<String, String> {
+    let wrong = |text: &str| format!("the {what} file {} {text}", file.display());
+    let text = std::fs::read_to_string(file).map_err(|error| wrong(&format!("cannot be read: {error}")))?;
+    match text.trim_end_matches(['\r', '\n']) {
+        "" => Err(wrong("is empty")),
+        secret => Ok(secret.to_owned()),
     }
 }
 

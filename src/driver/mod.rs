@@ -37,7 +37,8 @@ mod word;
 pub(crate) use startup::{Options, start};
 pub(crate) use inbound::open;
 pub(crate) use store::{
-    Beginnings, COMPATIBLE_WITH, LogFormat, Settings, Supervised, Survey, TlsSettings, survey,
+    Beginnings, COMPATIBLE_WITH, LogFormat, Settings, Supervised, Survey, TlsSettings, split as split_words,
+    survey,
 };
 pub(crate) use tls::{Asker, TlsError, explain as tls_trouble};
 

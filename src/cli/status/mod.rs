@@ -8,7 +8,7 @@ mod problems;
 mod screen;
 mod sheet;
 
-use super::ask::{Reach, with_port};
+use super::ask::{Reach, read_secret, with_port};
 use crate::driver::{self, TlsSettings};
 use clap::{Args, Parser};
 use consentinel_core::Secret;
@@ -246,7 +246,7 @@ impl Way {
         let given =
             || environment(PASSWORD_VARIABLE).filter(|text| !text.is_empty()).map(|text| Secret::new(&text));
         reach.password = match (&self.password_file, &self.user) {
-            (Some(file), _) => Some(read_password(file)?),
+            (Some(file), _) => Some(Secret::new(&read_secret(file, "password")?)),
             // What the configuration has is the password of the default user, and none of anybody else.
             (None, Some(_)) => given(),
             (None, None) => reach.password.or_else(given),
@@ -282,15 +282,6 @@ impl Way {
             }
             false => Ok(()),
         }
-    }
-}
-
-fn read_password(file: &Path) -> Result<Secret, String> {
-    let wrong = |what: &str| format!("the password file {} {what}", file.display());
-    let text = std::fs::read_to_string(file).map_err(|error| wrong(&format!("cannot be read: {error}")))?;
-    match text.trim_end_matches(['\r', '\n']) {
-        "" => Err(wrong("is empty")),
-        password => Ok(Secret::new(password)),
     }
 }
 
