@@ -34,13 +34,13 @@ mod tls;
 pub(crate) mod wire;
 mod word;
 
-pub(crate) use startup::{Options, start};
 pub(crate) use inbound::open;
+pub(crate) use startup::{Options, start};
 pub(crate) use store::{
     Beginnings, COMPATIBLE_WITH, LogFormat, Settings, Supervised, Survey, TlsSettings, split as split_words,
     survey,
 };
-pub(crate) use tls::{Asker, TlsError, explain as tls_trouble};
+pub(crate) use tls::{Asker, explain as tls_trouble};
 
 use crate::dns::Announcer;
 use crate::registrar::Registrar;

@@ -34,7 +34,7 @@ pub(super) struct Board {
     /// What is looked up.
     pub(super) name: String,
     /// How often the master was another one, or nobody.
-    pub(super) changes: AtomicU64,
+    pub(super) changes: super::Changes,
 }
 
 /// Serves it, as long as clients are let in.
@@ -85,7 +85,10 @@ impl Board {
                 return pieces::refusal(StatusCode::BAD_REQUEST, "the request must name a host");
             }
             Err(Unfit::Foreign) => {
-                return pieces::refusal(StatusCode::MISDIRECTED_REQUEST, "ask for the address or for localhost");
+                return pieces::refusal(
+                    StatusCode::MISDIRECTED_REQUEST,
+                    "ask for the address or for localhost",
+                );
             }
         }
         if ![Method::GET, Method::HEAD].contains(request.method()) {
@@ -110,7 +113,9 @@ impl Board {
             Sight::Master { addr, epoch: None } => {
                 pieces::good(TEXT, format!("the master of {} is {addr}\n", self.name))
             }
-            Sight::Nobody(why) => pieces::refusal(StatusCode::SERVICE_UNAVAILABLE, &format!("no master: {why}")),
+            Sight::Nobody(why) => {
+                pieces::refusal(StatusCode::SERVICE_UNAVAILABLE, &format!("no master: {why}"))
+            }
         }
     }
 
@@ -142,7 +147,8 @@ impl Board {
             .put(&[], self.common.limits.connections);
         text.gauge("consentinel_proxy_connections_held", "Those that wait for a server.")
             .put(&[], self.common.held());
-        let mut accepted = text.counter("consentinel_proxy_connections_total", "Connections that were let in.");
+        let mut accepted =
+            text.counter("consentinel_proxy_connections_total", "Connections that were let in.");
         for role in [Role::Master, Role::Replica] {
             accepted.put(&[("to", role.name())], sum(&|it| &it.accepted[role as usize]));
         }
@@ -182,4 +188,3 @@ pub(super) fn label(address: SocketAddr) -> String {
 pub(super) fn listener(socket: &std::net::TcpListener) -> std::io::Result<TcpListener> {
     TcpListener::from_std(socket.try_clone()?)
 }
-

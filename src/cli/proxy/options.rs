@@ -49,6 +49,9 @@ pub(super) struct Arguments {
     /// How many are held at most.
     #[arg(long, value_name = "NUMBER", default_value_t = 1024)]
     hold_connections: usize,
+    /// How long a master counts whom nobody confirms any more, because no name server answers.
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
+    pub(super) max_stale: Duration,
     /// How many connections may be open at all.
     #[arg(long, value_name = "NUMBER", default_value_t = 10_000, value_parser = at_least_one)]
     max_connections: usize,
@@ -120,13 +123,24 @@ impl Arguments {
     /// Where to listen, each place once.
     pub(super) fn doors(&self) -> Result<Vec<Door>, String> {
         let door = |role| move |bind: &Bind| Door { bind: bind.clone(), role };
-        let doors: Vec<_> =
-            self.listen.iter().map(door(Role::Master)).chain(self.replicas.iter().map(door(Role::Replica))).collect();
-        if let Some(twice) = doors.iter().enumerate().find(|(at, door)| doors[..*at].iter().any(|it| it.bind == door.bind)) {
-            return Err(format!("{} is named twice: one address leads to one kind of server\n", twice.1.bind));
+        let doors: Vec<_> = self
+            .listen
+            .iter()
+            .map(door(Role::Master))
+            .chain(self.replicas.iter().map(door(Role::Replica)))
+            .collect();
+        if let Some(twice) =
+            doors.iter().enumerate().find(|(at, door)| doors[..*at].iter().any(|it| it.bind == door.bind))
+        {
+            return Err(format!(
+                "{} is named twice: one address leads to one kind of server\n",
+                twice.1.bind
+            ));
         }
         match doors.len() > MOST_DOORS {
-            true => Err(format!("{} addresses to listen on are too many: {MOST_DOORS} at most\n", doors.len())),
+            true => {
+                Err(format!("{} addresses to listen on are too many: {MOST_DOORS} at most\n", doors.len()))
+            }
             false => Ok(doors),
         }
     }
@@ -164,10 +178,13 @@ impl Arguments {
             return Ok(None);
         }
         if self.tls_ca.is_none() && self.tls_ca_dir.is_none() {
-            return Err("TLS needs somebody to believe: name the authorities by --tls-ca or --tls-ca-dir\n".into());
+            return Err(
+                "TLS needs somebody to believe: name the authorities by --tls-ca or --tls-ca-dir\n".into()
+            );
         }
         let name = self.tls_server_name.clone().map(|name| {
-            ServerName::try_from(name.clone()).map_err(|_| format!("--tls-server-name: '{name}' is no name\n"))
+            ServerName::try_from(name.clone())
+                .map_err(|_| format!("--tls-server-name: '{name}' is no name\n"))
         });
         // A relative path stays where the user is.
         let path = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -216,7 +233,9 @@ impl std::str::FromStr for Bind {
         let path = text.strip_prefix("unix:").or(text.starts_with('/').then_some(text));
         match path {
             Some("") => Err("a path is expected behind unix:".into()),
-            Some(path) if path.len() > 100 => Err("the path is too long for a socket: 100 bytes at most".into()),
+            Some(path) if path.len() > 100 => {
+                Err("the path is too long for a socket: 100 bytes at most".into())
+            }
             Some(path) => Ok(Bind::Unix(path.into())),
             None => match text.parse::<SocketAddr>() {
                 Ok(address) if address.port() == 0 => Err("a port other than 0 is expected".into()),
@@ -230,7 +249,9 @@ impl std::str::FromStr for Bind {
 fn http_address(text: &str) -> Result<SocketAddr, String> {
     let with_port = text.parse::<SocketAddr>().ok();
     let alone = || text.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, HTTP_PORT));
-    with_port.or_else(alone).ok_or_else(|| format!("write 127.0.0.1, 127.0.0.1:{HTTP_PORT} or [::1]:{HTTP_PORT}"))
+    with_port
+        .or_else(alone)
+        .ok_or_else(|| format!("write 127.0.0.1, 127.0.0.1:{HTTP_PORT} or [::1]:{HTTP_PORT}"))
 }
 
 fn mode(text: &str) -> Result<u32, String> {

@@ -76,7 +76,9 @@ async fn lead(shop: &Shop, wanted: Role) -> Result<(Stream, Rc<Line>), (Refusal,
                     let why = format!("the {} {} {error}", role.name(), line.addr);
                     debug!("{why}");
                     // Another one may be there at once.
-                    if wanted == Role::Replica && shop.way(wanted, &tried).is_ok_and(|(_, role)| role == wanted) {
+                    if wanted == Role::Replica
+                        && shop.way(wanted, &tried).is_ok_and(|(_, role)| role == wanted)
+                    {
                         continue;
                     }
                     why

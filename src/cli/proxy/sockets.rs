@@ -51,7 +51,7 @@ impl Drop for SocketFile {
 /// Opens a socket, or takes it from those that were handed over.
 pub(super) fn open(
     door: &Door,
-    mode: Option<u32>,
+    mode: u32,
     inherited: &mut HashMap<String, OwnedFd>,
 ) -> Result<Socket, String> {
     let label = door.label();
@@ -71,7 +71,7 @@ pub(super) fn open(
     Ok(Socket { role: door.role, label, listener })
 }
 
-fn open_unix(path: &Path, mode: Option<u32>) -> io::Result<Listener> {
+fn open_unix(path: &Path, mode: u32) -> io::Result<Listener> {
     if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
         // One that was left behind by a crash answers nobody; nothing else is removed.
         match UnixStream::connect(path) {
@@ -85,9 +85,7 @@ fn open_unix(path: &Path, mode: Option<u32>) -> io::Result<Listener> {
     socket.bind(&socket2::SockAddr::unix(path)?)?;
     let file = SocketFile::new(path);
     // Before anybody can come in.
-    if let Some(mode) = mode {
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
-    }
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     socket.listen(BACKLOG)?;
     Ok(Listener::Unix(socket.into(), file))
 }

@@ -122,7 +122,9 @@ async fn work(
     while let Some(client) = clients.recv().await {
         let taken = match client {
             Client::Tcp(stream, entered) => TcpStream::from_std(stream).map(|it| (Stream::Tcp(it), entered)),
-            Client::Unix(stream, entered) => UnixStream::from_std(stream).map(|it| (Stream::Unix(it), entered)),
+            Client::Unix(stream, entered) => {
+                UnixStream::from_std(stream).map(|it| (Stream::Unix(it), entered))
+            }
         };
         match taken {
             Ok((stream, entered)) => hall.serve(stream, entered),

@@ -24,7 +24,6 @@ mod tls;
 pub(crate) use arguments::Beginnings;
 pub(crate) use error::ConfigError;
 pub(crate) use file::replace;
-#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use lexer::split;
 pub(crate) use lexer::{join, split_bytes};
 pub(crate) use sentinel::{group_name, script};

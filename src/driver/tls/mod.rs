@@ -12,7 +12,7 @@ mod tests;
 mod verify;
 
 pub(crate) use asker::Asker;
-pub(crate) use error::TlsError;
+pub(super) use error::TlsError;
 pub(crate) use error::explain;
 
 use super::store::{AuthClients, TlsSettings};
