@@ -85,19 +85,21 @@ pub(super) fn start(common: &Arc<Common>, guide: &Guide) -> io::Result<()> {
     let (doors, rooms): (Vec<_>, Vec<_>) = (0..threads).map(|_| mpsc::unbounded_channel()).unzip();
     for (number, clients) in rooms.into_iter().enumerate() {
         let (common, guide, others) = (common.clone(), guide.clone(), doors.clone());
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
-        // The runtime cannot leave its thread; that one can be made is known before.
-        drop(runtime?);
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
         std::thread::Builder::new().name(format!("proxy-{number}")).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build_local(LocalOptions::default());
             match runtime {
-                Ok(runtime) => runtime.block_on(work(number, common, guide, others, clients)),
-                Err(error) => warn!("a thread cannot work: {error}"),
+                Ok(runtime) => {
+                    // Whoever asked waits for that.
+                    let _ = tell.send(Ok(()));
+                    runtime.block_on(work(number, common, guide, others, clients));
+                }
+                Err(error) => drop(tell.send(Err(error))),
             }
         })?;
+        told.recv().map_err(io::Error::other)??;
     }
     Ok(())
 }
