@@ -49,6 +49,8 @@ mod e2e {
     mod readme;
     mod releases;
     mod resolve;
+    mod resolver_application;
+    mod resolver_redis;
     mod restart;
     mod returning;
     mod scripts;

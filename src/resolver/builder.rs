@@ -35,6 +35,9 @@ pub struct Builder {
     poll_slow: Duration,
     replica_name: Option<String>,
     sentinel_name: Option<String>,
+    pub(crate) connect: crate::connect::Settings,
+    #[cfg(feature = "consul-http")]
+    pub(crate) consul: crate::consul_http::Options,
 }
 
 /// What a resolver goes by.
@@ -51,6 +54,9 @@ pub(crate) struct Settings {
     pub poll_slow: Duration,
     pub replica_name: Option<String>,
     pub sentinel_name: Option<String>,
+    pub connect: crate::connect::Settings,
+    #[cfg(feature = "consul-http")]
+    pub consul: Option<crate::consul_http::Consul>,
 }
 
 impl Settings {
@@ -79,6 +85,9 @@ impl Builder {
             poll_slow: Duration::from_millis(500),
             replica_name: None,
             sentinel_name: None,
+            connect: crate::connect::Settings::default(),
+            #[cfg(feature = "consul-http")]
+            consul: crate::consul_http::Options::default(),
         }
     }
 
@@ -283,6 +292,8 @@ impl Builder {
         }
         Ok(Settings {
             text: name.text(),
+            #[cfg(feature = "consul-http")]
+            consul: self.consul.build(&name)?,
             name,
             name_servers,
             timeout: self.timeout,
@@ -292,6 +303,7 @@ impl Builder {
             poll_slow: self.poll_slow,
             replica_name,
             sentinel_name,
+            connect: self.connect,
         })
     }
 }

@@ -117,6 +117,19 @@ impl LookupError {
         matches!(self, LookupError::Nobody { .. })
     }
 
+    /// What two origins have said, neither of which knew. An answer counts more than the lack of one.
+    #[cfg(any(feature = "consul-http", feature = "sentinel"))]
+    pub(crate) fn and(&self, other: LookupError) -> LookupError {
+        match (self, other) {
+            (LookupError::Unanswered { name, tried }, LookupError::Unanswered { tried: more, .. }) => {
+                let tried = tried.iter().chain(more.iter()).cloned().collect();
+                LookupError::Unanswered { name: name.clone(), tried }
+            }
+            (LookupError::Unanswered { .. }, other) => other,
+            (own, _) => own.clone(),
+        }
+    }
+
     /// Whether both are of one kind, so that the second is no news.
     pub(crate) fn is_like(&self, other: &LookupError) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(other)

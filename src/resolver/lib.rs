@@ -3,18 +3,36 @@
 mod answer;
 mod builder;
 mod cell;
+mod connect;
+#[cfg(feature = "consul-http")]
+mod consul_http;
 mod dns;
 mod error;
 mod flight;
 mod name;
 mod order;
 mod origin;
+#[cfg(feature = "redis")]
+mod redis;
 mod resolver;
+mod resp;
+mod secret;
 mod service;
+#[cfg(feature = "tls")]
+mod tls;
 mod watch;
 
+#[cfg(feature = "bb8")]
+pub use self::redis::Manager;
+#[cfg(feature = "redis")]
+pub use self::redis::{
+    FollowOptions, FollowingConnection, FollowingPubSub, Gap, PubSubItem, outcome_is_unknown,
+};
 pub use answer::{Change, Epoch, Freshness, Master, Peer, Replica, Source};
 pub use builder::Builder;
+pub use connect::{ConnectError, Connection, Refusal};
 pub use error::{Attempt, BuildError, LookupError};
 pub use resolver::Resolver;
+#[cfg(feature = "tls")]
+pub use tls::{TlsBuilder, TlsError, TlsOptions};
 pub use watch::Watch;

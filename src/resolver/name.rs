@@ -30,6 +30,16 @@ pub(crate) struct Parts {
     pub domain: Option<String>,
 }
 
+/// What Consul's HTTP API is asked for.
+#[cfg(feature = "consul-http")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ServiceParts<'a> {
+    pub tag: Option<&'a str>,
+    pub service: &'a str,
+    pub datacenter: Option<&'a str>,
+    pub domain: &'a str,
+}
+
 const DOMAIN: &str = "consul";
 const SERVICE: &str = "service";
 const LABEL: usize = 63;
@@ -72,6 +82,13 @@ impl Name {
         let Name::Service(name) = self else { return None };
         let service = "redis-sentinel".to_owned();
         Some(ServiceName { tag: None, service, rfc: false, ..name.clone() }.text())
+    }
+
+    /// What a Consul service is called, in parts.
+    #[cfg(feature = "consul-http")]
+    pub(crate) fn parts(&self) -> Option<ServiceParts<'_>> {
+        let Name::Service(ServiceName { tag, service, datacenter, domain, .. }) = self else { return None };
+        Some(ServiceParts { tag: tag.as_deref(), service, datacenter: datacenter.as_deref(), domain })
     }
 
     /// Whether a name is of the domain that the name servers are in charge of.

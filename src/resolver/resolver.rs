@@ -243,7 +243,14 @@ impl Inner {
 
     /// DNS, and whom else there is to ask when DNS names nobody.
     async fn origins(&self, ticket: Ticket) -> Result<Found, LookupError> {
-        self.service.master(ticket.floor).await
+        let answer = self.service.master(ticket.floor).await;
+        #[cfg(feature = "consul-http")]
+        if let (Some(consul), Err(error)) = (&self.settings.consul, &answer)
+            && !error.is_nobody()
+        {
+            return consul.ask().await.map_err(|other| error.and(other));
+        }
+        answer
     }
 
     /// Publishes what became of a question that was asked when the ticket was drawn; wakes the watches.

@@ -172,8 +172,19 @@ impl Watchers {
     }
 }
 
-/// Looks again and again: often while something is in doubt, seldom while nothing happens.
+/// Looks for changes in all ways there are.
 async fn follow(inner: Arc<Inner>) {
+    #[cfg(feature = "consul-http")]
+    if let Some(consul) = &inner.settings.consul {
+        // Neither ever ends.
+        tokio::join!(consul.follow(&inner), poll(&inner));
+        return;
+    }
+    poll(&inner).await;
+}
+
+/// Looks again and again: often while something is in doubt, seldom while nothing happens.
+async fn poll(inner: &Arc<Inner>) {
     let mut pace = Pace::new(inner.settings.poll_fast, inner.settings.poll_slow);
     loop {
         let outcome = inner.look().await;
