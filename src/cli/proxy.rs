@@ -69,7 +69,7 @@ fn start(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let doors = arguments.doors().map_err(Failure::Usage)?;
     let outward = arguments.outward().map_err(Failure::Usage)?;
     let builder = arguments.naming.builder().map_err(|text| Failure::Usage(line(text)))?;
-    let builder = builder.max_stale(arguments.max_stale);
+    let builder = builder.max_stale(arguments.max_stale).poll_slow(arguments.poll);
     let resolver = builder.build().map_err(|error| Failure::Usage(line(error)))?;
     let dialer = dialer(arguments, outward.as_ref())?;
 
@@ -92,7 +92,7 @@ fn start(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let mut limits = arguments.limits();
     limits.connections = fit(limits.connections, doors.len());
     let counters = (0..arguments.threads()).map(|_| Arc::new(Counters::default())).collect();
-    let common = Arc::new(Common { dialer, limits, counters, sockets });
+    let common = Arc::new(Common { dialer, limits, counters, sockets: Mutex::new(sockets) });
     let life = Life { arguments, origin, inheritance, settings, common, http, outward, resolver };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

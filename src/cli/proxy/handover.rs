@@ -48,9 +48,8 @@ impl Origin {
         Origin { program: std::env::current_exe().ok(), words: std::env::args_os().collect() }
     }
 
-    /// Starts the program that now stands where ours stood, hands the sockets over, and returns when it is ready. When
-    /// anything goes wrong all stays as it was.
-    pub(super) async fn hand_over(&self, sockets: &[(String, BorrowedFd<'_>)]) -> Result<u32, String> {
+    /// Starts the program that now stands where ours stood, and hands the sockets over.
+    pub(super) fn start(&self, sockets: &[(String, BorrowedFd<'_>)]) -> Result<Heir, String> {
         let program = self.program.as_ref().ok_or("it is not known where the program is")?;
         let (ours, theirs) = UnixStream::pair().map_err(|error| format!("no pair of sockets: {error}"))?;
         let mut command = Command::new(program);
@@ -62,13 +61,25 @@ impl Origin {
             command.spawn().map_err(|error| format!("{} cannot be started: {error}", program.display()))?;
         // What it was started with holds its end of the pair, too.
         drop(command);
-        let handed = match send(&ours, sockets) {
-            Ok(()) => is_ready(ours).await,
-            Err(error) => Err(format!("the sockets cannot be handed over: {error}")),
-        };
-        match handed {
-            Ok(()) => Ok(child.id()),
-            Err(why) => Err(end(&mut child, why)),
+        match send(&ours, sockets) {
+            Ok(()) => Ok(Heir { child, ours }),
+            Err(error) => Err(end(&mut child, format!("the sockets cannot be handed over: {error}"))),
+        }
+    }
+}
+
+/// A process that is about to take over.
+pub(super) struct Heir {
+    child: Child,
+    ours: UnixStream,
+}
+
+impl Heir {
+    /// Waits until it has, and says which one it is. When anything goes wrong all stays as it was.
+    pub(super) async fn ready(mut self) -> Result<u32, String> {
+        match is_ready(self.ours).await {
+            Ok(()) => Ok(self.child.id()),
+            Err(why) => Err(end(&mut self.child, why)),
         }
     }
 }

@@ -37,16 +37,11 @@ pub(super) struct Board {
     pub(super) changes: super::Changes,
 }
 
-/// Serves it, as long as clients are let in.
+/// Serves it.
 pub(super) async fn serve(listener: TcpListener, board: Rc<Board>) {
     let seats = Seats::new(CONNECTIONS);
-    let mut phase = board.guide.phase.clone();
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = phase.wait_for(|phase| *phase == Phase::Drain) => return,
-        };
-        match (accepted, seats.take()) {
+        match (listener.accept().await, seats.take()) {
             (Ok((stream, _)), Some(seat)) => {
                 let Ok(local) = stream.local_addr() else { continue };
                 let socket = Socket::new(stream, PATIENCE, seat);

@@ -16,7 +16,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tracing::{info, warn};
 
 /// Between two looks whether the last client has gone.
@@ -43,6 +43,13 @@ struct Signals {
     renew: Signal,
 }
 
+/// Whether somebody goes on in our place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Successor {
+    None,
+    There,
+}
+
 /// What a signal wants.
 enum Wish {
     End(&'static str),
@@ -52,7 +59,7 @@ enum Wish {
 
 impl Life<'_> {
     /// Lives.
-    pub(super) async fn run(self) -> io::Result<ExitCode> {
+    pub(super) async fn run(mut self) -> io::Result<ExitCode> {
         let mut signals = Signals::new()?;
         let again = Arc::new(Notify::new());
         let doubt = {
@@ -71,44 +78,51 @@ impl Life<'_> {
             changes.clone(),
             again.clone(),
         ));
-        if self.common.sockets.iter().any(|socket| socket.role == Role::Replica) {
+        if self.common.sockets().iter().any(|socket| socket.role == Role::Replica) {
             tokio::task::spawn_local(follow::replicas(self.resolver.clone(), replicas, again));
         }
         worker::start(&self.common, &guide)?;
+        let mut serving = None;
         if let Some(socket) = &self.http {
             let (common, name) = (self.common.clone(), self.resolver.name().to_owned());
             let board = Rc::new(Board { common, guide, name, changes });
-            tokio::task::spawn_local(http::serve(http::listener(socket)?, board));
+            serving = Some(tokio::task::spawn_local(http::serve(http::listener(socket)?, board)));
         }
         self.inheritance.ready()?;
         process::ready(&self.settings);
         process::watchdog();
         info!("ready");
-        self.until_the_end(&mut signals, &phase).await;
+        if self.until_the_end(&mut signals).await == Successor::There {
+            // Only one of us answers there.
+            self.http = None;
+            serving.iter().for_each(tokio::task::JoinHandle::abort);
+        }
+        phase.send_replace(Phase::Drain);
+        // Whoever comes now is refused, and does not wait for somebody who never lets him in.
+        self.common.sockets().clear();
+        self.drain(&mut signals).await;
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn until_the_end(&self, signals: &mut Signals, phase: &watch::Sender<Phase>) {
+    async fn until_the_end(&self, signals: &mut Signals) -> Successor {
         loop {
             match signals.next().await {
                 Wish::Reload => self.reload(),
                 Wish::Renew => match self.renew().await {
                     Ok(pid) => {
-                        self.common.sockets.iter().for_each(super::sockets::Socket::give_away);
+                        self.common.sockets().iter().for_each(super::sockets::Socket::give_away);
                         warn!("process {pid} has taken over");
-                        break;
+                        return Successor::There;
                     }
                     Err(why) => warn!("nobody takes over, all stays as it was: {why}"),
                 },
                 Wish::End(name) => {
                     warn!("received {name}: nobody is let in any more");
                     process::notify("STOPPING=1");
-                    break;
+                    return Successor::None;
                 }
             }
         }
-        phase.send_replace(Phase::Drain);
-        self.drain(signals).await;
     }
 
     /// Waits for the last client, but not for ever.
@@ -157,8 +171,13 @@ impl Life<'_> {
     async fn renew(&self) -> Result<u32, String> {
         let http = self.http.iter().zip(self.arguments.http);
         let http = http.map(|(socket, address)| (http::label(address), std::os::fd::AsFd::as_fd(socket)));
-        let sockets = self.common.sockets.iter().map(|socket| (socket.label.clone(), socket.fd()));
-        self.origin.hand_over(&sockets.chain(http).collect::<Vec<_>>()).await
+        // Nothing else wants them meanwhile, but they need not be held until it is ready.
+        let heir = {
+            let sockets = self.common.sockets();
+            let named = sockets.iter().map(|socket| (socket.label.clone(), socket.fd()));
+            self.origin.start(&named.chain(http).collect::<Vec<_>>())?
+        };
+        heir.ready().await
     }
 }
 

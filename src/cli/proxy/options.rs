@@ -52,6 +52,9 @@ pub(super) struct Arguments {
     /// How long a master counts whom nobody confirms any more, because no name server answers.
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
     pub(super) max_stale: Duration,
+    /// How often DNS is asked while nothing happens; more often while anything is in doubt.
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "100ms")]
+    pub(super) poll: Duration,
     /// How many connections may be open at all.
     #[arg(long, value_name = "NUMBER", default_value_t = 10_000, value_parser = at_least_one)]
     max_connections: usize,

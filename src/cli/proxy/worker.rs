@@ -14,8 +14,8 @@ use crate::driver::stream::Stream;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::runtime::LocalOptions;
@@ -28,7 +28,8 @@ pub(super) struct Common {
     pub(super) limits: Limits,
     /// Of each thread.
     pub(super) counters: Vec<Arc<Counters>>,
-    pub(super) sockets: Vec<Socket>,
+    /// Until nobody is let in any more.
+    pub(super) sockets: Mutex<Vec<Socket>>,
 }
 
 /// What there is of everything at most, and for how long.
@@ -68,6 +69,11 @@ struct Hall {
 }
 
 impl Common {
+    /// The sockets on which clients are let in.
+    pub(super) fn sockets(&self) -> MutexGuard<'_, Vec<Socket>> {
+        self.sockets.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
     /// Connections that are open, in all threads.
     pub(super) fn open(&self) -> usize {
         self.counters.iter().map(|counters| counters.open()).sum()
@@ -116,7 +122,7 @@ async fn work(
     let shop = Rc::new(Shop::new(common.clone(), guide.clone(), counters, buffer));
     tokio::task::spawn_local(shop.clone().follow());
     let hall = Rc::new(Hall { number, shop, others, farewells: Rc::default() });
-    for socket in &common.sockets {
+    for socket in common.sockets().iter() {
         if let Err(error) = listen(socket, &hall, &guide) {
             warn!("nobody is let in on {}: {error}", socket.label);
         }
