@@ -50,6 +50,7 @@ mod e2e {
     mod releases;
     mod resolve;
     mod resolver_application;
+    mod resolver_dns;
     mod resolver_redis;
     mod restart;
     mod returning;

@@ -68,6 +68,12 @@ impl Naming {
         if let Some(tag) = &self.tag {
             builder = builder.tag(tag);
         }
+        if let Some(url) = &self.consul {
+            builder = builder.consul(url);
+            if let Some(token) = self.token()? {
+                builder = builder.consul_token(token);
+            }
+        }
         Ok(builder)
     }
 

@@ -64,9 +64,9 @@ impl Context {
         }
     }
 
-    /// The beat of a group or a peer.
-    pub(crate) fn beat(&self, number: u32) -> Beat {
-        Beat::new(mix(hash(self.myid.as_str())), number)
+    /// The beat of this sentinel.
+    pub(crate) fn beat(&self) -> Beat {
+        Beat::new(mix(hash(self.myid.as_str())))
     }
 
     pub(crate) fn new_link(&mut self, owner: Owner) -> LinkId {
@@ -100,7 +100,7 @@ impl Context {
             PeerId(self.last_peer)
         });
         let now = self.now;
-        let beat = self.beat(slot.0);
+        let beat = self.beat();
         let peer =
             self.peers.entry(slot).or_insert_with(|| Peer::new(slot, id.clone(), addr.clone(), beat, now));
         peer.groups.insert(group);

@@ -117,7 +117,7 @@ pub(crate) struct Announced {
 impl Group {
     pub(crate) fn new(id: GroupId, name: GroupName, saved: DurableGroup, cx: &mut Context) -> Self {
         let now = cx.now;
-        let beat = cx.beat(id.0);
+        let beat = cx.beat();
         let mut group = Group {
             beat,
             id,

@@ -2,6 +2,7 @@
 
 use super::Driver;
 use super::inbound::{Opened, Then, Turn};
+use super::links::Line;
 use super::stream::Buffers;
 use consentinel_core::{ClientId, Input, LinkId};
 use std::cell::{RefCell, RefMut};
@@ -71,6 +72,11 @@ impl Handle {
     /// A server that must not be asked again whether it speaks RESP3.
     pub(super) fn shun(&self, to: SocketAddr) {
         self.driver().links.shun(to);
+    }
+
+    /// Something has come on a connection.
+    pub(super) fn heard(&self, line: &Line) {
+        self.driver().links.heard(line);
     }
 
     /// Something is wrong with the TLS of an address.

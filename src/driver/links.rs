@@ -7,13 +7,18 @@
 
 mod connection;
 mod line;
+mod pace;
 
 use super::calls;
+use super::clock;
 use super::handle::Handle;
 use super::numbered::Numbered;
 use super::tls::Tls;
 use consentinel_core::{CallId, Command, Input, LinkError, LinkId, LinkKind, LinkUp, Reply};
-use line::{Expected, Line, Sharing};
+pub(super) use line::Line;
+use line::{Expected, Sharing};
+use pace::Pace;
+pub(super) use pace::{More, PATIENCE};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -29,9 +34,6 @@ const MAX_COMPLAINTS: usize = 4096;
 /// Servers that are remembered for not doing what they say.
 const MAX_SHUNNED: usize = 4096;
 
-/// Connections that send before others come in between.
-const SENDERS: usize = 16;
-
 /// The connections that the core has asked for and not given up.
 pub(super) struct Links {
     tls: Tls,
@@ -44,6 +46,7 @@ pub(super) struct Links {
     shunned: BTreeSet<SocketAddr>,
     /// Those that have something to send, and were not told to yet.
     waiting: VecDeque<Rc<Line>>,
+    pace: Pace,
     /// What the core is to be told.
     inputs: VecDeque<Input>,
 }
@@ -66,6 +69,7 @@ impl Links {
             roomy: BTreeMap::new(),
             shunned: BTreeSet::new(),
             waiting: VecDeque::new(),
+            pace: Pace::default(),
             inputs: VecDeque::new(),
         }
     }
@@ -172,7 +176,11 @@ impl Links {
             }
             _ => line.send(command, |awaited| Expected::Reply(link, call, awaited)),
         }
-        self.wants_to_send(&line);
+        match command {
+            // What is sent to everybody on the beat takes its turn.
+            Command::Ping | Command::Info | Command::Publish(_) => self.wants_to_send(&line),
+            _ => line.bell.ring(),
+        }
     }
 
     fn wants_to_send(&mut self, line: &Rc<Line>) {
@@ -186,24 +194,36 @@ impl Links {
         self.inputs.pop_front()
     }
 
-    /// Whether anything is to be sent.
-    pub(super) fn has_waiting(&self) -> bool {
-        !self.waiting.is_empty()
+    /// Something has come on a connection: it was its turn, and another may have one.
+    pub(super) fn heard(&mut self, line: &Line) {
+        self.pace.heard(&line.turn);
+    }
+
+    /// Whether and when others may send.
+    pub(super) fn more(&self) -> More {
+        self.pace.more(self.waiting.len())
     }
 
     /// Lets all connections send, if they are few.
     pub(super) fn ring_few(&mut self) {
-        if self.waiting.len() <= SENDERS {
-            self.ring_some();
+        if self.waiting.len() <= pace::AT_ONCE {
+            self.ring(self.waiting.len());
         }
     }
 
     /// Lets some connections send. With a thousand masters a thousand pings may be due at once: clients come in between.
     pub(super) fn ring_some(&mut self) {
-        let some = self.waiting.len().min(SENDERS);
+        let some = self.pace.share(self.waiting.len(), clock::now());
+        self.ring(some);
+    }
+
+    fn ring(&mut self, some: usize) {
         for line in self.waiting.drain(..some) {
             line.waits.set(false);
-            line.bell.ring();
+            if !line.queue.borrow().output.is_empty() {
+                self.pace.sent(&line.turn);
+                line.bell.ring();
+            }
         }
     }
 }

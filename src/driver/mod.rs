@@ -47,7 +47,7 @@ use crate::registrar::Registrar;
 use consentinel_core::{Action, ClientId, Input, Level, Notice, Request, Response, Sentinel, Time};
 use handle::{Handle, Myself};
 use inbound::{Server, Step, Then, Turn};
-use links::Links;
+use links::{Links, More, PATIENCE};
 use meters::Meters;
 use picture::{Facts, Moment};
 use process::Signals;
@@ -120,7 +120,8 @@ async fn run(driver: &Handle, inputs: &mut mpsc::Receiver<Input>, mut stop: Sign
             () = &mut alarm.sleep, if alarm.at.is_some() => driver.driver().wake(),
             Some(input) = inputs.recv() => driver.input(input),
             () = driver.changed() => {}
-            () = tokio::task::yield_now(), if more => {}
+            () = tokio::task::yield_now(), if more == More::Now => {}
+            () = async { tokio::time::sleep(PATIENCE).await }, if more == More::WhenAnswered => {}
         }
         if driver.driver().shutdown {
             break;
@@ -194,10 +195,10 @@ impl Driver {
         }
     }
 
-    /// Lets some connections send. True when others must wait for the next time.
-    fn next_senders(&mut self) -> bool {
+    /// Lets some connections send, and says when others may.
+    fn next_senders(&mut self) -> More {
         self.links.ring_some();
-        self.links.has_waiting()
+        self.links.more()
     }
 
     /// When the loop must come the next time.
@@ -209,7 +210,7 @@ impl Driver {
     /// Whether the loop would come too late.
     fn wants_attention(&self) -> bool {
         let too_late = |at| self.alarm.is_none_or(|alarm| at < alarm);
-        self.shutdown || self.links.has_waiting() || self.sentinel.poll_timeout().is_some_and(too_late)
+        self.shutdown || self.links.more() == More::Now || self.sentinel.poll_timeout().is_some_and(too_late)
     }
 
     /// Gives out the answers that others had to wait for.

@@ -38,6 +38,8 @@ pub struct Builder {
     pub(crate) connect: crate::connect::Settings,
     #[cfg(feature = "consul-http")]
     pub(crate) consul: crate::consul_http::Options,
+    #[cfg(feature = "sentinel")]
+    pub(crate) sentinels: crate::sentinel::Sentinels,
 }
 
 /// What a resolver goes by.
@@ -57,14 +59,11 @@ pub(crate) struct Settings {
     pub connect: crate::connect::Settings,
     #[cfg(feature = "consul-http")]
     pub consul: Option<crate::consul_http::Consul>,
+    #[cfg(feature = "sentinel")]
+    pub sentinels: crate::sentinel::Sentinels,
 }
 
 impl Settings {
-    /// Between two looks of the watch.
-    pub(crate) fn longest_pause(&self) -> Duration {
-        self.poll_slow
-    }
-
     /// How long a look may take when the first name servers are silent and the last one answers.
     pub(crate) fn longest_look(&self) -> Duration {
         self.timeout * (self.name_servers.len() as u32 + 1)
@@ -88,6 +87,8 @@ impl Builder {
             connect: crate::connect::Settings::default(),
             #[cfg(feature = "consul-http")]
             consul: crate::consul_http::Options::default(),
+            #[cfg(feature = "sentinel")]
+            sentinels: crate::sentinel::Sentinels::default(),
         }
     }
 
@@ -304,6 +305,8 @@ impl Builder {
             replica_name,
             sentinel_name,
             connect: self.connect,
+            #[cfg(feature = "sentinel")]
+            sentinels: self.sentinels,
         })
     }
 }

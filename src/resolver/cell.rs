@@ -31,6 +31,8 @@ pub(crate) struct State {
     epoch: Option<Epoch>,
     /// When the question was asked whose answer this is.
     asked: Option<Instant>,
+    /// For how long it may be kept, by those who gave it.
+    pub ttl: Duration,
     /// Until when it is served without asking again.
     until: Option<Instant>,
     /// How often somebody has doubted.
@@ -127,6 +129,7 @@ impl<S: Slot> Cell<S> {
                 known: Known::Master(master.clone(), now),
                 epoch: state.epoch.max(found.epoch),
                 asked: state.asked.max(Some(ticket.asked)),
+                ttl: found.ttl,
                 until: state.lease(&ticket, now, lease),
                 ..*state
             };
@@ -260,3 +263,7 @@ fn is_not_older(have: Option<Epoch>, name: &str, found: &Found) -> Result<(), Lo
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+#[path = "cell/tests.rs"]
+mod tests;

@@ -392,3 +392,6 @@ fn chain(error: &dyn Error) -> String {
     }
     resp::shortened(&text)
 }
+
+#[cfg(test)]
+mod tests;

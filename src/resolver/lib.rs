@@ -17,6 +17,8 @@ mod redis;
 mod resolver;
 mod resp;
 mod secret;
+#[cfg(feature = "sentinel")]
+mod sentinel;
 mod service;
 #[cfg(feature = "tls")]
 mod tls;

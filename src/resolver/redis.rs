@@ -293,10 +293,20 @@ impl ConnectionLike for FollowingConnection {
 /// # Ok(()) }
 /// ```
 pub fn outcome_is_unknown(error: &RedisError) -> bool {
-    let source = std::error::Error::source(error);
-    let io = source.and_then(|source| source.downcast_ref::<io::Error>());
-    io.and_then(io::Error::get_ref).is_some_and(|inner| inner.is::<Unknown>())
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if error.is::<Mark>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
+
+/// Lies beneath every [`Unknown`], where it is found again: redis-rs keeps the error itself under wraps.
+#[derive(Debug, thiserror::Error)]
+#[error("it was sent, and not answered")]
+struct Mark;
 
 /// Nobody knows whether it was executed.
 #[derive(Debug, thiserror::Error)]
@@ -306,12 +316,14 @@ struct Unknown {
     addr: SocketAddr,
     why: String,
     kind: io::ErrorKind,
+    #[source]
+    mark: Mark,
 }
 
 impl Unknown {
     fn silent(request: Request<'_>, link: &Link, most: Duration) -> Unknown {
         let (why, kind) = (format!("no answer within {most:?}"), io::ErrorKind::TimedOut);
-        Unknown { command: request.name(), addr: link.master.addr, why, kind }
+        Unknown { command: request.name(), addr: link.master.addr, why, kind, mark: Mark }
     }
 
     fn lost(request: Request<'_>, link: &Link, why: String) -> Unknown {
@@ -321,6 +333,7 @@ impl Unknown {
             addr: link.master.addr,
             why,
             kind: io::ErrorKind::ConnectionAborted,
+            mark: Mark,
         }
     }
 }
@@ -362,5 +375,24 @@ fn not_connected(error: impl std::error::Error + Send + Sync + 'static) -> Redis
 impl From<ConnectError> for RedisError {
     fn from(error: ConnectError) -> RedisError {
         not_connected(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_outcome_is_told_from_other_errors() {
+        let unknown = |kind| -> RedisError {
+            let (command, why) = ("SET".into(), "no answer".into());
+            Unknown { command, addr: ([127, 0, 0, 1], 1).into(), why, kind, mark: Mark }.into()
+        };
+        let late = unknown(io::ErrorKind::TimedOut);
+        assert!(outcome_is_unknown(&late) && late.is_timeout());
+        assert!(outcome_is_unknown(&unknown(io::ErrorKind::ConnectionAborted).clone()));
+        assert!(late.to_string().starts_with("it is unknown whether 127.0.0.1:1 has executed SET"), "{late}");
+        assert!(!outcome_is_unknown(&io::Error::from(io::ErrorKind::BrokenPipe).into()));
+        assert!(!outcome_is_unknown(&(ErrorKind::Io, "the command was not executed").into()));
     }
 }

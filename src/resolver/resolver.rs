@@ -164,6 +164,8 @@ impl Resolver {
     pub async fn sentinels(&self) -> Result<Vec<Peer>, LookupError> {
         let name = self.inner.other("sentinels", "sentinel_name", &self.inner.settings.sentinel_name)?;
         let all = self.inner.service.all(name).await?;
+        #[cfg(feature = "sentinel")]
+        self.inner.settings.sentinels.hear(all.iter().map(|it| it.addr));
         Ok(all.into_iter().map(|it| Peer { addr: it.addr, host: it.host }).collect())
     }
 
@@ -243,12 +245,23 @@ impl Inner {
 
     /// DNS, and whom else there is to ask when DNS names nobody.
     async fn origins(&self, ticket: Ticket) -> Result<Found, LookupError> {
-        let answer = self.service.master(ticket.floor).await;
+        #[cfg_attr(
+            not(any(feature = "consul-http", feature = "sentinel")),
+            expect(unused_mut, reason = "nobody else")
+        )]
+        let mut answer = self.service.master(ticket.floor).await;
         #[cfg(feature = "consul-http")]
         if let (Some(consul), Err(error)) = (&self.settings.consul, &answer)
             && !error.is_nobody()
         {
-            return consul.ask().await.map_err(|other| error.and(other));
+            answer = consul.ask().await.map_err(|other| error.and(other));
+        }
+        #[cfg(feature = "sentinel")]
+        if let Err(error) = &answer
+            && self.settings.sentinels.are_there()
+        {
+            let asked = self.settings.sentinels.ask(&self.settings.text, self.settings.timeout).await;
+            answer = asked.map_err(|other| error.and(other));
         }
         answer
     }
@@ -278,7 +291,7 @@ impl Inner {
     fn lease(&self, ttl: Duration) -> Duration {
         let unwatched = self.settings.reuse.max(ttl);
         match self.watchers.are_there() {
-            true => unwatched.max(self.settings.longest_pause() + self.settings.longest_look()),
+            true => unwatched.max(self.settings.poll_slow.max(ttl) + self.settings.longest_look()),
             false => unwatched,
         }
     }

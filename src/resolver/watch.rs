@@ -2,13 +2,13 @@
 
 use crate::cell::Known;
 use crate::resolver::Inner;
-use crate::{Change, LookupError, Master};
+use crate::{Change, Master};
 use futures_core::Stream;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
@@ -185,17 +185,19 @@ async fn follow(inner: Arc<Inner>) {
 
 /// Looks again and again: often while something is in doubt, seldom while nothing happens.
 async fn poll(inner: &Arc<Inner>) {
-    let mut pace = Pace::new(inner.settings.poll_fast, inner.settings.poll_slow);
+    let mut pace = Pace::new(inner.settings.poll_fast, inner.settings.poll_slow, Instant::now());
     loop {
         let outcome = inner.look().await;
-        let ttl = Duration::ZERO;
-        let pause = pace.pause(&outcome, ttl);
+        let pause = pace.pause(outcome.ok(), inner.cell.state().ttl, Instant::now());
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            () = inner.doubted.notified() => pace.doubt(),
+            () = inner.doubted.notified() => pace.doubt(Instant::now()),
         }
     }
 }
+
+/// For how long a doubt, or that nobody is known, is a reason to hurry. A failover takes no longer, or very much longer.
+const RESTLESS: Duration = Duration::from_secs(10);
 
 /// How long to wait between two looks.
 #[derive(Debug)]
@@ -203,29 +205,94 @@ struct Pace {
     fast: Duration,
     slow: Duration,
     pause: Duration,
+    restless: Option<Instant>,
     last: Option<Arc<Master>>,
 }
 
 impl Pace {
-    fn new(fast: Duration, slow: Duration) -> Pace {
-        Pace { fast, slow, pause: fast, last: None }
+    fn new(fast: Duration, slow: Duration, now: Instant) -> Pace {
+        Pace { fast, slow, pause: fast, restless: Some(now + RESTLESS), last: None }
     }
 
-    /// The pause after a look: twice the last one while nothing changes, the shortest after a change, and while nobody is
-    /// known for sure. An answer that may be kept longer is not asked for again before.
-    fn pause(&mut self, outcome: &Result<Arc<Master>, LookupError>, ttl: Duration) -> Duration {
-        let master = outcome.as_ref().ok().filter(|master| !master.freshness.is_stale());
-        let calm = match (master, &self.last) {
-            (Some(master), Some(last)) => master.is_same(last),
-            _ => false,
+    /// The pause after a look: the shortest after a change and while there is a reason to hurry, else twice the last one.
+    /// An answer that may be kept longer is not asked for again before.
+    fn pause(&mut self, outcome: Option<Arc<Master>>, ttl: Duration, now: Instant) -> Duration {
+        let known = outcome.filter(|master| !master.freshness.is_stale());
+        let is_news = match (&known, &self.last) {
+            (Some(master), Some(last)) => !master.is_same(last),
+            (None, None) => false,
+            _ => true,
         };
-        self.last = master.cloned();
-        self.pause = if calm { (self.pause * 2).clamp(self.fast, self.slow) } else { self.fast };
-        if calm { self.pause.max(ttl) } else { self.pause }
+        if is_news {
+            self.pause = self.fast;
+            self.restless = known.is_none().then(|| now + RESTLESS);
+            self.last = known;
+        } else if self.restless.is_some_and(|until| now < until) {
+            self.pause = self.fast;
+        } else {
+            self.restless = None;
+            self.pause = (self.pause * 2).min(self.slow);
+        }
+        let may_keep = self.last.is_some() && self.restless.is_none();
+        if may_keep { self.pause.max(ttl) } else { self.pause }
     }
 
-    fn doubt(&mut self) {
+    fn doubt(&mut self, now: Instant) {
         self.pause = self.fast;
-        self.last = None;
+        self.restless = Some(now + RESTLESS);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Epoch, Freshness, Source};
+
+    const FAST: Duration = Duration::from_millis(25);
+    const SLOW: Duration = Duration::from_millis(500);
+
+    fn master(epoch: u64) -> Option<Arc<Master>> {
+        Some(Arc::new(Master {
+            addr: ([127, 0, 0, 1], 7000).into(),
+            host: "h".into(),
+            epoch: Some(Epoch(epoch)),
+            source: Source::Dns,
+            freshness: Freshness::Fresh,
+        }))
+    }
+
+    fn pauses(pace: &mut Pace, outcome: &Option<Arc<Master>>, now: Instant, count: usize) -> Vec<u128> {
+        let pause = |_| pace.pause(outcome.clone(), Duration::ZERO, now).as_millis();
+        (0..count).map(pause).collect()
+    }
+
+    #[test]
+    fn it_is_fast_after_a_change_and_slows_down() {
+        let now = Instant::now();
+        let mut pace = Pace::new(FAST, SLOW, now);
+        assert_eq!(pauses(&mut pace, &master(1), now, 7), [25, 50, 100, 200, 400, 500, 500]);
+        assert_eq!(pauses(&mut pace, &master(2), now, 2), [25, 50]);
+    }
+
+    #[test]
+    fn it_hurries_while_in_doubt_but_not_for_ever() {
+        let now = Instant::now();
+        let mut pace = Pace::new(FAST, SLOW, now);
+        pauses(&mut pace, &master(1), now, 9);
+        pace.doubt(now);
+        assert_eq!(pauses(&mut pace, &master(1), now, 3), [25, 25, 25]);
+        assert_eq!(pauses(&mut pace, &master(1), now + RESTLESS, 3), [50, 100, 200]);
+        assert_eq!(pauses(&mut pace, &None, now, 3), [25, 25, 25], "nobody is known");
+        assert_eq!(pauses(&mut pace, &None, now + RESTLESS, 6), [50, 100, 200, 400, 500, 500]);
+    }
+
+    #[test]
+    fn a_ttl_is_honoured_unless_there_is_a_doubt() {
+        let (now, ttl) = (Instant::now(), Duration::from_secs(60));
+        let mut pace = Pace::new(FAST, SLOW, now);
+        assert_eq!(pace.pause(master(1), ttl, now), ttl);
+        pace.doubt(now);
+        assert_eq!(pace.pause(master(1), ttl, now), FAST);
+        assert_eq!(pace.pause(None, ttl, now), FAST);
     }
 }

@@ -18,14 +18,28 @@ enum End {
     HandedOver,
 }
 
-fn resolver(stage: &Stage) -> Resolver {
-    Resolver::builder(SERVICE).name_server(stage.consul.dns()).build().expect("the settings are good")
+/// How the application hears of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    /// It asks DNS again and again.
+    Dns,
+    /// Consul's blocking queries.
+    Http,
+}
+
+fn resolver(stage: &Stage, by: By) -> Resolver {
+    let builder = Resolver::builder(SERVICE).name_server(stage.consul.dns());
+    let builder = match by {
+        By::Dns => builder,
+        By::Http => builder.consul(stage.consul.address()),
+    };
+    builder.build().expect("the settings are good")
 }
 
 /// Load, the end of the master, load on the new one; then the accounts are checked.
-fn follows(end: End) {
+fn follows(end: End, by: By) {
     let mut stage = Stage::set();
-    let application = Application::start(|| resolver(&stage));
+    let application = Application::start(|| resolver(&stage, by));
     eventually("there is load", PATIENCE, || {
         (application.promised_since(Instant::now() - PATIENCE) > 100).then_some(())
     });
@@ -57,15 +71,16 @@ fn follows(end: End) {
     }
     let heard = application.heard();
     let writes = application.stop();
-    report(end, &writes, began, published);
+    println!("{end:?}, by {by:?}:");
+    report(&writes, began, published);
     check(&stage, new, &writes, published);
     check_news(&heard, published);
 }
 
-fn report(end: End, writes: &[Write], began: Instant, published: Instant) {
+fn report(writes: &[Write], began: Instant, published: Instant) {
     let count = |fits: fn(&Outcome) -> bool| writes.iter().filter(|write| fits(&write.outcome)).count();
     println!(
-        "{end:?}: published after {:?}; pause {:?} (one connection), {:?} (pool), {:?} (with WAIT); {} promised, {} unknown, {} failed",
+        "  published after {:?}; pause {:?} (one connection), {:?} (pool), {:?} (with WAIT); {} promised, {} unknown, {} failed",
         published - began,
         pause(writes, "shared"),
         pause(writes, "pool"),
@@ -126,16 +141,26 @@ fn check_news(heard: &[(Instant, PubSubItem)], published: Instant) {
 }
 
 #[test]
-fn an_application_follows_when_the_master_is_killed() {
-    follows(End::Killed);
+fn an_application_follows_by_blocking_queries_when_the_master_is_killed() {
+    follows(End::Killed, By::Http);
 }
 
 #[test]
-fn an_application_follows_when_the_master_freezes_and_comes_back() {
-    follows(End::Stopped);
+fn an_application_follows_by_blocking_queries_when_the_master_freezes_and_comes_back() {
+    follows(End::Stopped, By::Http);
 }
 
 #[test]
-fn an_application_follows_when_the_master_is_handed_over() {
-    follows(End::HandedOver);
+fn an_application_follows_by_blocking_queries_when_the_master_is_handed_over() {
+    follows(End::HandedOver, By::Http);
+}
+
+#[test]
+fn an_application_follows_by_dns_when_the_master_is_killed() {
+    follows(End::Killed, By::Dns);
+}
+
+#[test]
+fn an_application_follows_by_dns_when_the_master_freezes_and_comes_back() {
+    follows(End::Stopped, By::Dns);
 }

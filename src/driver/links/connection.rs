@@ -114,6 +114,7 @@ impl Connection<'_> {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(self.lost(&error))),
                 Poll::Pending => return Poll::Pending,
             }
+            self.driver.heard(self.line);
             if let Some(to) = self.to.take() {
                 self.driver.praise(to);
             }

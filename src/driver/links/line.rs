@@ -1,5 +1,6 @@
 //! What the driver shares with the task of a connection.
 
+use super::pace::Turn;
 use crate::driver::bell::Bell;
 use crate::driver::calls::Awaited;
 use bytes::BytesMut;
@@ -10,13 +11,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// One connection.
-pub(super) struct Line {
+pub(in crate::driver) struct Line {
     pub(super) link: LinkId,
     pub(super) to: SocketAddr,
     pub(super) kind: LinkKind,
     pub(super) bell: Bell,
     /// Whether it is among those that wait.
     pub(super) waits: Cell<bool>,
+    pub(super) turn: Turn,
     pub(super) queue: RefCell<Queue>,
     pub(super) renames: Arc<BTreeMap<String, String>>,
     /// Our own address on it, once it stands.
@@ -69,6 +71,7 @@ impl Line {
             kind,
             bell: Bell::default(),
             waits: Cell::new(false),
+            turn: Turn::default(),
             queue: RefCell::default(),
             renames,
             local: Cell::new(None),

@@ -48,7 +48,7 @@ impl Drop for Link {
 /// Why there is no link.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum OpenError {
-    #[error(transparent)]
+    #[error("{0}")]
     Connect(#[from] ConnectError),
     #[error("{addr}, the master, says to our first words (SELECT, HELLO): {error}")]
     Setup { addr: std::net::SocketAddr, error: RedisError },
