@@ -31,12 +31,16 @@ use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::runtime::LocalOptions;
 use tracing::{info, warn};
 use worker::Common;
 
 /// Files that are needed besides connections: what the runtimes have, look-ups, the log.
 const OWN_FILES: usize = 64;
+
+/// Between two looks while anything is in doubt.
+const POLL_FAST: Duration = Duration::from_millis(25);
 
 /// Why there is no proxy.
 enum Failure {
@@ -69,7 +73,10 @@ fn start(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let doors = arguments.doors().map_err(Failure::Usage)?;
     let outward = arguments.outward().map_err(Failure::Usage)?;
     let builder = arguments.naming.builder().map_err(|text| Failure::Usage(line(text)))?;
-    let builder = builder.max_stale(arguments.max_stale).poll_slow(arguments.poll);
+    let builder = builder
+        .max_stale(arguments.max_stale)
+        .poll_slow(arguments.poll)
+        .poll_fast(arguments.poll.min(POLL_FAST));
     let resolver = builder.build().map_err(|error| Failure::Usage(line(error)))?;
     let dialer = dialer(arguments, outward.as_ref())?;
 
