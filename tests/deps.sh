@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need on a Debian machine: redis-server, redis-sentinel, redis-cli, dig, ss, jq, Consul, the
-# resolvers dnsmasq and unbound, which the tests run as processes of their own, Chromium for the status page, promtool,
-# Redis 8.0 and Valkey 8.1 beside the machine's own Redis, and the Python client.
+# resolvers dnsmasq and unbound, which the tests run as processes of their own, haproxy for the benchmark, Chromium for the
+# status page, promtool, Redis 8.0 and Valkey 8.1 beside the machine's own Redis, and the Python client.
 # What is on PATH already is used as it is. Quick when nothing is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -32,7 +32,7 @@ install_packages() {
     [ "$status" = 0 ] || fail "could not install $*"
     if has systemctl; then # not at the next boot either
         for service in "$@"; do
-            case $service in redis-server | redis-sentinel | unbound)
+            case $service in redis-server | redis-sentinel | unbound | haproxy)
                 as_root systemctl disable --quiet "$service" >/dev/null 2>&1 || true ;;
             esac
         done
@@ -51,6 +51,7 @@ has openssl || missing+=(openssl)
 [ -x /usr/sbin/unbound ] || has unbound || missing+=(unbound)
 has setpriv && has unshare && has script || missing+=(util-linux bsdutils)
 has python3 && python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3 python3-venv)
+[ -x /usr/sbin/haproxy ] || has haproxy || missing+=(haproxy)
 { has chromium || has chromium-browser; } && has chromedriver || missing+=(chromium chromium-driver)
 [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
 

@@ -43,6 +43,9 @@ mod e2e {
     mod names;
     mod page;
     mod process;
+    mod proxy;
+    mod proxy_life;
+    mod proxy_stage;
     mod readme;
     mod releases;
     mod resolve;

@@ -4,6 +4,7 @@ mod ask;
 mod consul;
 mod demo;
 mod naming;
+mod proxy;
 mod resolve;
 mod status;
 mod system;
@@ -26,6 +27,7 @@ Usage: consentinel FILE [--DIRECTIVE VALUE ...] [-]
        consentinel status [--help]      show what a running sentinel knows
        consentinel explain MASTER       why there is no failover, or what would happen now
        consentinel resolve NAME         say where the master is, once or at each change
+       consentinel proxy NAME           lead clients of a local port to the master, and follow it
        consentinel consul --help        look after what is published
        consentinel demo [--auto]        three daemons, three Redis servers, a failover to look at
 
@@ -78,6 +80,7 @@ pub(crate) fn run() -> ExitCode {
         Some("consul") => return consul::run(words.into_iter().skip(1)),
         Some("demo") => return demo::run(words.into_iter().skip(1).collect()),
         Some("explain") => return status::run_explain(words.into_iter().skip(1)),
+        Some("proxy") => return proxy::run(words.into_iter().skip(1)),
         Some("resolve") => return resolve::run(words.into_iter().skip(1)),
         Some("status") => return status::run(words.into_iter().skip(1)),
         _ => {}

@@ -11,7 +11,7 @@ const OWN: usize = 32;
 const TO_COME: usize = 2;
 
 /// Every server takes two connections: the system's default of 1024 files is soon not enough.
-pub(super) fn raise_limit() {
+pub(crate) fn raise_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     // Not allowed: then what is allowed must do.

@@ -10,33 +10,35 @@ mod bounds;
 mod calls;
 mod catalogue;
 pub(crate) mod clock;
-mod files;
+pub(crate) mod files;
 #[cfg(any(test, feature = "fuzzing"))]
 #[allow(unreachable_pub, reason = "the crate exports it only for fuzzing")]
 pub mod fuzzing;
 mod handle;
-mod http;
+pub(crate) mod http;
 mod inbound;
 mod links;
-mod log;
+pub(crate) mod log;
 mod meters;
 mod numbered;
 pub(crate) mod picture;
-mod process;
+pub(crate) mod process;
 mod pubsub;
 mod record;
 mod resolve;
 mod scripts;
 mod startup;
 mod store;
-mod stream;
+pub(crate) mod stream;
 mod tls;
 pub(crate) mod wire;
 mod word;
 
+pub(crate) use inbound::open;
 pub(crate) use startup::{Options, start};
 pub(crate) use store::{
-    Beginnings, COMPATIBLE_WITH, Settings, Survey, TlsSettings, split as split_words, survey,
+    Beginnings, COMPATIBLE_WITH, LogFormat, Settings, Supervised, Survey, TlsSettings, split as split_words,
+    survey,
 };
 pub(crate) use tls::{Asker, explain as tls_trouble};
 

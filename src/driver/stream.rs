@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 use std::cell::Cell;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
@@ -17,7 +17,7 @@ const CHUNK: usize = 16 << 10;
 const KEPT: usize = 128 << 10;
 
 /// A connection that stands.
-pub(super) enum Stream {
+pub(crate) enum Stream {
     /// In the clear.
     Tcp(TcpStream),
     /// On this machine.
@@ -67,6 +67,16 @@ impl Stream {
             Stream::Unix(stream) => stream.as_raw_fd(),
             Stream::Inward(stream) => stream.as_raw_fd(),
             Stream::Outward(stream) => stream.as_raw_fd(),
+        }
+    }
+
+    /// Its descriptor, to set options of.
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Stream::Tcp(stream) => stream.as_fd(),
+            Stream::Unix(stream) => stream.as_fd(),
+            Stream::Inward(stream) => stream.get_ref().0.as_fd(),
+            Stream::Outward(stream) => stream.get_ref().0.as_fd(),
         }
     }
 

@@ -45,7 +45,7 @@ impl TlsRedis {
     }
 }
 
-fn tls_lines(port: u16, authority: &Authority, own: &Certificate) -> String {
+pub(crate) fn tls_lines(port: u16, authority: &Authority, own: &Certificate) -> String {
     format!(
         "tls-port {port}\ntls-replication yes\ntls-cert-file {}\ntls-key-file {}\ntls-ca-cert-file {}\n",
         own.cert.display(),

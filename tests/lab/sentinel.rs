@@ -24,7 +24,8 @@ pub enum Program {
 }
 
 impl Program {
-    fn path(&self) -> PathBuf {
+    /// Where it is.
+    pub fn path(&self) -> PathBuf {
         match self {
             Program::Original => Release::Machine.sentinel(),
             Program::Other(release) => release.sentinel(),

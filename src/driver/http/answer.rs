@@ -11,10 +11,10 @@ use std::task::{Context, Poll};
 use tokio::sync::mpsc;
 
 /// An answer.
-pub(super) type Answer = Response<Content>;
+pub(crate) type Answer = Response<Content>;
 
 /// What comes with an answer.
-pub(super) enum Content {
+pub(crate) enum Content {
     /// All of it.
     Whole(Option<Bytes>),
     /// As it comes.
@@ -51,8 +51,8 @@ impl Body for Content {
 
 /// Kinds of content.
 pub(super) const JSON: &str = "application/json; charset=utf-8";
-pub(super) const TEXT: &str = "text/plain; charset=utf-8";
-pub(super) const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub(crate) const TEXT: &str = "text/plain; charset=utf-8";
+pub(crate) const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub(super) const EVENTS: &str = "text/event-stream";
 
 /// Nothing may be loaded but what we serve ourselves, nothing runs that stands in a page, nobody may frame it, and script
@@ -82,7 +82,7 @@ fn with(status: StatusCode, kind: &'static str, content: Content) -> Answer {
 }
 
 /// A good one.
-pub(super) fn good(kind: &'static str, bytes: impl Into<Bytes>) -> Answer {
+pub(crate) fn good(kind: &'static str, bytes: impl Into<Bytes>) -> Answer {
     with(StatusCode::OK, kind, Content::Whole(Some(bytes.into())))
 }
 
@@ -104,6 +104,6 @@ pub(super) fn to_json(value: &impl Serialize) -> Bytes {
 }
 
 /// What went wrong, in words.
-pub(super) fn refusal(status: StatusCode, text: &str) -> Answer {
+pub(crate) fn refusal(status: StatusCode, text: &str) -> Answer {
     with(status, TEXT, Content::Whole(Some(format!("{text}\n").into())))
 }

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 /// What is wrong with the name that was asked for.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Unfit {
+pub(crate) enum Unfit {
     /// None was sent, or several, or what is none.
     Malformed,
     /// Not one of ours.
@@ -16,7 +16,7 @@ pub(super) enum Unfit {
 }
 
 /// Looks at what stands in `Host`. `ours` are the names that the operator has allowed, in small letters.
-pub(super) fn check(host: &str, local: SocketAddr, ours: &[String]) -> Result<(), Unfit> {
+pub(crate) fn check(host: &str, local: SocketAddr, ours: &[String]) -> Result<(), Unfit> {
     let name = name_of(host).ok_or(Unfit::Malformed)?;
     let by_address = local.ip().to_canonical().is_loopback() || !ours.is_empty();
     let known = name.parse::<IpAddr>().is_ok()

@@ -22,6 +22,16 @@ mod window;
 
 pub(super) use listen::{Sockets, bind};
 
+/// The pieces of the port, for whoever has another one to open.
+pub(crate) mod pieces {
+    pub(crate) use super::answer::{Answer, METRICS, TEXT, good, refusal};
+    pub(crate) use super::hosts::{Unfit, check};
+    pub(crate) use super::metrics::Text;
+    pub(crate) use super::room::Seats;
+    pub(crate) use super::socket::Socket;
+    pub(crate) use super::timer::Timer;
+}
+
 use super::handle::Handle;
 use super::meters::Meters;
 use super::store::HttpSettings;

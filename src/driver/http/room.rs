@@ -37,22 +37,22 @@ pub(super) struct Room {
 
 /// Places for so many.
 #[derive(Clone)]
-pub(super) struct Seats {
+pub(crate) struct Seats {
     taken: Rc<Cell<usize>>,
     all: usize,
 }
 
 /// One of them, until it is dropped.
-pub(super) struct Seat(Rc<Cell<usize>>);
+pub(crate) struct Seat(Rc<Cell<usize>>);
 
 impl Seats {
     /// So many places, all free.
-    pub(super) fn new(all: usize) -> Self {
+    pub(crate) fn new(all: usize) -> Self {
         Seats { taken: Rc::default(), all }
     }
 
     /// A place, if one is free.
-    pub(super) fn take(&self) -> Option<Seat> {
+    pub(crate) fn take(&self) -> Option<Seat> {
         let free = self.taken.get() < self.all;
         free.then(|| {
             self.taken.set(self.taken.get() + 1);

@@ -15,7 +15,7 @@ use tokio::time::Sleep;
 const CHUNK: usize = 4 << 10;
 
 /// A connection.
-pub(super) struct Socket {
+pub(crate) struct Socket {
     stream: TcpStream,
     patience: Duration,
     /// Goes off when what is being sent was not taken in time. Nothing while nothing waits.
@@ -26,7 +26,7 @@ pub(super) struct Socket {
 
 impl Socket {
     /// Whatever is sent over it must be taken within this time.
-    pub(super) fn new(stream: TcpStream, patience: Duration, seat: Seat) -> Self {
+    pub(crate) fn new(stream: TcpStream, patience: Duration, seat: Seat) -> Self {
         Socket { stream, patience, stuck: None, _seat: seat }
     }
 

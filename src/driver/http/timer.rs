@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// The runtime's timer.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Timer;
+pub(crate) struct Timer;
 
 struct Nap(Pin<Box<tokio::time::Sleep>>);
 

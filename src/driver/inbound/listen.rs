@@ -106,7 +106,7 @@ fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
 }
 
 /// Opens a listening socket, for whatever runtime.
-pub(in crate::driver) fn open(address: SocketAddr, backlog: i32) -> io::Result<std::net::TcpListener> {
+pub(crate) fn open(address: SocketAddr, backlog: i32) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         // IPv4 has a socket of its own.

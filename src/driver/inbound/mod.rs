@@ -30,7 +30,8 @@ mod table;
 mod tests;
 mod tracking;
 
-pub(super) use listen::{bind, open};
+pub(super) use listen::bind;
+pub(crate) use listen::open;
 pub(super) use server::{Identity, Server, Step};
 
 use bytes::BytesMut;

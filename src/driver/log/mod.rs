@@ -27,7 +27,7 @@ use writer::Writer;
 
 /// The level from which on lines are written; it can be changed while running.
 #[derive(Clone)]
-pub(super) struct LogLevel(Arc<AtomicU8>);
+pub(crate) struct LogLevel(Arc<AtomicU8>);
 
 impl LogLevel {
     /// A level that nothing obeys yet.
@@ -57,7 +57,7 @@ static WRITER: OnceLock<Writer> = OnceLock::new();
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Sends all log lines of this process where the settings say.
-pub(super) fn start(settings: &Settings) -> io::Result<LogLevel> {
+pub(crate) fn start(settings: &Settings) -> io::Result<LogLevel> {
     let level = LogLevel::new(settings.loglevel);
     let syslog = settings.syslog.enabled.then(|| Syslog::open(&settings.syslog, syslog::SOCKET));
     let output = match &settings.logfile {
@@ -91,14 +91,14 @@ fn log_panics() {
 }
 
 /// Waits, not for long, until all that was said is written.
-pub(super) fn flush() {
+pub(crate) fn flush() {
     if let Some(writer) = WRITER.get() {
         writer.flush(PATIENCE);
     }
 }
 
 /// Opens the log file anew, as whoever has moved it away asks for.
-pub(super) fn reopen() {
+pub(crate) fn reopen() {
     if let Some(writer) = WRITER.get() {
         writer.reopen();
     }

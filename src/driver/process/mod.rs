@@ -8,10 +8,10 @@ mod supervisor;
 pub(super) use background::{Background, Origin};
 pub(super) use pidfile::Pidfile;
 pub(super) use signals::Signals;
-pub(super) use supervisor::{notify, ready, supervise, watchdog};
+pub(crate) use supervisor::{notify, ready, supervise, watchdog};
 
 /// Keeps to ourselves what whoever started us has left open: scripts would inherit it. All that we open ourselves is
 /// closed for them already.
-pub(super) fn keep_descriptors() {
+pub(crate) fn keep_descriptors() {
     close_fds::set_fds_cloexec(3, &[]);
 }

@@ -11,7 +11,7 @@ use super::window::Drawn;
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use text::Text;
+pub(crate) use text::Text;
 
 /// What the port counts of itself.
 #[derive(Debug, Default)]

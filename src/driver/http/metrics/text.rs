@@ -6,30 +6,30 @@ use std::fmt::Write;
 
 /// Metrics as text.
 #[derive(Default)]
-pub(super) struct Text(String);
+pub(crate) struct Text(String);
 
 /// One metric, to which samples are added.
-pub(super) struct Family<'a> {
+pub(crate) struct Family<'a> {
     out: &'a mut String,
     name: &'static str,
 }
 
 /// Labels of a sample.
-pub(super) type Labels<'a> = &'a [(&'static str, &'a str)];
+pub(crate) type Labels<'a> = &'a [(&'static str, &'a str)];
 
 impl Text {
     /// A number that goes up and down.
-    pub(super) fn gauge(&mut self, name: &'static str, help: &str) -> Family<'_> {
+    pub(crate) fn gauge(&mut self, name: &'static str, help: &str) -> Family<'_> {
         self.family(name, "gauge", help)
     }
 
     /// A number that goes up.
-    pub(super) fn counter(&mut self, name: &'static str, help: &str) -> Family<'_> {
+    pub(crate) fn counter(&mut self, name: &'static str, help: &str) -> Family<'_> {
         self.family(name, "counter", help)
     }
 
     /// Durations in seconds.
-    pub(super) fn histogram(&mut self, name: &'static str, help: &str) -> Family<'_> {
+    pub(crate) fn histogram(&mut self, name: &'static str, help: &str) -> Family<'_> {
         self.family(name, "histogram", help)
     }
 
@@ -39,20 +39,20 @@ impl Text {
     }
 
     /// All of it.
-    pub(super) fn into_bytes(self) -> Bytes {
+    pub(crate) fn into_bytes(self) -> Bytes {
         self.0.into()
     }
 }
 
 impl Family<'_> {
     /// A sample.
-    pub(super) fn put(&mut self, labels: Labels<'_>, value: impl Into<Value>) -> &mut Self {
+    pub(crate) fn put(&mut self, labels: Labels<'_>, value: impl Into<Value>) -> &mut Self {
         self.line("", labels, None, value.into());
         self
     }
 
     /// All samples of a histogram.
-    pub(super) fn put_counts(&mut self, labels: Labels<'_>, counts: &Counts) {
+    pub(crate) fn put_counts(&mut self, labels: Labels<'_>, counts: &Counts) {
         for (bound, count) in &counts.buckets {
             let bound = seconds(*bound).to_string();
             self.line("_bucket", labels, Some(&bound), Value::Whole(*count));
@@ -93,7 +93,7 @@ impl Family<'_> {
 
 /// A value.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Value {
+pub(crate) enum Value {
     /// A count.
     Whole(u64),
     /// A measure.
@@ -131,7 +131,7 @@ impl From<f64> for Value {
 }
 
 /// Prometheus counts in seconds.
-pub(super) fn seconds(micros: u64) -> f64 {
+pub(crate) fn seconds(micros: u64) -> f64 {
     micros as f64 / 1e6
 }
 

@@ -1,0 +1,151 @@
+//! What a server says to ROLE.
+
+use std::io;
+
+/// What a server is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// It takes writes.
+    Master,
+    /// It follows one that does.
+    Replica,
+}
+
+impl Role {
+    /// In words.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Role::Master => "master",
+            Role::Replica => "replica",
+        }
+    }
+}
+
+/// What came of asking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    /// The role.
+    Role(Role),
+    /// It cannot be used at the moment: it is loading its data, for one.
+    NotNow(String),
+    /// It does not tell: it wants a password first, or does not know the command.
+    NotTold,
+}
+
+/// The longest reply that is read: a master names its replicas in it.
+const LONGEST: usize = 256 << 10;
+
+/// A reply, as it comes.
+#[derive(Debug, Default)]
+pub(super) struct Reply(Vec<u8>);
+
+impl Reply {
+    /// Takes in what has come, and says what it means once all is there. Nothing may come behind it: nobody has asked for
+    /// more.
+    pub(super) fn take(&mut self, bytes: &[u8]) -> io::Result<Option<Said>> {
+        self.0.extend_from_slice(bytes);
+        let Some(end) = end_of(&self.0)? else {
+            return match self.0.len() > LONGEST {
+                true => Err(bad("it is too long")),
+                false => Ok(None),
+            };
+        };
+        if end < self.0.len() {
+            return Err(bad("something comes behind the reply"));
+        }
+        Ok(Some(self.meaning()))
+    }
+
+    fn meaning(&self) -> Said {
+        let text = String::from_utf8_lossy(&self.0);
+        let mut lines = text.lines();
+        let first = lines.next().unwrap_or_default();
+        if let Some(error) = first.strip_prefix('-') {
+            let word = error.split(' ').next().unwrap_or_default();
+            return match word {
+                "LOADING" | "MASTERDOWN" | "BUSY" => Said::NotNow(error.to_owned()),
+                "ERR" if error.contains("max number of clients") => Said::NotNow(error.to_owned()),
+                _ => Said::NotTold,
+            };
+        }
+        match lines.nth(1) {
+            Some("master") => Said::Role(Role::Master),
+            Some("slave" | "replica") => Said::Role(Role::Replica),
+            _ => Said::NotTold,
+        }
+    }
+}
+
+/// Where the first reply ends, once it does.
+fn end_of(bytes: &[u8]) -> io::Result<Option<usize>> {
+    let (mut at, mut wanted) = (0, 1u64);
+    while wanted > 0 {
+        let rest = &bytes[at..];
+        let Some(length) = rest.windows(2).position(|pair| pair == b"\r\n") else { return Ok(None) };
+        let line = std::str::from_utf8(&rest[..length]).map_err(|_| bad("a line is no text"))?;
+        at += length + 2;
+        wanted -= 1;
+        let number = || line.get(1..).and_then(|text| text.parse::<i64>().ok()).ok_or_else(|| bad(line));
+        match line.as_bytes().first() {
+            Some(b'+' | b'-' | b':') => {}
+            Some(b'$') => {
+                let length = usize::try_from(number()?).map_or(0, |length| length.saturating_add(2));
+                if length > LONGEST {
+                    return Err(bad("it is too long"));
+                }
+                at += length;
+            }
+            Some(b'*') => wanted = wanted.saturating_add(u64::try_from(number()?).unwrap_or(0)),
+            _ => return Err(bad(line)),
+        }
+        if at > bytes.len() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(at))
+}
+
+fn bad(what: &str) -> io::Error {
+    let what: String = what.chars().take(60).map(|c| if c.is_control() { '?' } else { c }).collect();
+    io::Error::new(io::ErrorKind::InvalidData, format!("this is no reply of Redis: {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MASTER: &str =
+        "*3\r\n$6\r\nmaster\r\n:100\r\n*1\r\n*3\r\n$9\r\n127.0.0.1\r\n$4\r\n6380\r\n$3\r\n100\r\n";
+    const REPLICA: &str = "*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:6379\r\n$9\r\nconnected\r\n:5\r\n";
+
+    #[test]
+    fn a_reply_may_come_in_any_pieces_and_is_taken_as_a_whole() {
+        for (text, role) in [(MASTER, Role::Master), (REPLICA, Role::Replica)] {
+            for cut in 0..text.len() {
+                let mut reply = Reply::default();
+                let (head, tail) = text.as_bytes().split_at(cut);
+                assert!(matches!(reply.take(head), Ok(None)), "{cut}");
+                assert!(matches!(reply.take(tail), Ok(Some(Said::Role(it))) if it == role), "{cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_error_says_whether_it_is_of_use_later() {
+        let said = |text: &str| Reply::default().take(text.as_bytes()).expect("a reply").expect("all of it");
+        assert_eq!(said("-NOAUTH Authentication required.\r\n"), Said::NotTold);
+        assert_eq!(said("-NOPERM no\r\n"), Said::NotTold);
+        assert_eq!(said("-ERR unknown command 'ROLE'\r\n"), Said::NotTold);
+        assert!(matches!(said("-LOADING Redis is loading\r\n"), Said::NotNow(_)));
+        assert!(matches!(said("-ERR max number of clients reached\r\n"), Said::NotNow(_)));
+    }
+
+    #[test]
+    fn what_is_no_reply_is_refused() {
+        for text in ["HTTP/1.1 400 Bad Request\r\n", "*x\r\n", "\r\n", "$99999999999\r\n", "+OK\r\n+OK\r\n"] {
+            assert!(Reply::default().take(text.as_bytes()).is_err(), "{text}");
+        }
+        let mut reply = Reply::default();
+        assert!((0..9).any(|_| reply.take(&[b'+'; 64 << 10]).is_err()), "there is an end to it");
+    }
+}
