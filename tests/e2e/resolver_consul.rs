@@ -14,6 +14,9 @@ use tokio::time::timeout;
 /// All that is needed, and no more.
 const RIGHTS: &str = r#"service_prefix "redis" { policy = "read" } node_prefix "" { policy = "read" }"#;
 
+/// Every master that a watch has named, and when.
+type Heard = Vec<(Arc<Master>, Instant)>;
+
 /// Two clocks, one that polls and one that is told, on a machine that does other things.
 const SOON: Duration = Duration::from_millis(100);
 
@@ -55,7 +58,7 @@ fn a_watch_hears_of_a_change_when_it_is_published() {
     let prober = stage.prober();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.expect("it can be built");
-    let heard: Arc<Mutex<Vec<(Arc<Master>, Instant)>>> = Arc::default();
+    let heard: Arc<Mutex<Heard>> = Arc::default();
     let listener = runtime.spawn({
         let heard = heard.clone();
         async move {
