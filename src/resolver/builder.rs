@@ -314,3 +314,37 @@ impl Builder {
 fn setting(setting: &str, reason: String) -> BuildError {
     BuildError::Setting { setting: setting.to_owned(), reason }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn builder() -> Builder {
+        Resolver::builder("redis.service.consul")
+    }
+
+    #[test]
+    fn consuls_agent_is_asked_unless_others_are_named() {
+        let servers = |builder: Builder| builder.settings().expect("nothing is wrong with it").name_servers;
+        assert_eq!(servers(builder()), [CONSUL_DNS]);
+        let others: [SocketAddr; 2] = [([127, 0, 0, 2], 53).into(), ([127, 0, 0, 1], 53).into()];
+        assert_eq!(servers(builder().name_server(others[0]).name_server(others[1])), others);
+    }
+
+    #[test]
+    fn settings_that_make_no_sense_are_refused_by_their_names() {
+        let (nothing, hour) = (Duration::ZERO, Duration::from_secs(3600));
+        for (wrong, named) in [
+            (builder().timeout(nothing), "timeout"),
+            (builder().poll_fast(nothing), "poll_fast"),
+            (builder().poll_slow(nothing), "poll_slow"),
+            (builder().poll_fast(hour), "poll_fast"),
+            (builder().name_server(([127, 0, 0, 1], 0).into()), "name_server"),
+        ] {
+            let error = wrong.build().expect_err("it makes no sense");
+            assert!(error.to_string().starts_with(named), "{error}");
+        }
+        let error = builder().replica_name("a..b").build().expect_err("it is no name");
+        assert!(matches!(error, BuildError::Name { .. }), "{error}");
+    }
+}

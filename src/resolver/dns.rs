@@ -14,6 +14,8 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -107,17 +109,19 @@ pub(crate) fn question(name: &str, kind: Kind) -> String {
 
 /// The name servers of `/etc/resolv.conf`.
 pub(crate) fn system_servers() -> Result<Vec<SocketAddr>, BuildError> {
-    let wrong = |reason: String| BuildError::SystemNameServers { reason };
-    let (config, _) = system_conf::read_system_conf().map_err(|error| wrong(error.to_string()))?;
+    let text = std::fs::read(RESOLV_CONF);
+    let text = text.map_err(|error| BuildError::SystemNameServers { reason: error.to_string() })?;
+    servers_of(&text)
+}
+
+fn servers_of(text: &[u8]) -> Result<Vec<SocketAddr>, BuildError> {
+    let wrong = |error: NetError| BuildError::SystemNameServers { reason: error.to_string() };
+    let (config, _) = system_conf::parse_resolv_conf(text).map_err(wrong)?;
     let server = |server: &NameServerConfig| {
         let port = server.connections.first().map_or(53, |connection| connection.port);
         SocketAddr::new(server.ip, port)
     };
-    let servers: Vec<_> = config.name_servers.iter().map(server).collect();
-    if servers.is_empty() {
-        return Err(wrong("it names none".into()));
-    }
-    Ok(servers)
+    Ok(config.name_servers().iter().map(server).collect())
 }
 
 /// The address of a name in `/etc/hosts`, IPv4 before IPv6.
@@ -236,4 +240,33 @@ fn extra(record: &Record) -> Option<Extra> {
 
 fn text(name: &Name) -> String {
     name.to_ascii().trim_end_matches('.').to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_systems_name_servers_keep_their_order() {
+        let text =
+            b"# by somebody\nsearch example.org\nnameserver 127.0.0.53\nnameserver ::1\noptions edns0\n";
+        let servers = servers_of(text).expect("there are two");
+        let servers: Vec<_> = servers.iter().map(SocketAddr::to_string).collect();
+        assert_eq!(servers, ["127.0.0.53:53", "[::1]:53"]);
+    }
+
+    #[test]
+    fn a_system_without_name_servers_is_an_error_that_says_so() {
+        for text in ["", "search example.org\n", "nameserver nonsense\n"] {
+            let error = servers_of(text.as_bytes()).expect_err("there is none");
+            assert!(matches!(error, BuildError::SystemNameServers { .. }), "{error}");
+            assert!(error.to_string().contains("name_server(…)"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_hosts_file_is_read() {
+        assert!(in_hosts_file("localhost").is_some_and(|address| address.is_loopback()));
+        assert_eq!(in_hosts_file("no-such-host.example"), None);
+    }
 }

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
@@ -43,7 +44,9 @@ pub struct Watch {
 
 impl Watch {
     pub(crate) fn new(inner: Arc<Inner>) -> Watch {
-        inner.watchers.enter(&inner);
+        let runtime = Handle::current();
+        inner.watchers.enter();
+        inner.watchers.look(&inner, &runtime);
         let stored = inner.stored.subscribe();
         Watch { inner, stored, waiting: None, last: None }
     }
@@ -63,10 +66,14 @@ impl Watch {
     }
 
     fn poll_change(&mut self, context: &mut Context<'_>) -> Poll<Change> {
+        let mut runtime = Handle::try_current().ok();
         loop {
             if self.waiting.is_none() {
                 // Marked as seen before the look, so that what comes after it wakes us.
                 self.stored.mark_unchanged();
+                if let Some(runtime) = runtime.take() {
+                    self.inner.watchers.look(&self.inner, &runtime);
+                }
                 if let Some(change) = self.news() {
                     return Poll::Ready(change);
                 }
@@ -140,6 +147,9 @@ pub(crate) struct Watchers(Mutex<Listeners>);
 #[derive(Debug, Default)]
 struct Listeners {
     count: usize,
+    /// Which of the tasks that there ever were is the one that looks.
+    looking: Option<u64>,
+    last: u64,
     task: Option<AbortHandle>,
 }
 
@@ -148,21 +158,34 @@ impl Watchers {
         self.lock().count > 0
     }
 
-    fn enter(&self, inner: &Arc<Inner>) {
-        let mut listeners = self.lock();
-        listeners.count += 1;
-        // A task ends before its time when its runtime does.
-        if listeners.task.as_ref().is_none_or(AbortHandle::is_finished) {
-            listeners.task = Some(tokio::spawn(follow(inner.clone())).abort_handle());
-        }
+    fn enter(&self) {
+        self.lock().count += 1;
     }
 
     fn leave(&self) {
         let mut listeners = self.lock();
         listeners.count -= 1;
-        if listeners.count == 0
-            && let Some(task) = listeners.task.take()
-        {
+        let task = if listeners.count == 0 { listeners.stop() } else { None };
+        drop(listeners);
+        task.inspect(AbortHandle::abort);
+    }
+
+    /// Starts the task, unless it runs.
+    fn look(&self, inner: &Arc<Inner>, runtime: &Handle) {
+        let mut listeners = self.lock();
+        if listeners.looking.is_some() {
+            return;
+        }
+        listeners.last += 1;
+        let number = listeners.last;
+        listeners.looking = Some(number);
+        drop(listeners); // a runtime that is about to end drops the task at once, and its seat wants the lock
+        let task = runtime.spawn(follow(Seat { inner: inner.clone(), number })).abort_handle();
+        let mut listeners = self.lock();
+        if listeners.looking == Some(number) {
+            listeners.task = Some(task);
+        } else {
+            drop(listeners);
             task.abort();
         }
     }
@@ -172,15 +195,41 @@ impl Watchers {
     }
 }
 
+impl Listeners {
+    fn stop(&mut self) -> Option<AbortHandle> {
+        self.looking = None;
+        self.task.take()
+    }
+}
+
+/// What the task sits on. When it ends before its time, as it does with its runtime, a watch that is polled elsewhere
+/// starts another one.
+struct Seat {
+    inner: Arc<Inner>,
+    number: u64,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut listeners = self.inner.watchers.lock();
+        if listeners.looking == Some(self.number) {
+            listeners.stop();
+        }
+        drop(listeners);
+        self.inner.stored.send_replace(());
+    }
+}
+
 /// Looks for changes in all ways there are.
-async fn follow(inner: Arc<Inner>) {
+async fn follow(seat: Seat) {
+    let inner = &seat.inner;
     #[cfg(feature = "consul-http")]
     if let Some(consul) = &inner.settings.consul {
         // Neither ever ends.
-        tokio::join!(consul.follow(&inner), poll(&inner));
+        tokio::join!(consul.follow(inner), poll(inner));
         return;
     }
-    poll(&inner).await;
+    poll(inner).await;
 }
 
 /// Looks again and again: often while something is in doubt, seldom while nothing happens.

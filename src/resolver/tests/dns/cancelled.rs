@@ -1,7 +1,7 @@
 //! Futures that are dropped: the others do not notice, and nothing is left running.
 
 use super::name_server::{Act, NameServer, PATIENCE, Reply, until};
-use consentinel_resolver::Resolver;
+use consentinel_resolver::{Change, Resolver};
 use std::time::Duration;
 
 fn tasks() -> usize {
@@ -174,4 +174,22 @@ fn a_runtime_that_ends_takes_no_look_of_another_one_with_it() {
     let master = other.join().expect("it does not panic").expect("in time").expect("a master");
     assert_eq!(master.addr.port(), 7001);
     drop(began);
+}
+
+#[test]
+fn a_watch_goes_on_when_the_runtime_ends_that_looked_for_it() {
+    let server = NameServer::start(|question| Reply::master(question, 7001, 1).into());
+    let fast = Duration::from_millis(5);
+    let resolver = server.builder().poll_fast(fast).poll_slow(fast).build().expect("it fits");
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let (first, second) = (runtime(), runtime());
+    let mut watch = first.block_on(async { resolver.watch() });
+    first.block_on(watch.next());
+    let other = std::thread::spawn(move || {
+        second.block_on(async { tokio::time::timeout(PATIENCE, watch.next()).await.expect("it is seen") })
+    });
+    drop(first);
+    server.says(|question| Reply::master(question, 7002, 2).into());
+    let change = other.join().expect("it does not panic");
+    assert!(matches!(&change, Change::Master(master) if master.addr.port() == 7002), "{change:?}");
 }
