@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 #[test]
 fn through_real_consul_a_failover_cuts_what_led_to_the_old_master() {
-    let mut stage = Stage::set();
+    let stage = Stage::set();
     let folder = Folder::new();
     let consul = stage.consul.address();
     let proxy = ProxyRun::leading(&folder, stage.consul.dns(), &["--consul", &consul]);

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
@@ -129,6 +129,41 @@ fn sigusr2_starts_a_successor_and_nobody_is_refused() {
     assert_eq!(port_of(&mut proxy.client()), Some(alone.redis.port));
     send_signal(heir.0, Signal::TERM);
     eventually("the new one ends", PATIENCE, || (!path.exists()).then_some(()));
+}
+
+#[test]
+fn systemd_is_told_who_is_there_and_that_he_is_well() {
+    let alone = Alone::start();
+    let path = alone.folder.path().join("notify.sock");
+    let systemd = UnixDatagram::bind(&path).expect("the folder is ours");
+    systemd.set_read_timeout(Some(PATIENCE)).expect("a time");
+    let hears = |text: &str| -> String {
+        let mut bytes = [0; 512];
+        loop {
+            let length = systemd.recv(&mut bytes).unwrap_or_else(|error| panic!("no {text}: {error}"));
+            let said = String::from_utf8_lossy(&bytes[..length]).into_owned();
+            if said.contains(text) {
+                return said;
+            }
+        }
+    };
+    let (listen, dns) = (format!("127.0.0.1:{}", free_port()), alone.dns.to_string());
+    let words = ["proxy", "--listen", &listen, "--dns", &dns, "redis.service.consul"];
+    let variables = [("NOTIFY_SOCKET", path.display().to_string()), ("WATCHDOG_USEC", "100000".into())];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value));
+    let log = alone.folder.path().join("log");
+    let mut process = Process::start_with(&ours().path(), &words, &variables, &log);
+    assert!(hears("READY=1").contains(&format!("MAINPID={}", process.pid())));
+    hears("WATCHDOG=1");
+    send_signal(process.pid(), Signal::USR2);
+    let said = hears("READY=1");
+    let pid = said.lines().find_map(|line| line.strip_prefix("MAINPID=")?.parse().ok());
+    let heir = Heir(pid.expect("the new one says its number"));
+    assert_ne!(heir.0, process.pid());
+    assert!(process.wait_for_exit(PATIENCE).success());
+    hears("WATCHDOG=1");
+    send_signal(heir.0, Signal::TERM);
+    hears("STOPPING=1");
 }
 
 #[test]

@@ -95,10 +95,6 @@ impl ProxyRun {
         self.process.wait_for_exit(PATIENCE)
     }
 
-    pub(crate) fn has_exited(&mut self) -> bool {
-        self.process.exit_status().is_some()
-    }
-
     /// Its resident memory, in kilobytes.
     pub(crate) fn memory(&self) -> u64 {
         let status =
@@ -159,7 +155,7 @@ pub(crate) fn farewell(port: u16) -> String {
 /// A master, alone with one daemon that answers DNS.
 pub(crate) struct Alone {
     pub(crate) redis: Redis,
-    pub(crate) sentinel: Sentinel,
+    _sentinel: Sentinel,
     pub(crate) dns: SocketAddr,
     pub(crate) folder: Folder,
 }
@@ -183,7 +179,7 @@ impl Alone {
         let extra = Extra::default().args(&["--dns", &dns.to_string()]);
         let sentinel = Sentinel::start_new(&folder, ours(), &config, extra);
         super::dns::is_named(dns, redis.port);
-        Alone { redis, sentinel, dns, folder }
+        Alone { redis, _sentinel: sentinel, dns, folder }
     }
 
     pub(crate) fn proxy(&self, words: &[&str]) -> ProxyRun {

@@ -57,6 +57,8 @@ impl Origin {
             command.arg0(name).args(words);
         }
         command.env(MARK, std::process::id().to_string()).stdin(Stdio::from(OwnedFd::from(theirs)));
+        // It names us; systemd's watchdog is the new one's affair from now on.
+        command.env_remove("WATCHDOG_PID");
         let mut child =
             command.spawn().map_err(|error| format!("{} cannot be started: {error}", program.display()))?;
         // What it was started with holds its end of the pair, too.

@@ -190,8 +190,6 @@ impl Hall {
                     return;
                 }
                 self.place(stream, role);
-                // One client too many is sent away before the next is let in: it has a file open, too.
-                tokio::task::yield_now().await;
             }
             Err(error) => {
                 // Most likely out of file descriptors: they come back when others leave.
@@ -211,7 +209,8 @@ impl Hall {
             return;
         }
         let fewest = (0..counters.len()).min_by_key(|at| counters[*at].open()).unwrap_or(self.number);
-        if counters[fewest].open() >= counters[self.number].open() {
+        // The way to another thread costs more than a connection that is soon over.
+        if counters[fewest].open() + 1 >= counters[self.number].open() {
             return self.serve(stream, Entered::new(&self.shop.counters, role));
         }
         // From now on it counts there, so that the next one is not sent there, too.

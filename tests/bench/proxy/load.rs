@@ -54,6 +54,9 @@ pub(crate) fn play(way: &Way, burst: Burst, requests: u32) -> Measured {
         Burst { pipeline, .. } => requests * pipeline.min(8),
     }
     .max(1000);
+    if burst.command == "get" {
+        way.fill(burst.bytes as usize);
+    }
     let before = way.cpu();
     let output = Command::new("redis-benchmark")
         .args(["-p", &way.port.to_string(), "-c", CONNECTIONS, "-n", &count.to_string(), "--csv"])

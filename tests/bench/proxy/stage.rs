@@ -105,6 +105,13 @@ impl Way {
         number.expect("the kernel tells the memory in kilobytes")
     }
 
+    /// Gives the key that redis-benchmark asks for a value of so many bytes.
+    pub(crate) fn fill(&self, bytes: usize) {
+        let mut client = Client::connect(self.port, LONG).expect("it leads there");
+        let reply = client.call(&["SET", "key:__rand_int__", &"x".repeat(bytes)]).expect("an answer");
+        assert_eq!(reply.text(), Some("OK"));
+    }
+
     /// One connection that has been used.
     pub(crate) fn connect(&self) -> std::io::Result<TcpStream> {
         use std::io::{Read, Write};
