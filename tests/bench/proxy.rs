@@ -1,5 +1,5 @@
-//! `consentinel proxy` beside haproxy, in one run: throughput, latency, what a request costs in processor time, what ten
-//! thousand idle connections cost in memory, and how soon clients are led to a new master.
+//! `consentinel proxy` beside haproxy, in one run: throughput, latency, what a request costs in processor time, and what ten
+//! thousand idle connections cost in memory.
 //!
 //! `just bench-proxy --rounds 5`; `--requests 20000` for a quick look.
 
