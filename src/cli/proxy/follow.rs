@@ -102,11 +102,21 @@ pub(super) async fn replicas(resolver: Resolver, tell: watch::Sender<Arc<[Replic
     }
 }
 
+fn addresses(replicas: &[Replica]) -> Vec<String> {
+    replicas.iter().map(|replica| replica.addr.to_string()).collect()
+}
+
 fn set(tell: &watch::Sender<Arc<[Replica]>>, found: Vec<Replica>) {
     tell.send_if_modified(|known| {
         let changed = **known != found[..];
         if changed {
-            info!("there are {} replicas", found.len());
+            let (new, old) = (addresses(&found), addresses(known));
+            // Of weights that change all the time nobody wants to read.
+            match new.is_empty() {
+                _ if new == old => {}
+                true => info!("there is no replica"),
+                false => info!("the replicas are {}", new.join(", ")),
+            }
             *known = found.into();
         }
         changed
