@@ -89,15 +89,20 @@ fn name_server(text: &str) -> Result<NameServer, String> {
     if text == SYSTEM {
         return Ok(NameServer::System);
     }
+    let addr = address(text, DNS_PORT);
+    addr.map(NameServer::At).ok_or_else(|| {
+        "an IP address is expected, with or without a port: 127.0.0.1:8600, [::1]:8600, or `system`"
+            .to_owned()
+    })
+}
+
+/// An IP address, with the usual port when none is said: `127.0.0.1`, `127.0.0.1:53`, `::1`, `[::1]`, `[::1]:53`.
+pub(super) fn address(text: &str, usual: u16) -> Option<SocketAddr> {
     let bare = text.trim_start_matches('[').trim_end_matches(']');
-    let addr = match bare.parse::<IpAddr>() {
-        Ok(ip) => SocketAddr::new(ip, DNS_PORT),
-        Err(_) => text.parse().map_err(|_| {
-            "an IP address is expected, with or without a port: 127.0.0.1:8600, [::1]:8600, or `system`"
-                .to_owned()
-        })?,
-    };
-    Ok(NameServer::At(addr))
+    match bare.parse::<IpAddr>() {
+        Ok(ip) => Some(SocketAddr::new(ip, usual)),
+        Err(_) => text.parse().ok(),
+    }
 }
 
 /// A time as people write it: `30s`, `500ms`, `2m`, `1h`; seconds when there is no unit.

@@ -46,6 +46,7 @@ pub(super) struct Links {
     shunned: BTreeSet<SocketAddr>,
     /// Those that have something to send, and were not told to yet.
     waiting: VecDeque<Rc<Line>>,
+    /// How many of them may at once.
     pace: Pace,
     /// What the core is to be told.
     inputs: VecDeque<Input>,

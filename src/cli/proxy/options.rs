@@ -2,13 +2,13 @@
 
 use super::role::Role;
 use super::worker::{CheckRole, Limits};
-use crate::cli::naming::{Naming, duration};
+use crate::cli::naming::{Naming, address, duration};
 use crate::driver::{LogFormat, Settings, Supervised, TlsSettings};
 use clap::Parser;
 use consentinel_core::Level;
 use rustls::pki_types::ServerName;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -250,10 +250,7 @@ impl std::str::FromStr for Bind {
 }
 
 fn http_address(text: &str) -> Result<SocketAddr, String> {
-    let with_port = text.parse::<SocketAddr>().ok();
-    let alone = || text.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, HTTP_PORT));
-    with_port
-        .or_else(alone)
+    address(text, HTTP_PORT)
         .ok_or_else(|| format!("write 127.0.0.1, 127.0.0.1:{HTTP_PORT} or [::1]:{HTTP_PORT}"))
 }
 

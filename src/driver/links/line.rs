@@ -18,6 +18,7 @@ pub(in crate::driver) struct Line {
     pub(super) bell: Bell,
     /// Whether it is among those that wait.
     pub(super) waits: Cell<bool>,
+    /// Its part in what is sent to everybody.
     pub(super) turn: Turn,
     pub(super) queue: RefCell<Queue>,
     pub(super) renames: Arc<BTreeMap<String, String>>,
