@@ -209,7 +209,12 @@ impl Channel {
             State::Open(open)
                 if open.link == link && open.calls.front().is_some_and(|(id, _)| *id == call) =>
             {
-                open.calls.pop_front().map(|(_, purpose)| purpose)
+                let answered = open.calls.pop_front();
+                if open.calls.is_empty() {
+                    // Most is asked at its beginning, and of a subscription nothing later.
+                    open.calls.shrink_to(if self.kind == LinkKind::PubSub { 0 } else { USUAL_CALLS });
+                }
+                answered.map(|(_, purpose)| purpose)
             }
             _ => None,
         }
@@ -237,6 +242,8 @@ impl Channel {
 /// Commands that a server knows by another name.
 pub(crate) type Renames = Arc<BTreeMap<String, String>>;
 
+/// So many calls are mostly under way on a connection at most: PING, INFO, PUBLISH, one more.
+const USUAL_CALLS: usize = 4;
 /// A server that restarts is reached again soon after it listens; one that stays away costs two attempts a second.
 const FIRST_RETRY: Duration = Duration::from_millis(20);
 /// A master that restarts without its data must be seen before its replicas have found it again.

@@ -37,7 +37,7 @@ use std::time::Duration;
 
 pub(crate) use agreement::Answer;
 pub(crate) use failover::Failover;
-use publish::Publishing;
+use publish::Desk;
 use repair::Survey;
 
 pub(crate) struct Group {
@@ -73,7 +73,7 @@ pub(crate) struct Group {
     switched: Time,
     /// When the master's name was last looked up because somebody contradicted.
     looked_up: Option<Time>,
-    publishing: Publishing,
+    publishing: Desk,
     /// Whether the master has said that it is one since it became it, or since the clock was last distrusted.
     vouched: bool,
 }
@@ -152,7 +152,7 @@ impl Group {
             survey: None,
             switched: now,
             looked_up: None,
-            publishing: Publishing::default(),
+            publishing: Desk::default(),
             vouched: false,
         };
         group.nodes.insert(NodeId(0), Box::new(Node::new(saved.master, Role::Master, beat, now)));

@@ -94,10 +94,9 @@ impl Info {
     /// assert_eq!((info.role, info.priority), (Some(Role::Replica), 90));
     /// ```
     pub fn parse(text: &str) -> Info {
-        let mut info = Info { text: InfoText::new(text), ..Info::default() };
+        let mut info = Info::default();
         let mut master = (None, None);
-        for line in text.split('\n') {
-            let Some((field, value)) = line.trim_end_matches('\r').split_once(':') else { continue };
+        let text = InfoText::read(text, |field, value| {
             match field {
                 "run_id" => info.run_id = name(value),
                 "role" => info.role = role(value),
@@ -119,7 +118,8 @@ impl Info {
                 _ if is_numbered(field, "slave") => info.follower(value),
                 _ => {}
             }
-        }
+        });
+        info.text = text;
         if let (Some(host), Some(port)) = master {
             info.master = Some(Endpoint::new(host, port));
         }

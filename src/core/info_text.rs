@@ -1,8 +1,35 @@
 //! A server's INFO as it was answered, in little memory: there may be thousands of servers.
 
-/// The lines of an INFO. What they begin with is nearly always the same, and is kept as one number a line.
+/// The lines of an INFO, in half bytes. What they begin with is nearly always the same, and in the same order, and what
+/// follows is mostly a number:
+///
+/// | half byte | what it stands for |
+/// | --- | --- |
+/// | 0 to 9 | a digit |
+/// | 10 | a full stop |
+/// | 11 | a line with the known beginning whose turn it is |
+/// | 12 | such a line whose value is `0`, whole |
+/// | 13 | another line: the next two say which known beginning it has, or with zero that it has none |
+/// | 14 | the next one says how many other bytes follow, less one; each takes two |
+/// | 15 | nothing: it fills the last byte |
 #[derive(Clone, Default, PartialEq)]
 pub struct InfoText(Box<[u8]>);
+
+const STOP: u8 = 10;
+const USUAL: u8 = 11;
+const ZERO: u8 = 12;
+const OTHER: u8 = 13;
+const BYTES: u8 = 14;
+const NOTHING: u8 = 15;
+
+/// So many bytes in a row at most.
+const MOST_BYTES: usize = 16;
+
+/// Among so many lines at the top a server names its versions.
+const HEAD: usize = 12;
+
+/// So many digits in a row are worth an end of the bytes before them.
+const DIGITS: usize = 3;
 
 impl InfoText {
     /// Keeps a text.
@@ -13,24 +40,42 @@ impl InfoText {
     /// assert_eq!(InfoText::new(text).to_string(), text);
     /// ```
     pub fn new(text: &str) -> Self {
-        let mut packed = Vec::with_capacity(text.len() / 2);
-        let mut expected = 0;
-        for line in text.lines() {
-            let rest = match beginning(line, expected) {
-                Some(known) => {
-                    expected = known + 1;
-                    packed.push(FIRST + known as u8);
-                    &line[KNOWN[known].len()..]
+        InfoText::read(text, |_, _| ())
+    }
+
+    /// Keeps a text, and tells each field with its value: in one pass, as thousands of servers answer every ten seconds.
+    pub(crate) fn read<'a>(text: &'a str, mut tell: impl FnMut(&'a str, &'a str)) -> Self {
+        let mut halves = Vec::with_capacity(text.len() / 3);
+        let (mut rest, mut expected) = (text, 0);
+        while !rest.is_empty() {
+            let usual = KNOWN.get(expected).filter(|known| rest.starts_with(**known));
+            let skipped = usual.map_or(0, |known| known.len());
+            let end = rest.as_bytes()[skipped..].iter().position(|c| *c == b'\n');
+            let end = end.map_or(rest.len(), |at| skipped + at);
+            let line = rest[..end].strip_suffix('\r').unwrap_or(&rest[..end]);
+            rest = rest.get(end + 1..).unwrap_or_default();
+            let known = usual.map(|_| expected).or_else(|| beginning(line));
+            let value = known.map_or(line, |known| &line[KNOWN[known].len()..]);
+            match known {
+                Some(_) if usual.is_some() && value == "0" => halves.push(ZERO),
+                Some(_) if usual.is_some() => {
+                    halves.push(USUAL);
+                    pack(value.as_bytes(), &mut halves);
                 }
-                None => {
-                    packed.push(VERBATIM);
-                    line
+                known => {
+                    let mark = known.map_or(0, |known| known as u8 + 1);
+                    halves.extend([OTHER, mark >> 4, mark & 15]);
+                    pack(value.as_bytes(), &mut halves);
                 }
-            };
-            packed.extend_from_slice(rest.as_bytes());
-            packed.push(b'\n');
+            }
+            expected = known.map_or(expected, |known| known + 1);
+            match known.map(|known| KNOWN[known].trim_end_matches(':')) {
+                Some(field) => tell(field, value),
+                None => line.split_once(':').into_iter().for_each(|(field, value)| tell(field, value)),
+            }
         }
-        InfoText(packed.into())
+        let byte = |pair: &[u8]| pair[0] << 4 | pair.get(1).unwrap_or(&NOTHING);
+        InfoText(halves.chunks(2).map(byte).collect())
     }
 
     /// The version that a server says it is of, in its own numbering.
@@ -42,46 +87,97 @@ impl InfoText {
     /// assert_eq!(InfoText::new(valkey).version().as_deref(), Some("8.1.0"));
     /// ```
     pub fn version(&self) -> Option<String> {
-        let mut version = None;
-        for (known, rest) in self.lines() {
-            match (known, rest) {
-                (REDIS_VERSION, number) => version = Some(String::from_utf8_lossy(number).into_owned()),
-                ("", rest) => {
-                    if let Some(number) = rest.strip_prefix(b"valkey_version:") {
-                        return Some(String::from_utf8_lossy(number).into_owned());
-                    }
-                    if rest.is_empty() && version.is_some() {
-                        // The first section is over.
-                        return version;
-                    }
-                }
-                _ => {}
-            }
-        }
-        version
-    }
-
-    /// What each line begins with, as far as that is known, and the rest of it.
-    fn lines(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
-        self.0.split_inclusive(|c| *c == b'\n').filter_map(|line| {
-            let (mark, rest) = line.split_first()?;
-            let known = mark.checked_sub(FIRST).and_then(|at| KNOWN.get(usize::from(at)));
-            Some((known.copied().unwrap_or_default(), rest.strip_suffix(b"\n").unwrap_or(rest)))
-        })
+        let text = self.unpacked(HEAD);
+        let text = String::from_utf8_lossy(&text);
+        let of = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+        of("valkey_version:").or_else(|| of("redis_version:"))
     }
 
     /// Whether nothing was ever answered.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// So many lines of the text at most, as bytes.
+    fn unpacked(&self, lines: usize) -> Vec<u8> {
+        let mut halves = self.0.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        let (mut text, mut begun, mut turn) = (Vec::new(), 0, 0);
+        while let Some(half) = halves.next() {
+            let known = match half {
+                0..=9 => {
+                    text.push(b'0' + half);
+                    continue;
+                }
+                STOP => {
+                    text.push(b'.');
+                    continue;
+                }
+                BYTES => {
+                    let count = halves.next().map_or(0, |less| less + 1);
+                    text.extend((0..count).map_while(|_| whole(&mut halves)));
+                    continue;
+                }
+                USUAL | ZERO => Some(turn),
+                OTHER => whole(&mut halves).and_then(|mark| usize::from(mark).checked_sub(1)),
+                _ => break,
+            };
+            if begun > 0 {
+                text.extend_from_slice(b"\r\n");
+            }
+            if begun == lines {
+                return text;
+            }
+            begun += 1;
+            if let Some((known, beginning)) = known.and_then(|known| Some((known, KNOWN.get(known)?))) {
+                text.extend_from_slice(beginning.as_bytes());
+                turn = known + 1;
+            }
+            if half == ZERO {
+                text.push(b'0');
+            }
+        }
+        if begun > 0 {
+            text.extend_from_slice(b"\r\n");
+        }
+        text
+    }
+}
+
+/// The byte that the next two halves make.
+fn whole(halves: &mut impl Iterator<Item = u8>) -> Option<u8> {
+    Some(halves.next()? << 4 | halves.next()?)
+}
+
+/// What follows the beginning of a line, in half bytes.
+fn pack(mut rest: &[u8], halves: &mut Vec<u8>) {
+    while let Some((&first, others)) = rest.split_first() {
+        if let Some(half) = as_half(first) {
+            halves.push(half);
+            rest = others;
+            continue;
+        }
+        let many_digits = |at: &usize| {
+            let next = &rest[*at..(*at + DIGITS).min(rest.len())];
+            next.iter().all(|byte| as_half(*byte).is_some())
+        };
+        let end = (1..rest.len().min(MOST_BYTES)).find(many_digits).unwrap_or(rest.len().min(MOST_BYTES));
+        halves.extend([BYTES, end as u8 - 1]);
+        halves.extend(rest[..end].iter().flat_map(|byte| [byte >> 4, byte & 15]));
+        rest = &rest[end..];
+    }
+}
+
+fn as_half(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'.' => Some(STOP),
+        _ => None,
+    }
 }
 
 impl std::fmt::Display for InfoText {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (known, rest) in self.lines() {
-            write!(f, "{known}{}\r\n", String::from_utf8_lossy(rest))?;
-        }
-        Ok(())
+        f.write_str(&String::from_utf8_lossy(&self.unpacked(usize::MAX)))
     }
 }
 
@@ -91,20 +187,11 @@ impl std::fmt::Debug for InfoText {
     }
 }
 
-/// Which of the known beginnings a line has; they come in nearly the same order each time.
-fn beginning(line: &str, expected: usize) -> Option<usize> {
-    let fits = |at: &usize| KNOWN.get(*at).is_some_and(|known| line.starts_with(known));
-    if fits(&expected) {
-        return Some(expected);
-    }
+/// Which of the known beginnings a line has whose turn it is not.
+fn beginning(line: &str) -> Option<usize> {
     // Headings and empty lines are the only ones without a colon.
-    line.contains(':').then(|| (0..KNOWN.len()).find(fits)).flatten()
+    line.contains(':').then(|| KNOWN.iter().position(|known| line.starts_with(known))).flatten()
 }
-
-const REDIS_VERSION: &str = "redis_version:";
-const VERBATIM: u8 = 0;
-/// The number of the first beginning: above the line feed that ends every line.
-const FIRST: u8 = b'\n' + 1;
 
 /// What lines begin with, in the order of a server of version 7.
 #[rustfmt::skip]
@@ -163,7 +250,7 @@ const KNOWN: &[&str] = &[
     "used_cpu_user_main_thread:", "cluster_enabled:",
 ];
 
-const _: () = assert!(KNOWN.len() <= (u8::MAX - FIRST) as usize);
+const _: () = assert!(KNOWN.len() < u8::MAX as usize);
 
 #[cfg(test)]
 mod tests {
@@ -171,17 +258,34 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_usual_answer_takes_less_than_half_of_its_length() {
-        let text: String = KNOWN.iter().map(|known| format!("{known}12345678\r\n")).collect();
+    fn a_usual_answer_takes_less_than_a_quarter_of_its_length() {
+        let value = |at: usize| if at.is_multiple_of(2) { "0" } else { "12345678" };
+        let lines = KNOWN.iter().enumerate().map(|(at, known)| format!("{known}{}\r\n", value(at)));
+        let text: String = lines.collect();
         let packed = InfoText::new(&text);
         assert_eq!(packed.to_string(), text);
-        assert!(packed.0.len() * 2 < text.len(), "{} of {}", packed.0.len(), text.len());
+        assert!(packed.0.len() * 4 < text.len(), "{} of {}", packed.0.len(), text.len());
+    }
+
+    #[test]
+    fn names_and_paths_take_little_more_than_themselves() {
+        let text = "executable:/usr/bin/redis-server\r\nrun_id:0123abc456789def0123abc4567\r\n";
+        let packed = InfoText::new(text);
+        assert_eq!(packed.to_string(), text);
+        assert!(packed.0.len() < 60, "{}", packed.0.len());
     }
 
     proptest! {
         #[test]
-        fn every_text_comes_back(text in "((role:|run_id:|x|# S)?[a-z\u{e9}: ]{0,5}\r\n)*") {
+        fn every_text_comes_back(
+            text in "((role:|run_id:|loading:|async_loading:|x|# S)?[a-z0-9\u{e9}: .]{0,40}\r\n)*"
+        ) {
             prop_assert_eq!(InfoText::new(&text).to_string(), text);
+        }
+
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+            let _ = InfoText(bytes.into()).to_string();
         }
     }
 }

@@ -126,11 +126,9 @@ impl Sentinel {
     }
 
     fn fire_timers(&mut self) {
-        // What became due while others were served waits for the next wake-up: no step is endless.
-        let mut due = Vec::new();
-        while let Some(key) = self.cx.timers.pop(self.cx.now) {
-            due.push(key);
-        }
+        // What became due while others were served waits for the next wake-up, and so does what is beyond a portion: no
+        // step is endless, nor does it bring forth thousands of actions at once.
+        let due: Vec<_> = std::iter::from_fn(|| self.cx.timers.pop(self.cx.now)).take(PORTION).collect();
         for key in due {
             match key {
                 Key::Save => {}
@@ -441,6 +439,9 @@ impl Sentinel {
         storage.respond(client, response, otherwise, *now, out);
     }
 }
+
+/// So many deadlines are served in one step.
+const PORTION: usize = 64;
 
 /// Room for actions that is kept while there are none.
 const KEPT_ROOM: usize = 256;

@@ -1,7 +1,8 @@
 //! How the driver wakes the task of a connection.
 
 use std::cell::{Cell, RefCell};
-use std::task::{Context, Waker};
+use std::future::poll_fn;
+use std::task::{Context, Poll, Waker};
 
 /// Rung by the driver when it has something for the task of a connection, or has given the connection up.
 #[derive(Default)]
@@ -36,5 +37,14 @@ impl Bell {
     /// Whether the connection is to end.
     pub(super) fn is_given_up(&self) -> bool {
         self.given_up.get()
+    }
+
+    /// Ready when the connection is to end.
+    pub(super) async fn given_up(&self) {
+        poll_fn(|cx| {
+            self.listen(cx);
+            if self.is_given_up() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await
     }
 }

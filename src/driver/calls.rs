@@ -3,6 +3,7 @@
 use super::wire::{Frame, write_command};
 use bytes::BytesMut;
 use consentinel_core::{Command, Endpoint, Epoch, HELLO_CHANNEL, Info, Reply, SentinelId};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -98,7 +99,10 @@ impl Awaited {
                 Reply::Pong
             }
             (Awaited::Info, Frame::Bulk(text)) => {
-                Reply::Info(Arc::new(Info::parse(&String::from_utf8_lossy(text))))
+                // Several kilobytes, and hardly ever anything but ASCII: that is checked much quicker than mended.
+                let text =
+                    std::str::from_utf8(text).map_or_else(|_| String::from_utf8_lossy(text), Cow::Borrowed);
+                Reply::Info(Arc::new(Info::parse(&text)))
             }
             (Awaited::Down, Frame::Array(items)) => down(items),
             (Awaited::Exec(_), Frame::Array(items)) => match items.first() {

@@ -45,9 +45,14 @@ impl Handle {
         self.with(|driver| driver.input(input));
     }
 
-    /// A client has connected. The error is for it to read.
+    /// A client has connected, and counts from now on. The error is for it to read.
     pub(super) fn opened(&self, opened: Opened) -> Result<(), &'static str> {
         self.with(|driver| driver.server.handle_opened(opened))
+    }
+
+    /// A client can hear us. The error is for it to read.
+    pub(super) fn ready(&self, id: ClientId) -> Result<(), &'static str> {
+        self.with(|driver| driver.server.handle_ready(id))
     }
 
     /// A client has gone.

@@ -139,8 +139,9 @@ async fn serve(
         info!("answering DNS for {} on {}", namer.settings().domain, namer.listening().join(", "));
     }
     let store = Arc::new(store);
-    let users = store.clone();
+    let (users, level) = (store.clone(), store.clone());
     server.on_users(Box::new(move |lines| users.set_users(lines)));
+    server.on_log_level(Box::new(move |now| level.set_level(now)));
     let driver = Handle::new(|myself| Driver {
         sentinel,
         server,

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 /// Consul takes no more operations than this in one transaction.
 const MOST: usize = 64;
 
-/// So many foreign entries at most are taken away together with the flip, which must fit into one transaction.
+/// So many other masters' entries at most are taken away together with the flip, which must fit into one transaction.
 const MOST_AMONG_MASTERS: usize = 40;
 
 /// One operation.
@@ -234,7 +234,8 @@ impl Writer<'_> {
         for key in &transaction.remove {
             let piece = vec![self.delete_service(&self.names.id_of(key), self.names.service_of(key.role))];
             match key.role {
-                Role::Master => flip.push(piece),
+                Role::Master if flip.len() < MOST_AMONG_MASTERS => flip.push(piece),
+                Role::Master => rest.push((false, piece)),
                 Role::Replica => rest.push((master.is_some_and(|master| master.addr == key.addr), piece)),
             }
         }

@@ -2,7 +2,7 @@
 
 use super::restart::memory_of;
 use crate::{PATIENCE, ours, three_daemons};
-use consentinel_lab::{Cluster, Extra, Program, Setup};
+use consentinel_lab::{Cluster, Extra, Folder, Program, Release, Sentinel, Setup, Value};
 use std::collections::BTreeSet;
 
 #[test]
@@ -10,6 +10,36 @@ fn the_original_goes_on_from_our_file_and_we_from_its() {
     let mut setup = three_daemons();
     setup.down_after = super::mixed::DOWN_AFTER;
     each_goes_on_from_the_file_of_the_last(&setup, [Program::Original, ours()]);
+}
+
+/// Redis 7.0 cannot set it; later ones write it down as 7.0 would.
+#[test]
+fn a_log_level_set_at_run_time_is_written_as_by_the_original() {
+    for (lines, level) in [
+        ("", "warning"),
+        ("", "notice"),
+        ("# a\nloglevel notice\n# b", "debug"),
+        ("  LOGLEVEL \"Verbose\"\n# b\nloglevel debug", "warning"),
+        ("loglevel debug", "notice"),
+    ] {
+        let [theirs, ours] = [Program::Other(Release::Redis8), ours()].map(|program| {
+            let folder = Folder::new();
+            let extra = Extra::default().line("# the level").line(lines);
+            let mut sentinel =
+                Sentinel::start_new(&folder, program, "sentinel monitor mymaster 127.0.0.1 1 2\n", extra);
+            let reply = sentinel.call(&["SENTINEL", "CONFIG", "SET", "loglevel", level]);
+            assert_eq!(reply.as_ref().and_then(Value::text), Some("OK"), "{reply:?}");
+            // Killed: it must be there already.
+            sentinel.kill();
+            let text = sentinel.config_text();
+            sentinel.start();
+            let reply = sentinel.call(&["SENTINEL", "CONFIG", "GET", "loglevel"]).expect("it answers");
+            assert_eq!(reply.fields().get("loglevel").map(String::as_str), Some(level), "{text}");
+            let told = |line: &&str| line.starts_with('#') || line.contains("loglevel");
+            text.lines().filter(told).map(str::to_owned).collect::<Vec<_>>()
+        });
+        assert_eq!(theirs, ours, "{lines}");
+    }
 }
 
 /// What the file says of epochs: by name, wherever it stands.

@@ -216,6 +216,40 @@ fn whoever_must_log_in_is_treated_as_by_the_original() {
     pair.finish("");
 }
 
+#[test]
+fn users_get_the_channels_of_acl_pubsub_default_as_by_the_original() {
+    for word in ["allchannels", "resetchannels"] {
+        let folder = Folder::new();
+        let default = format!("acl-pubsub-default {word}");
+        let lines = [
+            "user early on nopass +@all",
+            &default,
+            "user default on nopass +@all",
+            "user few on nopass resetchannels &x +@all",
+            "user ops on nopass +@all (+ping)",
+        ];
+        let [theirs, ours] = alone(&folder, &lines, "");
+        let mut pair = Pair::new(&theirs, &ours);
+        pair.compare_list(include_str!("differential/channels.txt"));
+        pair.finish(&format!(" with {default}"));
+        for sentinel in [theirs, ours] {
+            let text = sentinel.config_text();
+            assert!(text.contains(&default), "{text}");
+        }
+    }
+    let folder = Folder::new();
+    let users = "user ops on nopass +@all\nuser few resetchannels &x reset (+ping)\n";
+    let [theirs, ours] = alone(&folder, &["acl-pubsub-default AllChannels", "aclfile users.acl"], users);
+    let mut pair = Pair::new(&theirs, &ours);
+    pair.compare_list("ACL LIST\nACL LOAD | ACL LIST\nAUTH ops x | SUBSCRIBE a | PSUBSCRIBE *");
+    let wrong = "user default on nopass +@all\nuser a &x\nuser b (+ping &x)\n";
+    for dir in ["theirs", "ours"] {
+        std::fs::write(folder.path().join(dir).join("users.acl"), wrong).expect("the folder is ours");
+    }
+    pair.compare_list("ACL LOAD | ACL LIST");
+    pair.finish(" with a file of users");
+}
+
 /// Says what changes a sentinel to two that are needed for nothing else. Gives the differences that were accepted.
 fn throw_away() -> BTreeSet<&'static str> {
     let folder = Folder::new();

@@ -1,8 +1,10 @@
 //! Connections to servers: one for everything where the server speaks RESP3, two where it does not.
 
 use super::topologies::{accepted, kill_and_return};
-use crate::{PATIENCE, three_daemons};
-use consentinel_lab::{Cluster, GROUP, Redis, Value, eventually};
+use crate::{PATIENCE, ours, three_daemons};
+use consentinel_lab::{
+    Cluster, Extra, Folder, GROUP, Pretender, Redis, Sentinel, Value, Visitor, eventually,
+};
 
 /// The lines of CLIENT LIST that are of sentinels.
 fn sentinels_at(redis: &Redis) -> Vec<String> {
@@ -59,6 +61,34 @@ fn a_server_that_does_not_know_hello_gets_two() {
     let first = kill_and_return(&mut cluster, 0);
     cluster.wait_until_settled(first);
     eventually("so it is with the new master", PATIENCE, || in_twos(&cluster.redis[first]));
+}
+
+/// Its address is remembered: it is not asked again whether it speaks RESP3.
+#[test]
+fn a_server_that_says_resp3_and_does_not_mean_it_gets_two() {
+    let folder = Folder::new();
+    let server = Pretender::start();
+    let config = format!("sentinel monitor {GROUP} 127.0.0.1 {} 1\n", server.port);
+    let sentinel = Sentinel::start_new(&folder, ours(), &config, Extra::default());
+    let in_two = |visitors: &[Visitor]| {
+        let open: Vec<_> = visitors.iter().filter(|visitor| visitor.is_open).collect();
+        let subscribed = open.iter().position(|visitor| visitor.said("SUBSCRIBE") == 1)?;
+        let (commands, hellos) = (open.get(1 - subscribed.min(1))?, open[subscribed]);
+        let alone = open.len() == 2 && hellos.said("INFO") == 0 && commands.said("SUBSCRIBE") == 0;
+        alone.then(|| commands.said("PUBLISH"))
+    };
+    // A subscription that carried nothing would have been given up by then.
+    let visitors =
+        eventually("commands and hellos have connections of their own, which last", PATIENCE, || {
+            let visitors = server.visitors();
+            (in_two(&visitors)? >= 5).then_some(visitors)
+        });
+    let first = &visitors[0];
+    assert!(first.said("HELLO") == 1 && first.said("SUBSCRIBE") == 1, "{first:?}");
+    assert!(visitors[1..].iter().all(|visitor| visitor.said("HELLO") == 0), "{visitors:?}");
+    assert_eq!(visitors.len(), 3, "nothing was opened more than once: {visitors:?}");
+    assert_eq!(sentinel.master().get("flags").map(String::as_str), Some("master"));
+    assert!(!sentinel.log().contains("+sdown"), "{}", sentinel.log());
 }
 
 /// A subscription that carries nothing is given up, and tried on a connection of its own.

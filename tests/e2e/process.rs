@@ -210,6 +210,52 @@ fn systemd_hears_that_it_is_ready_alive_and_ending() {
     assert!(daemon.exit().success());
 }
 
+/// Whether a process stands still.
+fn is_stopped(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it is there");
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+}
+
+#[test]
+fn for_upstart_it_stands_still_when_it_is_ready() {
+    for wanted in ["upstart", "auto"] {
+        // What is supervised does not go into the background.
+        let stage = Stage::new(&format!("supervised {wanted}\ndaemonize yes\n"));
+        let mut command = stage.command("redis-sentinel");
+        command.env("UPSTART_JOB", "sentinel").env("NOTIFY_SOCKET", stage.path("nobody"));
+        let mut daemon = Daemon(command.spawn().expect("it can be started"));
+        let pid = daemon.0.id();
+        eventually("it stands still", PATIENCE, || is_stopped(pid).then_some(()));
+        assert!(stage.text("out").contains("supervised by upstart, will stop to signal readiness."));
+        // It listens already, and answers as soon as it may go on.
+        let mut client = Client::connect(stage.port, PATIENCE).expect("it listens");
+        client.send(&["PING"]).expect("the system takes it");
+        assert!(is_stopped(pid));
+        daemon.signal(Signal::CONT);
+        assert_eq!(client.read().expect("it answers").text(), Some("PONG"));
+        let info = stage.call(&["INFO", "server"]).expect("it answers");
+        assert!(info.text().is_some_and(|text| text.contains("process_supervised:upstart")));
+        daemon.signal(Signal::TERM);
+        assert!(daemon.exit().success());
+    }
+}
+
+#[test]
+fn without_the_supervisor_that_was_wanted_it_starts_as_if_none_were() {
+    for (wanted, line) in [("upstart", "UPSTART_JOB not found!"), ("systemd", "NOTIFY_SOCKET not found!")] {
+        let stage = Stage::new(&format!("supervised {wanted}\nlogfile daemon.log\npidfile daemon.pid\n"));
+        let mut command = stage.command("redis-sentinel");
+        command.env_remove("UPSTART_JOB").env_remove("NOTIFY_SOCKET").args(["--daemonize", "yes"]);
+        assert!(command.status().expect("it can be started").success(), "{}", stage.text("err"));
+        let info = stage.call(&["INFO", "server"]).expect("it is ready, in the background");
+        assert!(info.text().is_some_and(|text| text.contains("process_supervised:no")));
+        assert!(stage.text("daemon.log").contains(line), "{}", stage.text("daemon.log"));
+        let pid: i32 = stage.text("daemon.pid").trim().parse().expect("the pidfile has a pid");
+        kill_process(Pid::from_raw(pid).expect("a pid"), Signal::TERM).expect("it runs");
+        eventually("it has gone", PATIENCE, || (!stage.path("daemon.pid").exists()).then_some(()));
+    }
+}
+
 #[test]
 fn a_log_that_was_moved_away_is_begun_anew_and_signals_end_nothing() {
     let stage = Stage::new("logfile daemon.log\n");

@@ -140,6 +140,61 @@ fn clients_are_served_over_tls_and_whoever_does_not_speak_it_is_not() {
     assert!(!matches!((&open).read(&mut [0; 1]), Ok(1..)), "who never shakes hands is let go");
 }
 
+/// The handshakes of the original's clients count, too: nobody can hold it up with more connections than clients may.
+#[test]
+fn whoever_shakes_hands_counts_among_the_clients() {
+    let folder = Folder::new();
+    let authority = Authority::new(&folder, "house");
+    let own = authority.issue("all");
+    for program in [Program::Original, ours()] {
+        let port = free_port();
+        let lines = tls_lines(port, &authority, &own) + "tls-auth-clients no\nmaxclients 10\n";
+        let sentinel = Sentinel::start_new(&folder, program, &lines, Extra::default());
+        let mut client = Client::connect(sentinel.port, PATIENCE).expect("it listens");
+        let mut ask = |words: &[&str]| {
+            let answer = client.call(words).expect("it answers");
+            answer.text().map_or_else(|| format!("{answer:?}"), str::to_owned)
+        };
+        eventually("nobody else is connected", PATIENCE, || {
+            (ask(&["CLIENT", "LIST"]).lines().count() == 1).then_some(())
+        });
+        let silent = || {
+            let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("somebody listens");
+            stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+            stream
+        };
+        let heard = |mut stream: &TcpStream| {
+            let mut bytes = Vec::new();
+            let _ = stream.read_to_end(&mut bytes); // closed or reset
+            bytes
+        };
+        let mut shaking: Vec<_> = (0..9).map(|_| silent()).collect();
+        let list = eventually("all of them are clients", PATIENCE, || {
+            let list = ask(&["CLIENT", "LIST"]);
+            (list.lines().count() == 10).then_some(list)
+        });
+        let theirs = format!(" laddr=127.0.0.1:{port} ");
+        let theirs: Vec<_> = list.lines().filter(|line| line.contains(&theirs)).collect();
+        assert!(theirs.len() == 9 && theirs.iter().all(|line| line.contains(" cmd=NULL ")), "{list}");
+        let plain = TcpStream::connect((Ipv4Addr::LOCALHOST, sentinel.port)).expect("it listens");
+        plain.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        assert_eq!(heard(&plain), b"-ERR max number of clients reached\r\n");
+        assert_eq!(heard(&silent()), b"", "it could not read what is in the clear");
+        let stats = ask(&["INFO", "stats"]);
+        assert!(stats.contains("rejected_connections:2\r\n"), "{stats}");
+        // One is sent away, which makes room for one who speaks TLS.
+        let last = shaking.pop().expect("there are nine");
+        let address = last.local_addr().expect("it is connected").to_string();
+        assert_eq!(ask(&["CLIENT", "KILL", "ADDR", &address]), "Int(1)");
+        assert_eq!(heard(&last), b"");
+        assert_eq!(cli(port, &authority.ca(), None, &["PING"]), "PONG\n");
+        drop(shaking);
+        eventually("those who have gone do not count", PATIENCE, || {
+            (ask(&["CLIENT", "LIST"]).lines().count() == 1).then_some(())
+        });
+    }
+}
+
 #[test]
 fn certificates_are_changed_under_open_connections() {
     let folder = Folder::new();

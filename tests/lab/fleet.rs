@@ -178,7 +178,7 @@ fn serve(stream: TcpStream, port: u16, shared: &Shared) -> Result<()> {
 }
 
 /// Reads a command: an array of strings, at least one.
-fn command(input: &mut BufReader<TcpStream>) -> Result<Vec<String>> {
+pub(crate) fn command(input: &mut BufReader<TcpStream>) -> Result<Vec<String>> {
     let count = number(input, '*')?;
     let words = (0..count).map(|_| {
         let mut bytes = vec![0; number(input, '$')? + 2];

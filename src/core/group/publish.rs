@@ -17,7 +17,28 @@ use crate::{
     Action, Entry, EntryKey, Epoch, Guard, Health, Level, Lock, PublicationCounters, PublicationState,
     PublicationView, Published, Record, RegistryError, RegistryRequest, Role, Time, Transaction,
 };
+use std::ops::{Deref, DerefMut};
+use std::sync::LazyLock;
 use std::time::Duration;
+
+/// Where the publishing of a group is kept: nowhere, as long as nothing is published.
+#[derive(Default)]
+pub(crate) struct Desk(Option<Box<Publishing>>);
+
+static EMPTY: LazyLock<Publishing> = LazyLock::new(Publishing::default);
+
+impl Deref for Desk {
+    type Target = Publishing;
+    fn deref(&self) -> &Publishing {
+        self.0.as_deref().unwrap_or(&EMPTY)
+    }
+}
+
+impl DerefMut for Desk {
+    fn deref_mut(&mut self) -> &mut Publishing {
+        self.0.get_or_insert_default()
+    }
+}
 
 /// How far the publishing of a group has come.
 #[derive(Default)]
@@ -83,12 +104,15 @@ enum Turn {
 impl Group {
     /// Does what is due. At most one thing: its answer brings the next.
     pub(super) fn drive_publication(&mut self, cx: &mut Context) {
+        if !cx.config.registry.on {
+            return;
+        }
         self.publishing.due = None;
         self.publishing.gated = false;
         // Whoever has nothing to wait for any more begins anew when he has.
         self.publishing.held = self.publishing.turn.take();
         let busy = self.publishing.writing.is_some() || self.publishing.outdated;
-        if !cx.config.registry.on || cx.tilt.is_some() || busy {
+        if cx.tilt.is_some() || busy {
             return;
         }
         let state = self.publication_state(cx);
@@ -205,9 +229,20 @@ impl Group {
         remove.push(EntryKey { role: Role::Replica, addr: record.master.clone() });
         remove.sort();
         remove.dedup();
+        if seen.record.is_none() {
+            remove.extend(self.may_stand_as_masters(&remove, cx));
+        }
         let guard = Guard::Claim { fence: seen.fence, record, before };
         let sweep = seen.damaged;
         self.write(Transaction { guard, remove, sweep, set: desired }, Deed::Claim, cx);
+    }
+
+    /// Where there is no record, nothing vouches for what was seen beside it: a write may have come in between, whose
+    /// record was then lost. Whichever of the servers it has made the master is one no more.
+    fn may_stand_as_masters(&self, removed: &[EntryKey], cx: &Context) -> Vec<EntryKey> {
+        let others = self.nodes.iter().filter(|(id, _)| **id != self.master);
+        let keys = others.map(|(_, node)| EntryKey { role: Role::Master, addr: cx.shown(&node.addr) });
+        keys.filter(|key| !removed.contains(key)).collect()
     }
 
     fn write(&mut self, transaction: Transaction, deed: Deed, cx: &mut Context) {

@@ -2,7 +2,7 @@
 //! the disk.
 
 use super::rule::{RuleError, merge_selectors};
-use super::selector::has_space;
+use super::selector::{Channels, has_space};
 use super::user::User;
 use std::collections::BTreeMap;
 use std::io;
@@ -11,15 +11,16 @@ use std::path::Path;
 /// The users by their names.
 pub(crate) type Users = BTreeMap<Vec<u8>, User>;
 
-/// Reads the users. The error says all that is wrong, in the original's words.
-pub(crate) fn load(path: &Path) -> Result<Users, String> {
+/// Reads the users, who begin with these channels. The error says all that is wrong, in the original's words.
+pub(crate) fn load(path: &Path, channels: Channels) -> Result<Users, String> {
     let name = path.display().to_string();
     let text = std::fs::read(path)
         .map_err(|error| format!("Error loading ACLs, opening file '{name}': {}", describe(&error)))?;
     let mut users = Users::new();
     let mut errors = String::new();
     for (number, line) in text.split(|c| *c == b'\n').enumerate() {
-        if let Err(error) = take_line(line, &format!("{name}:{}", number + 1), number + 1, &mut users) {
+        let place = format!("{name}:{}", number + 1);
+        if let Err(error) = take_line(line, &place, number + 1, channels, &mut users) {
             errors += &error;
         }
     }
@@ -29,7 +30,13 @@ pub(crate) fn load(path: &Path) -> Result<Users, String> {
     Err(errors + "WARNING: ACL errors detected, no change to the previously active ACL rules was performed")
 }
 
-fn take_line(line: &[u8], place: &str, number: usize, users: &mut Users) -> Result<(), String> {
+fn take_line(
+    line: &[u8],
+    place: &str,
+    number: usize,
+    channels: Channels,
+    users: &mut Users,
+) -> Result<(), String> {
     let line = line.trim_ascii();
     let words: Vec<&[u8]> = line.split(|c| *c == b' ').collect();
     let (name, rules) = match words.as_slice() {
@@ -48,7 +55,7 @@ fn take_line(line: &[u8], place: &str, number: usize, users: &mut Users) -> Resu
     }
     let rules = merge_selectors(rules)
         .map_err(|_| format!("{place}: Unmatched parenthesis in selector definition."))?;
-    let mut user = User::new();
+    let mut user = User::new(channels);
     let mut errors = String::new();
     let mut told = false;
     for rule in rules {

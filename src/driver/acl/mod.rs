@@ -12,7 +12,7 @@ mod user;
 
 pub(crate) use log::{Entry, Log, Reason};
 pub(crate) use password::generate;
-pub(crate) use selector::{Denied, Selector, has_space};
+pub(crate) use selector::{Channels, Denied, Selector, has_space};
 pub(crate) use user::User;
 
 use super::store::{self, Settings};
@@ -38,6 +38,8 @@ pub(crate) struct Acl {
     ids: BTreeMap<Vec<u8>, UserId>,
     next: u64,
     file: Option<PathBuf>,
+    /// What new users begin with.
+    channels: Channels,
     /// What was denied.
     pub(crate) log: Log,
 }
@@ -72,7 +74,8 @@ impl Acl {
         if settings.aclfile.is_some() && !settings.users.is_empty() {
             return Err(AclError::Twice);
         }
-        let mut default = User::unlimited();
+        let channels = settings.acl_pubsub_default;
+        let mut default = User::unlimited(channels);
         if let Some(password) = &settings.requirepass {
             default.require(Some(password.reveal().as_bytes()));
         }
@@ -81,11 +84,12 @@ impl Acl {
             ids: BTreeMap::new(),
             next: 0,
             file: settings.aclfile.clone(),
+            channels,
             log: Log::new(settings.acllog_max_len),
         };
         acl.insert(DEFAULT_NAME.to_vec(), default);
         for words in &settings.users {
-            let (name, user) = configured(words)
+            let (name, user) = configured(words, channels)
                 .map_err(|error| AclError::Line(words.first().cloned().unwrap_or_default(), error))?;
             if !user.is_enabled() {
                 tracing::info!(
@@ -137,7 +141,7 @@ impl Acl {
             Some(user) => id.filter(|_| user.admits(password)),
             None => {
                 // Takes as long as if there were one.
-                let _ = User::new().admits(password);
+                let _ = User::new(self.channels).admits(password);
                 None
             }
         }
@@ -155,7 +159,8 @@ impl Acl {
 
     /// Changes a user, or makes one. All rules are taken, or none; the error is the original's.
     pub(crate) fn set_user(&mut self, name: &[u8], rules: &[&[u8]]) -> Result<UserId, Vec<u8>> {
-        let before = self.find(name).and_then(|id| self.user(id)).cloned().unwrap_or_else(User::new);
+        let known = self.find(name).and_then(|id| self.user(id)).cloned();
+        let before = known.unwrap_or_else(|| User::new(self.channels));
         let user = before.with_rules(rules).map_err(|error| match error {
             UserError::Unmatched(start) => {
                 [b"Unmatched parenthesis in acl selector starting at '", &start[..], b"'."].concat()
@@ -184,7 +189,7 @@ impl Acl {
     /// original's, and nothing has changed then.
     pub(crate) fn load(&mut self) -> Result<(), String> {
         let Some(path) = &self.file else { return Err("there is no file".into()) };
-        let mut users: Users = file::load(path)?;
+        let mut users: Users = file::load(path, self.channels)?;
         // A file that does not speak of the default user leaves it as `requirepass` made it.
         if let Some(default) = users.remove(DEFAULT_NAME) {
             self.insert(DEFAULT_NAME.to_vec(), default);
@@ -221,12 +226,12 @@ impl Acl {
 }
 
 /// Checks what stands behind `user` in the configuration.
-pub(crate) fn check_line(words: &[String]) -> Result<(), String> {
-    configured(words).map(|_| ())
+pub(crate) fn check_line(words: &[String], channels: Channels) -> Result<(), String> {
+    configured(words, channels).map(|_| ())
 }
 
 /// A user from what stands behind `user` in the configuration.
-fn configured(words: &[String]) -> Result<(Vec<u8>, User), String> {
+fn configured(words: &[String], channels: Channels) -> Result<(Vec<u8>, User), String> {
     let Some((name, rules)) = words.split_first() else { return Err("a user needs a name".into()) };
     if has_space(name.as_bytes()) {
         return Err("Spaces not allowed in ACL usernames".into());
@@ -234,7 +239,7 @@ fn configured(words: &[String]) -> Result<(Vec<u8>, User), String> {
     // The default user is there already: it begins anew.
     let begin = (name.as_bytes() == DEFAULT_NAME).then_some(b"reset".as_slice());
     let rules: Vec<_> = begin.into_iter().chain(rules.iter().map(String::as_bytes)).collect();
-    let user = User::new().with_rules(&rules).map_err(|error| match error {
+    let user = User::new(channels).with_rules(&rules).map_err(|error| match error {
         UserError::Unmatched(_) => "Unmatched parenthesis in a selector".to_owned(),
         // The rule may be a password.
         UserError::Rule(rule, error) if matches!(rule.first(), Some(b'>' | b'<' | b'#' | b'!')) => {

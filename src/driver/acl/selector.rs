@@ -51,6 +51,15 @@ struct Access {
     write: bool,
 }
 
+/// Which channels a selector allows before any rule speaks of them: `acl-pubsub-default`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Channels {
+    /// None, the default.
+    None,
+    /// All.
+    All,
+}
+
 /// What may be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Selector {
@@ -74,15 +83,15 @@ pub(crate) enum Denied {
 }
 
 impl Selector {
-    /// A selector that allows nothing.
-    pub(crate) fn nothing() -> Self {
+    /// A selector that allows nothing but these channels.
+    pub(crate) fn only(channels: Channels) -> Self {
         Selector {
             commands: Commands::NONE,
             all_commands: false,
             first_arguments: Vec::new(),
             all_keys: false,
             keys: Vec::new(),
-            all_channels: false,
+            all_channels: channels == Channels::All,
             channels: Vec::new(),
         }
     }
@@ -90,7 +99,7 @@ impl Selector {
     /// A selector that allows everything.
     pub(crate) fn everything() -> Self {
         let commands = Commands::ALL;
-        Selector { commands, all_commands: true, all_keys: true, all_channels: true, ..Selector::nothing() }
+        Selector { commands, all_commands: true, all_keys: true, ..Selector::only(Channels::All) }
     }
 
     /// Whether nothing is forbidden by it.

@@ -144,8 +144,39 @@ fn users_come_from_the_configuration_or_from_a_file_but_not_from_both() {
     assert!(matches!(Acl::new(&both), Err(AclError::Twice)));
     let wrong = Settings { users: vec![line("ops +nothing")], ..Settings::default() };
     assert!(matches!(Acl::new(&wrong), Err(AclError::Line(name, _)) if name == "ops"));
-    assert_eq!(check_line(&line("ops >secret >")), Ok(()));
-    assert!(check_line(&line("ops <secret")).is_err_and(|error| !error.contains("secret")));
+    assert_eq!(check_line(&line("ops >secret >"), Channels::None), Ok(()));
+    let wrong = check_line(&line("ops <secret"), Channels::None);
+    assert!(wrong.is_err_and(|error| !error.contains("secret")));
+}
+
+#[test]
+fn new_users_have_the_channels_that_the_configuration_says() {
+    let line = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let settings = Settings {
+        acl_pubsub_default: Channels::All,
+        users: vec![line("default on nopass +@all"), line("ops (+ping)"), line("few resetchannels &x")],
+        ..Settings::default()
+    };
+    let mut acl = Acl::new(&settings).expect("nothing is wrong");
+    for (rules, expected) in [
+        ("default", "on nopass sanitize-payload &* +@all"),
+        ("ops", "off &* -@all (&* -@all +ping)"),
+        ("few on", "on resetchannels &x -@all"),
+        ("few reset", "off sanitize-payload &* -@all"),
+        ("new on", "on &* -@all"),
+        (
+            "other resetchannels (resetchannels +ping &x)",
+            "off resetchannels -@all (resetchannels &x -@all +ping)",
+        ),
+    ] {
+        let id = set(&mut acl, rules).expect("the rules are right");
+        let described = acl.user(id).expect("just made").describe();
+        assert_eq!(String::from_utf8_lossy(&described), expected, "{rules}");
+    }
+    for rules in ["a &x", "a (&x)"] {
+        assert!(set(&mut acl, rules).is_err_and(|error| error.contains("'allchannels' flag")), "{rules}");
+    }
+    assert!(check_line(&line("a &x"), Channels::All).is_err());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::password::PasswordHash;
 use super::rule::{RuleError, merge_selectors};
-use super::selector::{Denied, Selector, allows_channel};
+use super::selector::{Channels, Denied, Selector, allows_channel};
 use crate::driver::catalogue::Command;
 use crate::driver::store;
 
@@ -14,6 +14,8 @@ pub(crate) struct User {
     /// A flag of Redis servers that is kept and shown.
     sanitize: Option<bool>,
     passwords: Vec<PasswordHash>,
+    /// What new selectors begin with, and this one after `reset`.
+    channels: Channels,
     root: Selector,
     selectors: Vec<Selector>,
 }
@@ -28,21 +30,22 @@ pub(crate) enum UserError {
 }
 
 impl User {
-    /// One who may not log in, and may do nothing.
-    pub(crate) fn new() -> Self {
+    /// One who may not log in, and may do nothing, but with these channels.
+    pub(crate) fn new(channels: Channels) -> Self {
         User {
             enabled: false,
             nopass: false,
             sanitize: None,
             passwords: Vec::new(),
-            root: Selector::nothing(),
+            channels,
+            root: Selector::only(channels),
             selectors: Vec::new(),
         }
     }
 
     /// One who may do everything, without a password.
-    pub(crate) fn unlimited() -> Self {
-        User { enabled: true, nopass: true, root: Selector::everything(), ..User::new() }
+    pub(crate) fn unlimited(channels: Channels) -> Self {
+        User { enabled: true, nopass: true, root: Selector::everything(), ..User::new(channels) }
     }
 
     /// Takes in rules: all of them, or none.
@@ -66,7 +69,7 @@ impl User {
             b"nopass" => (self.nopass, self.passwords) = (true, Vec::new()),
             b"resetpass" => (self.nopass, self.passwords) = (false, Vec::new()),
             b"clearselectors" => self.selectors.clear(),
-            b"reset" => *self = User { sanitize: Some(true), ..User::new() },
+            b"reset" => *self = User { sanitize: Some(true), ..User::new(self.channels) },
             _ => match rule {
                 [b'>', password @ ..] => self.add_password(PasswordHash::of(password)),
                 [b'#', hash @ ..] => self.add_password(PasswordHash::parse(hash).ok_or(RuleError::BadHash)?),
@@ -74,7 +77,7 @@ impl User {
                 [b'!', hash @ ..] => {
                     self.remove_password(PasswordHash::parse(hash).ok_or(RuleError::BadHash)?)?
                 }
-                [b'(', rules @ .., b')'] => self.selectors.push(selector(rules)?),
+                [b'(', rules @ .., b')'] => self.selectors.push(selector(rules, self.channels)?),
                 _ => self.root.apply(rule)?,
             },
         }
@@ -184,8 +187,8 @@ impl User {
 }
 
 /// A selector from the rules between parentheses.
-fn selector(rules: &[u8]) -> Result<Selector, RuleError> {
-    let mut selector = Selector::nothing();
+fn selector(rules: &[u8], channels: Channels) -> Result<Selector, RuleError> {
+    let mut selector = Selector::only(channels);
     // Like the original, which takes quotes that do not end for no rule at all.
     for rule in store::split_bytes(rules).unwrap_or_default() {
         // Written down, these would be read as something else, and a file with them might not be read at all.

@@ -180,12 +180,7 @@ fn config_get(cx: &mut Context<'_>, patterns: &[Word<'_>]) -> Outcome {
     let config = cx.sentinel.config();
     let yes_no = |value: bool| if value { "yes" } else { "no" }.to_owned();
     let auth = &config.sentinel_auth;
-    let level = match cx.server.log_level.get() {
-        Level::Debug => "debug",
-        Level::Verbose => "verbose",
-        Level::Notice => "notice",
-        Level::Warning => "warning",
-    };
+    let level = store::level_name(cx.server.log_level.get());
     let options = [
         ("resolve-hostnames", yes_no(config.resolve_hostnames)),
         ("announce-hostnames", yes_no(config.announce_hostnames)),
@@ -249,7 +244,7 @@ fn config_set(cx: &mut Context<'_>, pairs: &[Word<'_>]) -> Outcome {
         changes.push(ConfigChange::SentinelAuth(auth));
     }
     if let Some(level) = level {
-        cx.server.log_level.set(level);
+        cx.server.set_log_level(level);
     }
     Outcome::Ask(Request::ConfigSet(changes))
 }

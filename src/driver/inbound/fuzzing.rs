@@ -24,7 +24,7 @@ pub(in crate::driver) fn serve(bytes: &[u8]) {
     let mut server = Server::new(Settings::default(), identity, level, None).expect("no users, no mistake");
     let local = End::Ip(SocketAddr::from(([127, 0, 0, 1], 1)));
     let opened = Opened { id: ME, peer: local.clone(), local, outbox: Rc::new(Outbox::default()) };
-    assert_eq!(server.handle_opened(opened), Ok(()));
+    assert_eq!(server.handle_opened(opened).and_then(|()| server.handle_ready(ME)), Ok(()));
     let mut turn = Turn { id: ME, input: bytes.into(), output: BytesMut::new() };
     let mut answers = BytesMut::new();
     for _ in 0..MOST_TURNS {

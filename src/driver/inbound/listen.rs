@@ -1,7 +1,7 @@
 //! The listening sockets.
 
 use super::End;
-use super::serve::serve;
+use super::serve::{refuse, serve, take_in};
 use crate::driver::handle::Handle;
 use crate::driver::store::Settings;
 use crate::driver::stream::Stream;
@@ -11,6 +11,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use std::cell::Cell;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -37,9 +38,6 @@ struct Reception {
     timeout: Duration,
     keepalive: Duration,
     ids: Rc<Cell<u64>>,
-    /// Those that shake hands at the moment, and how many may.
-    shaking: Rc<Cell<usize>>,
-    at_most: usize,
 }
 
 /// Opens the listening sockets. The error says which address it is about.
@@ -65,8 +63,6 @@ pub(in crate::driver) fn bind(settings: &Settings, tls: &Tls) -> Result<Listener
         timeout: settings.timeout,
         keepalive: settings.tcp_keepalive,
         ids: Rc::default(),
-        shaking: Rc::default(),
-        at_most: settings.maxclients,
     };
     Ok(Listeners { sockets, reception })
 }
@@ -194,26 +190,37 @@ impl Reception {
         }
     }
 
-    /// A hand that is not shaken in time, or not as it should be, is let go.
+    /// A hand that is not shaken in time, or not as it should be, is let go. Whoever shakes hands is a client already.
     async fn shake_hands(self, stream: TcpStream, ends: (End, End), driver: Handle) {
-        if self.shaking.get() >= self.at_most {
-            return;
-        }
-        self.shaking.set(self.shaking.get() + 1);
-        let shaken = self.tls.accept(stream).await;
-        self.shaking.set(self.shaking.get() - 1);
+        let (id, peer) = (self.next_id(), ends.0.clone());
+        // One who is refused is not told why: without a handshake he could not read it.
+        let Ok(outbox) = take_in(stream.as_raw_fd(), ends, id, &driver) else { return };
+        let shaken = tokio::select! {
+            biased;
+            () = outbox.given_up() => return,
+            shaken = self.tls.accept(stream) => shaken,
+        };
         match shaken {
-            Ok(stream) => self.serve(Stream::Inward(Box::new(stream)), ends, driver).await,
+            Ok(stream) => serve(Stream::Inward(Box::new(stream)), outbox, id, driver, self.timeout).await,
             Err(error) => {
+                driver.closed(id);
                 let why = explain(&error).unwrap_or_else(|| error.to_string());
-                debug!("no TLS with the client at {}: {why}", ends.0);
+                debug!("no TLS with the client at {peer}: {why}");
             }
         }
     }
 
     async fn serve(self, stream: Stream, ends: (End, End), driver: Handle) {
+        let id = self.next_id();
+        match take_in(stream.descriptor(), ends, id, &driver) {
+            Ok(outbox) => serve(stream, outbox, id, driver, self.timeout).await,
+            Err(text) => refuse(stream, text).await,
+        }
+    }
+
+    fn next_id(&self) -> ClientId {
         self.ids.set(self.ids.get() + 1);
-        serve(stream, ends, ClientId(self.ids.get()), driver, self.timeout).await;
+        ClientId(self.ids.get())
     }
 }
 

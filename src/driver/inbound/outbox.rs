@@ -107,6 +107,11 @@ impl Outbox {
         self.bell.listen(cx);
     }
 
+    /// Ready when the connection is to end.
+    pub(super) async fn given_up(&self) {
+        self.bell.given_up().await;
+    }
+
     /// Whether the connection is to end.
     pub(super) fn is_given_up(&self) -> bool {
         self.bell.is_given_up()

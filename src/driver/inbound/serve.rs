@@ -20,22 +20,37 @@ const MAX_WAIT: Duration = Duration::from_secs(60);
 /// Who is answered more than this at once lets others come in between.
 const FAIR_SHARE: usize = 16 << 10;
 
-/// Serves a connection to its end.
-pub(super) async fn serve(
-    mut stream: Stream,
+/// Takes in whoever has connected, or refuses: the error is for the client to read.
+pub(super) fn take_in(
+    descriptor: i32,
     (peer, local): (End, End),
+    id: ClientId,
+    driver: &Handle,
+) -> Result<Rc<Outbox>, &'static str> {
+    let outbox = Rc::new(Outbox::default());
+    outbox.set_descriptor(descriptor);
+    driver.opened(Opened { id, peer, local, outbox: outbox.clone() })?;
+    Ok(outbox)
+}
+
+/// Tells a client why it is not served, and closes the connection.
+pub(super) async fn refuse(mut stream: Stream, text: &str) {
+    let mut output = BytesMut::new();
+    Writer::new(&mut output, false).error(text);
+    // Nobody waits for it: what the system does not take now is not said.
+    let _ = poll_fn(|cx| Poll::Ready(stream.poll_drain(cx, &mut output))).await;
+}
+
+/// Serves a connection that was taken in to its end.
+pub(super) async fn serve(
+    stream: Stream,
+    outbox: Rc<Outbox>,
     id: ClientId,
     driver: Handle,
     timeout: Duration,
 ) {
-    let outbox = Rc::new(Outbox::default());
-    outbox.set_descriptor(stream.descriptor());
-    if let Err(text) = driver.opened(Opened { id, peer, local, outbox: outbox.clone() }) {
-        let mut output = BytesMut::new();
-        Writer::new(&mut output, false).error(text);
-        // Nobody waits for it: what the system does not take now is not said.
-        let _ = poll_fn(|cx| Poll::Ready(stream.poll_drain(cx, &mut output))).await;
-        return;
+    if let Err(text) = driver.ready(id) {
+        return refuse(stream, text).await;
     }
     let mut connection =
         Connection { id, stream, outbox, driver, input: BytesMut::new(), output: BytesMut::new() };

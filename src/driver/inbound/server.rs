@@ -18,7 +18,7 @@ use crate::driver::store::Settings;
 use crate::driver::wire::{self, Writer};
 use crate::registrar::{ConsulSettings, Gauge};
 use bytes::Buf;
-use consentinel_core::{ClientId, Hello, Request, Response, Sentinel, Time};
+use consentinel_core::{ClientId, Hello, Level, Request, Response, Sentinel, Time};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -49,6 +49,8 @@ pub(in crate::driver) struct Server {
     pub(super) acl: Acl,
     /// Hears of the users when they have changed.
     on_users: Option<OnUsers>,
+    /// Hears of the log's level when it has.
+    on_log_level: Option<Box<dyn Fn(Level)>>,
 }
 
 /// What is done when the users have changed: it gets the configuration's lines that make them.
@@ -87,6 +89,7 @@ impl Server {
         Ok(Server {
             acl: Acl::new(&settings)?,
             on_users: None,
+            on_log_level: None,
             settings,
             identity,
             log_level,
@@ -132,6 +135,19 @@ impl Server {
         self.on_users = Some(hear);
     }
 
+    /// What to do from now on when the log's level has changed.
+    pub(in crate::driver) fn on_log_level(&mut self, hear: Box<dyn Fn(Level)>) {
+        self.on_log_level = Some(hear);
+    }
+
+    /// Logs as much as this from now on.
+    pub(super) fn set_log_level(&self, level: Level) {
+        self.log_level.set(level);
+        if let Some(hear) = &self.on_log_level {
+            hear(level);
+        }
+    }
+
     /// The command that a client means by this name, which the configuration may have changed or taken away.
     pub(super) fn command(&self, name: &str) -> Option<&'static Command> {
         let renames = &self.settings.renamed_commands;
@@ -165,12 +181,13 @@ impl Server {
         }
     }
 
-    /// Takes a connection in, or refuses it: the error is for it to read.
+    /// Takes a connection in, or refuses it: the error is for it to read. It counts before anything was said, so that
+    /// nobody can hold more connections by never shaking hands.
     pub(in crate::driver) fn handle_opened(&mut self, opened: Opened) -> Result<(), &'static str> {
         self.stats.connections += 1;
-        if let Some(text) = self.refusal(&opened) {
+        if self.clients.len() >= self.settings.maxclients {
             self.stats.refused += 1;
-            return Err(text);
+            return Err("ERR max number of clients reached");
         }
         let now = clock::now();
         let Opened { id, peer, local, outbox } = opened;
@@ -194,13 +211,16 @@ impl Server {
         Ok(())
     }
 
-    fn refusal(&self, opened: &Opened) -> Option<&'static str> {
-        if self.clients.len() >= self.settings.maxclients {
-            return Some("ERR max number of clients reached");
+    /// A connection that was taken in can be spoken to: over TLS only after the handshake. In protected mode strangers get
+    /// no further than here.
+    pub(in crate::driver) fn handle_ready(&mut self, id: ClientId) -> Result<(), &'static str> {
+        let stranger = self.clients.get(&id).is_some_and(|client| !client.peer.is_local());
+        if stranger && self.settings.protected_mode && self.acl.default_needs_no_password() {
+            self.stats.refused += 1;
+            self.handle_closed(id);
+            return Err(PROTECTED);
         }
-        let stranger = !opened.peer.is_local();
-        let open = self.settings.protected_mode && self.acl.default_needs_no_password();
-        (open && stranger).then_some(PROTECTED)
+        Ok(())
     }
 
     /// Drops a connection.

@@ -30,7 +30,8 @@ impl Bench {
         let outbox = Rc::new(Outbox::default());
         let address = |text: &str| End::Ip(text.parse().expect("an address"));
         let (peer, local) = (address(peer), address("127.0.0.1:1"));
-        let refused = server.handle_opened(Opened { id: ME, peer, local, outbox: outbox.clone() }).err();
+        let opened = server.handle_opened(Opened { id: ME, peer, local, outbox: outbox.clone() });
+        let refused = opened.and_then(|()| server.handle_ready(ME)).err();
         let turn = Turn { id: ME, input: BytesMut::new(), output: BytesMut::new() };
         Bench { server, sentinel: Sentinel::new(state, 1, Time::ZERO), turn, outbox, refused }
     }
@@ -215,6 +216,23 @@ fn strangers_are_refused_in_protected_mode() {
     let with_password = Settings { requirepass: Some(Secret::new("x")), ..settings.clone() };
     assert_eq!(Bench::new(with_password, "192.0.2.1:2").server.clients.len(), 1);
     assert_eq!(Bench::new(settings, "127.0.0.1:2").server.clients.len(), 1);
+}
+
+#[test]
+fn clients_count_before_they_can_be_spoken_to() {
+    let mut bench = Bench::new(Settings { maxclients: 2, ..Settings::default() }, "127.0.0.1:2");
+    let mut open = |number| {
+        let end = End::Ip("127.0.0.1:3".parse().expect("an address"));
+        let outbox = Rc::new(Outbox::default());
+        let opened = Opened { id: ClientId(number), peer: end.clone(), local: end, outbox: outbox.clone() };
+        bench.server.handle_opened(opened).map(|()| outbox)
+    };
+    let shaking = open(2).expect("there is room");
+    assert_eq!(open(3).err(), Some("ERR max number of clients reached"));
+    assert!(bench.ask("INFO clients").contains("connected_clients:2|"));
+    assert_eq!(bench.ask("CLIENT KILL ID 2"), ":1|");
+    assert!(shaking.is_given_up());
+    assert!(bench.ask("INFO stats").contains("|rejected_connections:1|"));
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! The task of one connection: it turns what is queued into bytes, and bytes into inputs.
 
 use super::line::{Expected, Line};
-use crate::driver::bell::Bell;
 use crate::driver::calls::Awaited;
 use crate::driver::handle::Handle;
 use crate::driver::stream::Stream;
@@ -26,7 +25,7 @@ pub(super) async fn run(line: &Line, tls: Option<Tls>, driver: &Handle) -> Resul
     // Most of its life the task is in the loop below: what opens the connection takes its room only meanwhile.
     let opened = tokio::select! {
         biased;
-        () = given_up(&line.bell) => return Ok(()),
+        () = line.bell.given_up() => return Ok(()),
         opened = Box::pin(open(to, tls, driver)) => opened?,
     };
     let (stream, local) = opened;
@@ -40,14 +39,6 @@ pub(super) async fn run(line: &Line, tls: Option<Tls>, driver: &Handle) -> Resul
         }
         tokio::task::yield_now().await;
     }
-}
-
-async fn given_up(bell: &Bell) {
-    poll_fn(|cx| {
-        bell.listen(cx);
-        if bell.is_given_up() { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await
 }
 
 async fn open(to: SocketAddr, tls: Option<Tls>, driver: &Handle) -> Result<(Stream, IpAddr), LinkError> {

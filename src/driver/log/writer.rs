@@ -9,8 +9,8 @@ use consentinel_core::Level;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::time::Duration;
 
 /// Lines that may wait.
 const MOST_LINES: usize = 4096;
@@ -29,21 +29,23 @@ enum Message {
 
 #[derive(Debug, Default)]
 struct Counts {
-    waiting: AtomicUsize,
+    lines: AtomicUsize,
+    bytes: AtomicUsize,
     dropped: AtomicU64,
 }
 
 /// The near end of the queue.
 #[derive(Clone)]
 pub(super) struct Writer {
-    queue: SyncSender<Message>,
+    /// Bounded by the counts: a bounded one would take the memory for all that may wait at once.
+    queue: Sender<Message>,
     counts: Arc<Counts>,
 }
 
 impl Writer {
     /// Starts the thread.
     pub(super) fn start(output: Output, syslog: Option<Syslog>) -> io::Result<Writer> {
-        let (queue, messages) = sync_channel(MOST_LINES);
+        let (queue, messages) = channel();
         let counts = Arc::new(Counts::default());
         let mut desk = Desk { output, syslog, counts: counts.clone(), buffer: Vec::new(), lines: 0 };
         std::thread::Builder::new()
@@ -56,35 +58,40 @@ impl Writer {
     /// Takes a line over; `message` is what syslog is told. Never waits.
     pub(super) fn write(&self, text: String, message: String, level: Level) {
         let length = text.len();
-        if self.counts.waiting.fetch_add(length, Ordering::Relaxed) + length <= MOST_BYTES
-            && self.queue.try_send(Message::Line { text, message, level }).is_ok()
-        {
+        if self.counts.admit(length) && self.queue.send(Message::Line { text, message, level }).is_ok() {
             return;
         }
-        self.counts.waiting.fetch_sub(length, Ordering::Relaxed);
+        self.counts.release(length);
         self.counts.dropped.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Asks for the file to be opened anew. A full queue has a thread behind it that does so by itself when it goes on.
+    /// Asks for the file to be opened anew.
     pub(super) fn reopen(&self) {
-        let _ = self.queue.try_send(Message::Reopen);
+        // The thread ends with the last writer.
+        let _ = self.queue.send(Message::Reopen);
     }
 
     /// Waits until everything before is written, but no longer than that.
     pub(super) fn flush(&self, patience: Duration) {
-        let deadline = Instant::now() + patience;
         let (done, wait) = sync_channel(1);
-        let mut message = Message::Flush(done);
-        loop {
-            match self.queue.try_send(message) {
-                Ok(()) => break,
-                Err(TrySendError::Disconnected(_)) => return,
-                Err(TrySendError::Full(_)) if Instant::now() >= deadline => return,
-                Err(TrySendError::Full(back)) => message = back,
-            }
-            std::thread::sleep(Duration::from_millis(1)); // between two attempts
+        if self.queue.send(Message::Flush(done)).is_ok() {
+            let _ = wait.recv_timeout(patience);
         }
-        let _ = wait.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+    }
+}
+
+impl Counts {
+    /// One more line waits, if there is room for it; to be released in either case.
+    fn admit(&self, length: usize) -> bool {
+        let lines = self.lines.fetch_add(1, Ordering::Relaxed) + 1;
+        let bytes = self.bytes.fetch_add(length, Ordering::Relaxed) + length;
+        lines <= MOST_LINES && bytes <= MOST_BYTES
+    }
+
+    /// One line less waits.
+    fn release(&self, length: usize) {
+        self.lines.fetch_sub(1, Ordering::Relaxed);
+        self.bytes.fetch_sub(length, Ordering::Relaxed);
     }
 }
 
@@ -112,7 +119,7 @@ impl Desk {
     fn take(&mut self, message: Message) {
         match message {
             Message::Line { text, message, level } => {
-                self.counts.waiting.fetch_sub(text.len(), Ordering::Relaxed);
+                self.counts.release(text.len());
                 self.lines += 1;
                 self.buffer.extend_from_slice(text.as_bytes());
                 if let Some(syslog) = &mut self.syslog {

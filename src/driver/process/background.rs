@@ -3,7 +3,7 @@
 
 use super::supervisor;
 use crate::driver::log;
-use crate::driver::store::{Settings, Supervised};
+use crate::driver::store::Settings;
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
@@ -77,7 +77,7 @@ impl Background {
         // The mark is inherited by scripts; they are children of somebody else.
         let parent = rustix::process::getppid().map(|pid| pid.as_raw_pid().to_string());
         let marked = std::env::var(MARK).ok().is_some_and(|mark| Some(mark) == parent);
-        match settings.daemonize && supervisor::find(settings) == Supervised::No {
+        match settings.daemonize && !supervisor::is_there(settings) {
             true if marked => Background::There,
             true => Background::Wanted,
             false => Background::No,

@@ -41,13 +41,22 @@ fn set(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Who supervises us, as far as settings and environment tell.
-pub(super) fn find(settings: &Settings) -> Supervised {
+/// Who is to supervise us.
+fn find(settings: &Settings) -> Supervised {
     match settings.supervised {
         Supervised::Auto if set("UPSTART_JOB").is_some() => Supervised::Upstart,
         Supervised::Auto if set("NOTIFY_SOCKET").is_some() => Supervised::Systemd,
         Supervised::Auto => Supervised::No,
         other => other,
+    }
+}
+
+/// Whether somebody does, as far as settings and environment tell.
+pub(super) fn is_there(settings: &Settings) -> bool {
+    match find(settings) {
+        Supervised::Upstart => set("UPSTART_JOB").is_some(),
+        Supervised::Systemd => set("NOTIFY_SOCKET").is_some(),
+        Supervised::No | Supervised::Auto => false,
     }
 }
 

@@ -250,7 +250,6 @@ const SIZES: &[(u64, &str)] = &[
 
 /// One of a few words: which, and the words.
 const CHOICES: &[(&str, &str)] = &[
-    ("acl-pubsub-default", "allchannels, resetchannels"),
     ("appendfsync", "everysec, always, no"),
     ("cluster-preferred-endpoint-type", "ip, hostname, unknown-endpoint"),
     ("enable-debug-command", "no, yes, local"),

@@ -18,7 +18,7 @@ fn understand(bytes: &[u8], state: Option<&[u8]>) -> Result<Understood, ConfigEr
     if let Some(state) = state {
         let source = source::parse(Path::new("state"), state, Layer::State)?;
         remembered = memory::Evidence::of(state, &source.directives, Layer::State);
-        take_users(&source.directives, &mut settings)?;
+        take_settings(&source.directives, &mut settings)?;
         directives.extend(source.directives);
     }
     let Reader { mut durable, state_file, .. } = read_sentinel(&directives, &|_| None)?;
@@ -40,10 +40,10 @@ pub(crate) fn configuration(bytes: &[u8]) {
         Ok(understood) => understood,
         Err(error) => return presentable(&error),
     };
-    let written = render::into_configuration(bytes, &Durable::default(), &durable, None);
+    let written = render::into_configuration(bytes, &Durable::default(), &durable, None, None);
     let (settings_again, again, _) = understand(&written, None).expect("what we write, we read");
     assert_eq!((&settings, &durable), (&settings_again, &again));
-    let twice = render::into_configuration(&written, &Durable::default(), &again, None);
+    let twice = render::into_configuration(&written, &Durable::default(), &again, None, None);
     assert_eq!(String::from_utf8_lossy(&written), String::from_utf8_lossy(&twice));
     let mut lines = written.split(|c| *c == b'\n');
     for line in bytes.split(|c| *c == b'\n') {
@@ -66,7 +66,7 @@ pub(crate) fn state(bytes: &[u8]) {
         Ok(understood) => understood,
         Err(error) => return presentable(&error),
     };
-    let written = render::as_state_file(&base, &durable, None);
+    let written = render::as_state_file(&base, &durable, None, None);
     let (_, again, _) = understand(configuration, Some(&written)).expect("what we write, we read");
     assert_eq!(again, durable, "{}", String::from_utf8_lossy(&written));
     for (name, group) in &durable.groups {

@@ -57,6 +57,8 @@ pub(super) struct Written<'a> {
     /// The whole line.
     pub text: Cow<'a, str>,
     head: usize,
+    /// Of which master it speaks; nothing where it speaks of none.
+    pub group: Option<Cow<'a, str>>,
 }
 
 impl Written<'_> {
@@ -84,7 +86,8 @@ impl Written<'_> {
                 head = text.len();
             }
         }
-        Written { text: text.into(), head }
+        let group = words.get(1).filter(|_| about > 0).map(|name| name.clone().into());
+        Written { text: text.into(), head, group }
     }
 
     /// The same, without a look at each word: for lines that are written as the state would write them, which is almost
@@ -108,7 +111,10 @@ impl Written<'_> {
         let text = std::str::from_utf8(text).ok()?;
         // The space behind 'sentinel', the one behind the name, and one for each word that says what it is about.
         let end = text.match_indices(' ').nth(about(name) + 1).map_or(text.len(), |(at, _)| at);
-        Some(Written { text: text.into(), head: end })
+        // All usual ones speak of a master.
+        let group = rest.get(name_length + 1..)?.split(|c| *c == b' ').next()?;
+        let group = Some(std::str::from_utf8(group).ok()?.into());
+        Some(Written { text: text.into(), head: end, group })
     }
 }
 
@@ -153,21 +159,22 @@ fn about(name: &str) -> usize {
     }
 }
 
-/// Everything, settings at their defaults included. Needed is what `base` does not say already.
-pub(super) fn lines(state: &Durable, base: &Durable) -> Vec<Line> {
-    let mut lines = Vec::with_capacity(8 + state.groups.len() * 14);
-    if let Some(id) = &state.myid {
-        lines.push(Line::memory("myid", &[id.as_str()], 0));
-    }
-    lines.extend(global_settings(&state.config, &base.config));
+/// What is said of no master, settings at their defaults included; the current epoch is the last. Needed is what `base`
+/// does not say already.
+pub(super) fn of_no_group(state: &Durable, base: &Durable) -> Vec<Line> {
+    let id = state.myid.iter().map(|id| Line::memory("myid", &[id.as_str()], 0));
+    let settings = global_settings(&state.config, &base.config);
+    id.chain(settings).chain(std::iter::once(current_epoch(state))).collect()
+}
+
+/// What is said of a master, settings at their defaults included. Needed is what `base` does not say already.
+pub(super) fn of_group(name: &GroupName, group: &DurableGroup, base: &Durable) -> Vec<Line> {
     let nothing = GroupConfig::new(Quorum(1));
-    for (name, group) in &state.groups {
-        let before = base.groups.get(name).map_or(&nothing, |group| &group.config);
-        lines.push(monitor(name, group));
-        lines.extend(group_settings(name, &group.config, before));
-        group_memory(name, group, &mut lines);
-    }
-    lines.push(current_epoch(state));
+    let before = base.groups.get(name).map_or(&nothing, |group| &group.config);
+    let mut lines = Vec::with_capacity(16);
+    lines.push(monitor(name, group));
+    group_settings(name, &group.config, before, &mut lines);
+    group_memory(name, group, &mut lines);
     lines
 }
 
@@ -214,7 +221,7 @@ fn global_settings(config: &Config, base: &Config) -> [Line; 7] {
     ]
 }
 
-fn group_settings(name: &GroupName, config: &GroupConfig, base: &GroupConfig) -> Vec<Line> {
+fn group_settings(name: &GroupName, config: &GroupConfig, base: &GroupConfig, lines: &mut Vec<Line>) {
     let group = name.as_str();
     let setting = |name, value: &str, needed| Line::setting(name, &[group, value], 1, needed);
     let millis = |span: std::time::Duration| number(span.as_millis());
@@ -222,7 +229,7 @@ fn group_settings(name: &GroupName, config: &GroupConfig, base: &GroupConfig) ->
     let pass = config.auth.pass.as_ref().map(|pass| pass.reveal()).unwrap_or_default();
     let (reboot, was) = (config.master_reboot_down_after, base.master_reboot_down_after);
     let (notify, reconfig) = (&config.notification_script, &config.client_reconfig_script);
-    let mut lines = vec![
+    lines.extend([
         setting("down-after-milliseconds", &millis(config.down_after), config.down_after != base.down_after),
         setting(
             "failover-timeout",
@@ -239,12 +246,11 @@ fn group_settings(name: &GroupName, config: &GroupConfig, base: &GroupConfig) ->
         setting("auth-pass", pass, config.auth.pass != base.auth.pass),
         setting("auth-user", &text(&config.auth.user), config.auth.user != base.auth.user),
         setting("master-reboot-down-after-period", &millis(reboot), reboot != was),
-    ];
+    ]);
     for (from, to) in &config.renamed_commands {
         let needed = base.renamed_commands.get(from) != Some(to);
         lines.push(Line::setting("rename-command", &[group, from, to], 2, needed));
     }
-    lines
 }
 
 fn group_memory(name: &GroupName, group: &DurableGroup, lines: &mut Vec<Line>) {

@@ -26,12 +26,12 @@ pub(crate) use error::ConfigError;
 pub(crate) use file::replace;
 pub(crate) use lexer::{join, split, split_bytes};
 pub(crate) use sentinel::{group_name, script};
-pub(crate) use settings::{HttpSettings, LogFormat, Settings, Supervised, Syslog, level};
+pub(crate) use settings::{HttpSettings, LogFormat, Settings, Supervised, Syslog, level, level_name};
 pub(crate) use tls::{AuthClients, TlsProtocol, TlsSettings};
 
 use crate::dns::DnsSettings;
 use crate::registrar::ConsulSettings;
-use consentinel_core::{Durable, GroupName, Host, SaveError};
+use consentinel_core::{Durable, GroupName, Host, Level, SaveError};
 use consul::Said;
 use error::Wrong;
 use sentinel::{Pass, Reader};
@@ -76,6 +76,8 @@ pub(crate) struct Store {
     original: Mutex<Vec<u8>>,
     /// The lines `user ...` as they are to be; nothing while those in the configuration hold.
     users: Mutex<Option<Vec<String>>>,
+    /// The log's level, once somebody has changed it at run time.
+    level: Mutex<Option<Level>>,
     /// The lines `user ...` of included files: they are not repeated.
     included_users: Vec<Vec<String>>,
 }
@@ -104,7 +106,7 @@ pub(crate) fn load(
     let absolute = std::path::absolute(path)
         .map_err(|error| ConfigError::about_file(path, Wrong::new(source::plain(&error))))?;
     let (directives, input) = with_arguments(source.directives, lines_in(&source.bytes), arguments, false)?;
-    let Gathered { settings, mut durable, consul, dns, directives, base, lost, state_users } =
+    let Gathered { settings, mut durable, consul, dns, directives, base, lost, state_users, state_level } =
         gather(directives, &source.bytes, environment)?;
     check_logfile(&settings)?;
     let dns = dns.conclude(consul.datacenter());
@@ -120,6 +122,7 @@ pub(crate) fn load(
         base,
         original: Mutex::new(source.bytes),
         users: Mutex::new(state_users),
+        level: Mutex::new(state_level),
         included_users: users_in(Layer::Include),
     };
     store.check_writable()?;
@@ -175,6 +178,8 @@ struct Gathered {
     lost: Vec<String>,
     /// The users that the state file has.
     state_users: Option<Vec<String>>,
+    /// The log's level by the state file.
+    state_level: Option<Level>,
 }
 
 fn gather(
@@ -190,14 +195,19 @@ fn gather(
     let dns = configured.dns;
     let mut consul = configured.consul;
     let mut remembered = memory::Evidence::of(bytes, &directives, Layer::File);
-    let mut state_users = None;
+    let (mut state_users, mut state_level) = (None, None);
     let base = match &settings.state_file {
         None => included(&directives),
         Some(file) => {
             if file.exists() {
                 let source = source::read(file, Layer::State)?;
                 remembered = memory::Evidence::of(&source.bytes, &source.directives, Layer::State);
-                state_users = take_users(&source.directives, &mut settings)?;
+                (state_users, state_level) = take_settings(&source.directives, &mut settings)?;
+                let by_argument =
+                    |said: &Directive| said.layer == Layer::Arguments && said.words[0] == "loglevel";
+                if let Some(level) = state_level.filter(|_| !directives.iter().any(by_argument)) {
+                    settings.loglevel = level;
+                }
                 directives.extend(source.directives);
                 let with_state = read_sentinel(&directives, environment)?;
                 (durable, consul) = (with_state.durable, with_state.consul);
@@ -207,18 +217,26 @@ fn gather(
     };
     let lost = remembered.make_good(&mut durable);
     durable.config.port = settings.announced_port();
-    Ok(Gathered { settings, durable, consul, dns, directives, base, lost, state_users })
+    Ok(Gathered { settings, durable, consul, dns, directives, base, lost, state_users, state_level })
 }
 
-/// Where the state has users, all of them: they stand in place of the configuration's.
-fn take_users(state: &[Directive], settings: &mut Settings) -> Result<Option<Vec<String>>, ConfigError> {
-    let mut lines = Vec::new();
+/// Where the state has users, all of them: they stand in place of the configuration's. Besides, the log's level, if the
+/// state has it.
+fn take_settings(
+    state: &[Directive],
+    settings: &mut Settings,
+) -> Result<(Option<Vec<String>>, Option<Level>), ConfigError> {
+    let (mut lines, mut loglevel) = (Vec::new(), None);
     for directive in state.iter().filter(|directive| directive.words[0] != "sentinel") {
         let [name, words @ ..] = directive.words.as_slice() else { continue };
+        if let ("loglevel", [word]) = (name.as_str(), words) {
+            loglevel = Some(level(word).map_err(|wrong| directive.error(wrong))?);
+            continue;
+        }
         if name != "user" || words.is_empty() {
             return Err(directive.error(
                 Wrong::new(format!("'{name}' is no line of a state file"))
-                    .hint("Only lines that begin with 'sentinel' or 'user' stand there."),
+                    .hint("Only lines that begin with 'sentinel', 'user' or 'loglevel' stand there."),
             ));
         }
         if lines.is_empty() {
@@ -227,7 +245,7 @@ fn take_users(state: &[Directive], settings: &mut Settings) -> Result<Option<Vec
         settings.users.push(words.to_vec());
         lines.push(lexer::join(&directive.words));
     }
-    Ok((!lines.is_empty()).then_some(lines))
+    Ok(((!lines.is_empty()).then_some(lines), loglevel))
 }
 
 fn server_settings(directives: &[Directive]) -> Result<Settings, ConfigError> {
@@ -312,17 +330,18 @@ impl Store {
     /// Writes the state so that it survives a power cut. Blocks.
     pub(crate) fn save(&self, state: &Durable) -> Result<(), SaveError> {
         let users = self.users.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let level = self.level.lock().unwrap_or_else(PoisonError::into_inner).map(level_name);
         let failed = |path: &Path, error| SaveError(format!("{}: {error}", path.display()));
         match &self.state_file {
             Some(file) => {
-                let bytes = render::as_state_file(&self.base, state, users.as_deref());
+                let bytes = render::as_state_file(&self.base, state, users.as_deref(), level);
                 file::replace(file, &bytes).map_err(|error| failed(file, error))
             }
             None => {
                 let mut last = self.original.lock().unwrap_or_else(PoisonError::into_inner);
                 let users = users.map(|lines| render::Users { lines, elsewhere: &self.included_users });
-                let bytes =
-                    render::into_configuration(&self.present(&last), &self.base, state, users.as_ref());
+                let present = self.present(&last);
+                let bytes = render::into_configuration(&present, &self.base, state, users.as_ref(), level);
                 file::replace(&self.path, &bytes).map_err(|error| failed(&self.path, error))?;
                 *last = bytes;
                 Ok(())
@@ -346,6 +365,11 @@ impl Store {
     /// From the next save on these lines, each `user <name> <rule> ...`, stand in place of those that were read.
     pub(crate) fn set_users(&self, lines: Vec<String>) {
         *self.users.lock().unwrap_or_else(PoisonError::into_inner) = Some(lines);
+    }
+
+    /// From the next save on the configuration says that this is the log's level.
+    pub(crate) fn set_level(&self, level: Level) {
+        *self.level.lock().unwrap_or_else(PoisonError::into_inner) = Some(level);
     }
 
     /// The configuration file.

@@ -2,6 +2,7 @@
 
 use super::line::{self, Line, Written};
 use super::memory::GENERATED;
+use super::settings::USUAL_LEVEL;
 use super::source;
 use consentinel_core::{Durable, GroupName};
 use std::collections::HashMap;
@@ -23,9 +24,9 @@ pub(super) fn into_configuration(
     base: &Durable,
     state: &Durable,
     users: Option<&Users<'_>>,
+    level: Option<&str>,
 ) -> Vec<u8> {
-    let all = line::lines(state, base);
-    let mut page = Page::new(&all, users, original.len());
+    let mut page = Page { level, ..Page::new(state, base, users, original.len()) };
     for raw in original.split_inclusive(|c| *c == b'\n') {
         if let Some(written) = Written::from_plain(raw) {
             page.put_sentinel(raw, &written);
@@ -36,6 +37,9 @@ pub(super) fn into_configuration(
             Ok(words) if words.len() > 1 && words[0] == "user" && users.is_some() => {
                 page.put_user(raw, &words)
             }
+            Ok(words) if words.len() > 1 && words[0] == "loglevel" && level.is_some() => {
+                page.put_level(raw, &words)
+            }
             Ok(words) if words.len() > 1 && words[0] == "sentinel" && !is_only_read(&words[1..], state) => {
                 page.put_sentinel(raw, &Written::from_words(&words[1..]));
             }
@@ -43,29 +47,42 @@ pub(super) fn into_configuration(
         }
     }
     page.users.retain(|(words, _)| !users.is_some_and(|users| users.elsewhere.contains(words)));
-    page.end(&all)
+    page.end()
 }
 
 /// The configuration while it is written anew.
+///
+/// The lines of the state are made master by master, when they are asked for: all at once they would take several times
+/// the memory of the file.
 struct Page<'a> {
     out: Vec<u8>,
-    /// The lines of the state by what they are about, and whether they are there already.
-    lines: HashMap<&'a str, (&'a Line, bool)>,
+    state: &'a Durable,
+    base: &'a Durable,
+    /// The lines that were asked for last, and of which master they are.
+    at_hand: (Option<&'a GroupName>, Vec<Line>),
+    /// Which of its lines are there already, of each master of which any is.
+    there: HashMap<Option<&'a GroupName>, Vec<bool>>,
     /// The users that are not yet there: words, and the line.
     users: Vec<(Vec<String>, &'a str)>,
+    /// The log's level, when it is to be said and is not yet.
+    level: Option<&'a str>,
     generated: bool,
 }
 
 impl<'a> Page<'a> {
-    fn new(all: &'a [Line], users: Option<&'a Users<'_>>, length: usize) -> Self {
+    fn new(state: &'a Durable, base: &'a Durable, users: Option<&'a Users<'_>>, length: usize) -> Self {
         let readable = |line: &'a String| Some((source::words_of(line.as_bytes()).ok()?, line.as_str()));
         let mut users: Vec<_> =
             users.iter().flat_map(|users| users.lines.iter().filter_map(readable)).collect();
         users.dedup_by(|a, b| a.0 == b.0);
         Page {
             out: Vec::with_capacity(length + 1024),
-            lines: all.iter().map(|line| (line.head(), (line, false))).collect(),
+            state,
+            base,
+            at_hand: (None, line::of_no_group(state, base)),
+            there: HashMap::new(),
             users,
+            level: None,
             generated: false,
         }
     }
@@ -80,11 +97,34 @@ impl<'a> Page<'a> {
         }
     }
 
+    /// A line of the file about the log's level: kept, written anew, or left out where it was said before.
+    fn put_level(&mut self, raw: &[u8], words: &[String]) {
+        let Some(level) = self.level.take() else { return };
+        match words[1].eq_ignore_ascii_case(level) {
+            true => self.out.extend_from_slice(raw),
+            false => push_line(&mut self.out, &format!("loglevel {level}"), line_end(raw)),
+        }
+    }
+
     /// A line of the file about what is watched: kept, written anew, or left out.
     fn put_sentinel(&mut self, raw: &[u8], written: &Written<'_>) {
-        let Some((line, there)) = self.lines.get_mut(written.head()) else { return };
+        let group = match &written.group {
+            None => None,
+            // Of one that is not watched nothing is said.
+            Some(name) => match self.state.groups.get_key_value(&GroupName::new(name)) {
+                Some((name, _)) => Some(name),
+                None => return,
+            },
+        };
+        if self.at_hand.0 != group {
+            self.at_hand = (group, lines_of(group, self.state, self.base));
+        }
+        let lines = &self.at_hand.1;
+        let Some(at) = lines.iter().position(|line| line.head() == written.head()) else { return };
+        let line = &lines[at];
+        let there = self.there.entry(group).or_insert_with(|| vec![false; lines.len()]);
         // Said twice: only what holds may stay, or the last one would win.
-        let twice = std::mem::replace(there, true);
+        let twice = std::mem::replace(&mut there[at], true);
         let holds = line.text == written.text;
         if twice && (!holds || line.name == "monitor") {
             return;
@@ -97,33 +137,62 @@ impl<'a> Page<'a> {
     }
 
     /// What is missing comes at the end.
-    fn end(self, all: &[Line]) -> Vec<u8> {
-        let Page { mut out, lines, users, generated } = self;
-        let there = |line: &Line| lines.get(line.head()).is_some_and(|(_, there)| *there);
-        let missing: Vec<_> = all.iter().filter(|line| line.needed && !there(line)).collect();
+    fn end(self) -> Vec<u8> {
+        let Page { mut out, state, base, there, users, level, generated, .. } = self;
+        let level = level.filter(|level| *level != USUAL_LEVEL).map(|level| format!("loglevel {level}"));
         // Also where nothing is missing: a last line without an end looks like one that was cut off.
         if !out.is_empty() && !out.ends_with(b"\n") {
             out.push(b'\n');
         }
-        if missing.is_empty() && users.is_empty() {
+        let mut missing = Vec::new();
+        let mut add = |lines: &[Line], there: &[bool]| {
+            let is_there = |at: usize| there.get(at).is_some_and(|there| *there);
+            let needed = lines.iter().enumerate().filter(|(at, line)| line.needed && !is_there(*at));
+            needed.for_each(|(_, line)| push_line(&mut missing, &line.text, b"\n"));
+        };
+        let there = |group: Option<&'a GroupName>| there.get(&group).map_or(&[][..], Vec::as_slice);
+        // The current epoch is the very last, behind all masters.
+        let general = line::of_no_group(state, base);
+        let (epoch, before) = (general.len() - 1, there(None));
+        add(&general[..epoch], before);
+        for (name, group) in &state.groups {
+            add(&line::of_group(name, group, base), there(Some(name)));
+        }
+        add(&general[epoch..], before.get(epoch..).unwrap_or_default());
+        if missing.is_empty() && users.is_empty() && level.is_none() {
             return out;
         }
         if !generated {
             push_line(&mut out, &format!("\n{GENERATED}"), b"\n");
         }
+        level.iter().for_each(|line| push_line(&mut out, line, b"\n"));
         users.iter().for_each(|(_, line)| push_line(&mut out, line, b"\n"));
-        missing.iter().for_each(|line| push_line(&mut out, &line.text, b"\n"));
+        out.extend_from_slice(&missing);
         out
+    }
+}
+
+/// The lines of the state that speak of a master, or of none.
+fn lines_of(group: Option<&GroupName>, state: &Durable, base: &Durable) -> Vec<Line> {
+    match group.and_then(|name| Some((name, state.groups.get(name)?))) {
+        Some((name, group)) => line::of_group(name, group, base),
+        None => line::of_no_group(state, base),
     }
 }
 
 /// The file of its own that `sentinel state-file` asks for: what is not, or not any more, as the configuration
 /// (`base`) says. What the operator changes there keeps its effect, unless SENTINEL SET has overruled it.
-pub(super) fn as_state_file(base: &Durable, state: &Durable, users: Option<&[String]>) -> Vec<u8> {
+pub(super) fn as_state_file(
+    base: &Durable,
+    state: &Durable,
+    users: Option<&[String]>,
+    level: Option<&str>,
+) -> Vec<u8> {
     let mut out =
         b"# The memory of a sentinel. Written by consentinel: do not edit while it runs.\n".to_vec();
     // First, so that a file that was cut off most likely still has it.
     push_line(&mut out, &line::current_epoch(state).text, b"\n");
+    level.iter().for_each(|level| push_line(&mut out, &format!("loglevel {level}"), b"\n"));
     users.into_iter().flatten().for_each(|line| push_line(&mut out, line, b"\n"));
     let mut put = |line: &Line| push_line(&mut out, &line.text, b"\n");
     for name in base.groups.keys().filter(|name| !state.groups.contains_key(*name)) {
@@ -146,10 +215,14 @@ pub(super) fn as_state_file(base: &Durable, state: &Durable, users: Option<&[Str
             }
         }
     }
-    let rest = line::lines(state, base);
-    rest.iter()
-        .filter(|line| line.needed && !["monitor", "current-epoch"].contains(&line.name))
-        .for_each(put);
+    let mut put_needed = |lines: Vec<Line>| {
+        let there = |line: &&Line| ["monitor", "current-epoch"].contains(&line.name);
+        lines.iter().filter(|line| line.needed && !there(line)).for_each(&mut put);
+    };
+    put_needed(line::of_no_group(state, base));
+    for (name, group) in &state.groups {
+        put_needed(line::of_group(name, group, base));
+    }
     out
 }
 

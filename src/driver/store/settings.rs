@@ -3,6 +3,7 @@
 use super::elsewhere;
 use super::error::Wrong;
 use super::tls::TlsSettings;
+use crate::driver::acl::{self, Channels};
 use crate::driver::catalogue::catalogue;
 use consentinel_core::Secret;
 use std::net::SocketAddr;
@@ -43,6 +44,8 @@ pub(crate) struct Settings {
     pub users: Vec<Vec<String>>,
     /// The file with the users, when they are not in the configuration.
     pub aclfile: Option<PathBuf>,
+    /// The channels of new users.
+    pub acl_pubsub_default: Channels,
     /// How many denials ACL LOG remembers.
     pub acllog_max_len: usize,
     /// Where to listen besides.
@@ -133,6 +136,7 @@ impl Default for Settings {
             tls: TlsSettings::default(),
             users: Vec::new(),
             aclfile: None,
+            acl_pubsub_default: Channels::None,
             acllog_max_len: 128,
             unixsocket: None,
             unixsocketperm: None,
@@ -190,6 +194,12 @@ impl Settings {
             "maxclients" => self.maxclients = number(one(name, args)?, 1..=u32::MAX as usize)?,
             "user" if !args.is_empty() => self.add_user(args)?,
             "aclfile" => self.aclfile = path(one(name, args)?),
+            "acl-pubsub-default" => {
+                self.acl_pubsub_default = match one_of(one(name, args)?, "allchannels, resetchannels")? {
+                    "allchannels" => Channels::All,
+                    _ => Channels::None,
+                }
+            }
             "acllog-max-len" => self.acllog_max_len = number(one(name, args)?, 0..=i64::MAX as usize)?,
             "unixsocket" => self.unixsocket = path(one(name, args)?),
             "unixsocketperm" => self.unixsocketperm = Some(octal(one(name, args)?)?),
@@ -221,7 +231,7 @@ impl Settings {
             let theirs = format!("Error in user declaration '{}': {text}", words[0]);
             return Err(Wrong::as_theirs(theirs).hint("Put all rules of a user into one line."));
         }
-        crate::driver::acl::check_line(words).map_err(|error| {
+        acl::check_line(words, self.acl_pubsub_default).map_err(|error| {
             Wrong::as_theirs(format!("Error in user declaration '{}': {error}", words[0]))
         })?;
         self.users.push(words.to_vec());
@@ -334,6 +344,20 @@ pub(crate) fn level(text: &str) -> Result<consentinel_core::Level, Wrong> {
         "verbose" => Ok(Level::Verbose),
         "notice" => Ok(Level::Notice),
         _ => Ok(Level::Warning),
+    }
+}
+
+/// What the log's level is called where nobody says another.
+pub(super) const USUAL_LEVEL: &str = "notice";
+
+/// What a log level is called.
+pub(crate) fn level_name(level: consentinel_core::Level) -> &'static str {
+    use consentinel_core::Level;
+    match level {
+        Level::Debug => "debug",
+        Level::Verbose => "verbose",
+        Level::Notice => "notice",
+        Level::Warning => "warning",
     }
 }
 

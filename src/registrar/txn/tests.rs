@@ -118,3 +118,19 @@ fn what_is_not_told_is_not_written() {
     assert_eq!(text[0]["KV"]["Index"], 0);
     assert!(text[0]["KV"].get("Session").is_none() && text[0]["KV"].get("Namespace").is_none());
 }
+
+#[test]
+fn more_masters_than_fit_beside_the_flip_are_taken_away_after_it() {
+    let transaction = Transaction {
+        guard: Guard::Claim { fence: Fence(0), record: record(1), before: None },
+        remove: (2..100).map(|port| key(Role::Master, port)).collect(),
+        sweep: Vec::new(),
+        set: vec![entry(Role::Master, 1)],
+    };
+    let (plan, lines) = planned(&transaction, &[]);
+    assert!(plan.first.len() <= MOST && plan.rest.iter().all(|part| part.len() <= MOST - 2));
+    // What was seen comes first, and goes with the flip.
+    assert!(lines[0].contains(&"delete redis:10.0.0.1:2 of redis".to_owned()));
+    assert!(lines[0].contains(&"set redis:10.0.0.1:1 of redis".to_owned()));
+    assert_eq!(lines.iter().flatten().filter(|line| line.starts_with("delete ")).count(), 98);
+}

@@ -109,6 +109,21 @@ fn a_consul_that_hangs_or_fails_does_not_slow_a_failover_and_gets_the_state_of_n
 }
 
 #[test]
+fn a_write_whose_answer_was_lost_with_its_record_leaves_no_second_master() {
+    let mut bench = Bench::with(&[6380, 6381], |durable| durable.config.registry.on = true);
+    (bench.registry.fault, bench.registry.mute) = (Some(RegistryFault::Unreachable), true);
+    bench.run(SECOND * 3);
+    assert_eq!(record(&bench), (Epoch(0), endpoint(MASTER)));
+    bench.registry.lose_keys();
+    bench.kill(MASTER);
+    bench.run(SECOND * 20);
+    // Nothing that Consul said has come back so far.
+    assert_eq!(record(&bench), (Epoch(1), endpoint(6380)));
+    let masters = catalog(&bench).into_iter().filter(|(role, ..)| *role == Master);
+    assert_eq!(masters.collect::<Vec<_>>(), [(Master, 6380, Passing)]);
+}
+
+#[test]
 fn what_fails_is_tried_again_ever_less_often() {
     let mut bench = publishing(&[6380]);
     bench.registry.fault = Some(RegistryFault::Denied);

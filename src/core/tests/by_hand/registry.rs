@@ -8,6 +8,8 @@ pub(crate) struct Registry {
     pub(crate) held: Published,
     /// How it fails, when it does.
     pub(crate) fault: Option<RegistryFault>,
+    /// It does what it is asked, and fails all the same: the answer is lost.
+    pub(crate) mute: bool,
     /// It answers nothing.
     pub(crate) hangs: bool,
     pub(crate) requests: Vec<RegistryRequest>,
@@ -24,7 +26,7 @@ impl Registry {
             damaged: vec![],
             node_intact: false,
         };
-        Registry { held, fault: None, hangs: false, requests: vec![], index: 10 }
+        Registry { held, fault: None, mute: false, hangs: false, requests: vec![], index: 10 }
     }
 
     pub(crate) fn seen(&self) -> RegistryEvent {
@@ -37,6 +39,9 @@ impl Registry {
         let waits = matches!(request, RegistryRequest::Look { tries: 1.. });
         if self.hangs || waits && self.fault.is_some() {
             return None;
+        }
+        if let (RegistryRequest::Write(transaction), true) = (&request, self.mute) {
+            self.write(transaction);
         }
         if let (Some(kind), true) = (self.fault, request != RegistryRequest::Unlock) {
             return Some(RegistryEvent::Failed(RegistryError { kind, text: "told to fail".into() }));
@@ -73,6 +78,11 @@ impl Registry {
             self.held.entries.push(entry.clone());
         }
         RegistryEvent::Written(self.held.fence)
+    }
+
+    /// Somebody wipes KV alone: record and lock are gone, the catalog stays.
+    pub(crate) fn lose_keys(&mut self) {
+        (self.held.fence, self.held.record, self.held.lock) = (Fence(0), None, Lock::Free);
     }
 
     /// The transactions that were asked for since the last time.

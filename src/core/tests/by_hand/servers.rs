@@ -1,7 +1,10 @@
 //! Servers that answer strangely.
 
 use crate::bench::{Bench, MASTER, MS, endpoint};
-use consentinel_core::{Command, Event, Reply};
+use consentinel_core::{
+    Action, Command, Durable, DurableGroup, Event, GroupConfig, GroupName, Input, Quorum, Reply, Sentinel,
+    Time,
+};
 use std::time::Duration;
 
 #[test]
@@ -44,4 +47,25 @@ fn a_server_that_still_reads_its_data_is_not_pressed() {
     bench.stubborn.insert(6380, Reply::Error("LOADING Redis is loading the dataset in memory".to_owned()));
     bench.run(MS * 150);
     assert!(bench.turned.is_empty() && bench.saw(Event::AbortReplicaTimeout));
+}
+
+#[test]
+fn what_is_due_for_a_thousand_masters_is_handed_out_in_portions() {
+    let mut state = Durable::default();
+    for port in 1..=1000 {
+        let group = DurableGroup::new(endpoint(port), GroupConfig::new(Quorum(1)));
+        state.groups.insert(GroupName::new(&format!("m{port}")), group);
+    }
+    let mut sentinel = Sentinel::new(state, 1, Time::ZERO);
+    // At its birth it opens two connections to each. Nobody answers, and all attempts are given up at the same time.
+    while sentinel.poll_action().is_some() {}
+    let (now, mut most, mut given_up) = (Time::from_millis(1000), 0, 0);
+    while sentinel.poll_timeout().is_some_and(|at| at <= now) {
+        sentinel.handle(now, Input::Wake);
+        let actions: Vec<_> = std::iter::from_fn(|| sentinel.poll_action()).collect();
+        most = most.max(actions.len());
+        given_up += actions.iter().filter(|action| matches!(action, Action::Disconnect(_))).count();
+    }
+    assert_eq!(given_up, 2000);
+    assert!(most < 200, "{most} at once");
 }
