@@ -17,9 +17,6 @@ use tokio::io::AsyncWriteExt;
 /// How long the core may take to answer before the connection is given up: the disk may be stuck.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
-/// Who is answered more than this at once lets others come in between.
-const FAIR_SHARE: usize = 16 << 10;
-
 /// Takes in whoever has connected, or refuses: the error is for the client to read.
 pub(super) fn take_in(
     descriptor: i32,
@@ -84,13 +81,9 @@ impl Connection {
                 tokio::time::timeout(timeout, poll_fn(|cx| self.poll_read(cx))).await??;
             }
             then = self.ask().await?;
-            let much = self.output.len() > FAIR_SHARE;
             poll_fn(|cx| self.poll_write(cx)).await?;
             if then == Then::Close {
                 return self.stream.shutdown().await;
-            }
-            if much {
-                tokio::task::yield_now().await;
             }
         }
     }

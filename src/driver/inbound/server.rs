@@ -22,8 +22,9 @@ use consentinel_core::{ClientId, Hello, Level, Request, Response, Sentinel, Time
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Answers longer than this are written before more is computed.
-const LONG_OUTPUT: usize = 1 << 20;
+/// When so much was read and answered in one turn, the rest gets another one: others come in between, those above all
+/// on whom a failover depends.
+const FAIR_SHARE: usize = 16 << 10;
 
 /// All that inbound connections share.
 pub(in crate::driver) struct Server {
@@ -242,8 +243,9 @@ impl Server {
     }
 
     fn serve_all(&mut self, sentinel: &Sentinel, turn: &mut Turn, now: Time) -> Step {
+        let mut done = 0;
         loop {
-            if turn.output.len() > LONG_OUTPUT {
+            if done > FAIR_SHARE {
                 return Step::Over(Then::Again);
             }
             let Some(client) = self.clients.get_mut(&turn.id) else { return Step::Over(Then::Close) };
@@ -266,6 +268,8 @@ impl Server {
             };
             turn.input.advance(length);
             self.stats.input += length as u64;
+            // What is computed for somebody who does not want to hear it counts, too.
+            done += length + turn.output.len() - before;
             let waits = matches!(outcome, Outcome::Ask(_));
             if !waits && self.mutes(turn.id) && !matches!(outcome, Outcome::Pushed) {
                 turn.output.truncate(before);

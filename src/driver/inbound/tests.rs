@@ -236,11 +236,16 @@ fn clients_count_before_they_can_be_spoken_to() {
 }
 
 #[test]
-fn long_answers_are_written_before_more_is_computed() {
+fn who_asks_for_much_gets_it_in_shares() {
     let mut bench = Bench::local();
     let many = "INFO\r\n".repeat(10_000);
     assert!(matches!(bench.step(&many), Step::Over(Then::Again)));
-    assert!(bench.turn.output.len() < (1 << 20) + 10_000);
+    assert!(bench.turn.output.len() < (16 << 10) + 10_000);
+    // Nor does it help not to want the answers.
+    let left = bench.turn.input.len();
+    bench.turn.input = bytes::BytesMut::from(format!("CLIENT REPLY OFF\r\n{many}").as_bytes());
+    assert!(matches!(bench.step(""), Step::Over(Then::Again)));
+    assert!(left > 59_000 && bench.turn.input.len() > 59_000, "most of it is not even looked at");
 }
 
 proptest! {
