@@ -113,16 +113,16 @@ async fn perform(arguments: &Arguments) -> Result<ExitCode, String> {
     };
     let mut stage = Stage::new(props)?;
     let deadline = began + Duration::from_secs(arguments.deadline);
-    let ended = tokio::select! {
-        result = set_up(&mut stage, began) => { result?; None }
-        signal = signals.recv() => Some(signal),
+    let early = tokio::select! {
+        result = set_up(&mut stage, began) => result.err().map(Err),
+        signal = signals.recv() => Some(Ok(code_of(&End::Signal(signal), auto))),
         () = tokio::time::sleep_until(deadline.into()), if auto => {
-            return Err(format!("not even set up within {} s", arguments.deadline));
+            Some(Err(format!("not even set up within {} s", arguments.deadline)))
         }
     };
-    if let Some(signal) = ended {
+    if let Some(end) = early {
         stage.strike().await;
-        return Ok(code_of(&End::Signal(signal), auto));
+        return end;
     }
     let auto = auto.then(|| Auto::new(Instant::now(), deadline));
     let by_itself = auto.is_some();

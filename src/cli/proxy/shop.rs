@@ -107,12 +107,24 @@ impl Shop {
     /// Where to lead a client, and what that server must be; none of those that have been tried. Or why nowhere.
     pub(super) fn way(&self, wanted: Role, tried: &[SocketAddr]) -> Result<(Rc<Line>, Role), Arc<str>> {
         match wanted {
-            Role::Master => self.master.borrow().clone().map(|line| (line, Role::Master)),
+            Role::Master => {
+                self.catch_up();
+                self.master.borrow().clone().map(|line| (line, Role::Master))
+            }
             Role::Replica => match self.draw(tried) {
                 Some(line) => Ok((line, Role::Replica)),
                 None if self.common.limits.fall_back => self.way(Role::Master, tried),
                 None => Err("there is none".into()),
             },
+        }
+    }
+
+    /// Sees the master that `follow` has not seen yet: a client that comes right after a failover, or after the first
+    /// answer, is not sent away for that.
+    fn catch_up(&self) {
+        let sight = self.guide.master.borrow().clone();
+        if matches!(sight, Sight::Master { .. }) {
+            self.see_master(sight);
         }
     }
 
