@@ -8,7 +8,7 @@ use consentinel_core::{ClientId, Input, LinkId};
 use std::cell::{RefCell, RefMut};
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 /// The driver, for the tasks of connections. Everything runs on one thread: a task calls the driver when it has read
 /// something, and has let go of it before it waits for anything. The driver never calls a task: it rings.
@@ -23,6 +23,8 @@ struct Shared {
     buffers: Buffers,
     /// The loop must look at its alarm again.
     changed: Notify,
+    /// Who goes on when nobody else has anything to do.
+    next: Semaphore,
 }
 
 impl Handle {
@@ -32,6 +34,7 @@ impl Handle {
             driver: RefCell::new(make(Myself(myself.clone()))),
             buffers: Buffers::default(),
             changed: Notify::new(),
+            next: Semaphore::new(1),
         }))
     }
 
@@ -63,6 +66,13 @@ impl Handle {
     /// Serves a client. Nothing when the core must think first: the outbox gets the answer then.
     pub(super) fn turn(&self, turn: Turn) -> Option<(Turn, Then)> {
         self.with(|driver| driver.turn(turn))
+    }
+
+    /// Lets all come in between who have anything to do. Of those who wait here one goes on at a time, however many ask
+    /// for more than their share.
+    pub(super) async fn others_first(&self) {
+        let _turn = self.0.next.acquire().await;
+        tokio::task::yield_now().await;
     }
 
     /// A server has said whether it speaks RESP3.

@@ -285,7 +285,10 @@ fn a_redis_server_that_is_none_is_named_with_its_last_words() {
     let (status, said) = Demo::start(&["--auto", "--no-consul", "--redis-server", "/bin/cat"]).end();
     assert_eq!(status.code(), Some(1), "{said}");
     // Of whichever of the three it was, the last lines of its configuration: a replica's has one more.
-    in_order(&said, &["redis 3", "has ended by itself", "Its last words:", "bind 127.0.0.1", "appendonly yes"]);
+    in_order(
+        &said,
+        &["redis 3", "has ended by itself", "Its last words:", "bind 127.0.0.1", "appendonly yes"],
+    );
     let (status, said) = Demo::start(&["--auto", "--no-consul", "--redis-server", "/nowhere/redis"]).end();
     assert_eq!(status.code(), Some(1), "{said}");
     assert!(said.contains("there is no /nowhere/redis") && said.contains("--redis-server PROGRAM"), "{said}");

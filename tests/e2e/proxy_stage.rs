@@ -155,7 +155,7 @@ pub(crate) fn farewell(port: u16) -> String {
 /// A master, alone with one daemon that answers DNS.
 pub(crate) struct Alone {
     pub(crate) redis: Redis,
-    _sentinel: Sentinel,
+    sentinel: Sentinel,
     pub(crate) dns: SocketAddr,
     pub(crate) folder: Folder,
 }
@@ -179,7 +179,13 @@ impl Alone {
         let extra = Extra::default().args(&["--dns", &dns.to_string()]);
         let sentinel = Sentinel::start_new(&folder, ours(), &config, extra);
         super::dns::is_named(dns, redis.port);
-        Alone { redis, _sentinel: sentinel, dns, folder }
+        Alone { redis, sentinel, dns, folder }
+    }
+
+    /// From now on the master may be busy for a while.
+    pub(crate) fn be_patient(&self) {
+        let set = ["SENTINEL", "SET", GROUP, "down-after-milliseconds", "30000"];
+        assert_eq!(self.sentinel.call(&set), Some(ok()));
     }
 
     pub(crate) fn proxy(&self, words: &[&str]) -> ProxyRun {

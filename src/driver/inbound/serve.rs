@@ -74,7 +74,7 @@ impl Connection {
         loop {
             let may_be_silent = timeout.is_zero() || then == Then::Listen;
             if then == Then::Again {
-                tokio::task::yield_now().await;
+                self.driver.others_first().await;
             } else if may_be_silent {
                 poll_fn(|cx| self.poll_read(cx)).await?;
             } else {
