@@ -243,7 +243,7 @@ fn who_asks_for_much_gets_it_in_shares() {
     assert!(bench.turn.output.len() < (16 << 10) + 10_000);
     // Nor does it help not to want the answers.
     let left = bench.turn.input.len();
-    bench.turn.input = bytes::BytesMut::from(format!("CLIENT REPLY OFF\r\n{many}").as_bytes());
+    bench.turn.input = BytesMut::from(format!("CLIENT REPLY OFF\r\n{many}").as_bytes());
     assert!(matches!(bench.step(""), Step::Over(Then::Again)));
     assert!(left > 59_000 && bench.turn.input.len() > 59_000, "most of it is not even looked at");
 }

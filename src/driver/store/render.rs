@@ -26,7 +26,7 @@ pub(super) fn into_configuration(
     users: Option<&Users<'_>>,
     level: Option<&str>,
 ) -> Vec<u8> {
-    let mut page = Page { level, ..Page::new(state, base, users, original.len()) };
+    let mut page = Page::new(state, base, users, level, original.len());
     for raw in original.split_inclusive(|c| *c == b'\n') {
         if let Some(written) = Written::from_plain(raw) {
             page.put_sentinel(raw, &written);
@@ -70,7 +70,13 @@ struct Page<'a> {
 }
 
 impl<'a> Page<'a> {
-    fn new(state: &'a Durable, base: &'a Durable, users: Option<&'a Users<'_>>, length: usize) -> Self {
+    fn new(
+        state: &'a Durable,
+        base: &'a Durable,
+        users: Option<&'a Users<'_>>,
+        level: Option<&'a str>,
+        length: usize,
+    ) -> Self {
         let readable = |line: &'a String| Some((source::words_of(line.as_bytes()).ok()?, line.as_str()));
         let mut users: Vec<_> =
             users.iter().flat_map(|users| users.lines.iter().filter_map(readable)).collect();
@@ -82,7 +88,7 @@ impl<'a> Page<'a> {
             at_hand: (None, line::of_no_group(state, base)),
             there: HashMap::new(),
             users,
-            level: None,
+            level,
             generated: false,
         }
     }
@@ -108,16 +114,21 @@ impl<'a> Page<'a> {
 
     /// A line of the file about what is watched: kept, written anew, or left out.
     fn put_sentinel(&mut self, raw: &[u8], written: &Written<'_>) {
-        let group = match &written.group {
+        let found = match &written.group {
             None => None,
-            // Of one that is not watched nothing is said.
             Some(name) => match self.state.groups.get_key_value(&GroupName::new(name)) {
-                Some((name, _)) => Some(name),
+                // Of one that is not watched nothing is said.
                 None => return,
+                found => found,
             },
         };
+        let group = found.map(|(name, _)| name);
         if self.at_hand.0 != group {
-            self.at_hand = (group, lines_of(group, self.state, self.base));
+            let lines = match found {
+                Some((name, saved)) => line::of_group(name, saved, self.base),
+                None => line::of_no_group(self.state, self.base),
+            };
+            self.at_hand = (group, lines);
         }
         let lines = &self.at_hand.1;
         let Some(at) = lines.iter().position(|line| line.head() == written.head()) else { return };
@@ -169,14 +180,6 @@ impl<'a> Page<'a> {
         users.iter().for_each(|(_, line)| push_line(&mut out, line, b"\n"));
         out.extend_from_slice(&missing);
         out
-    }
-}
-
-/// The lines of the state that speak of a master, or of none.
-fn lines_of(group: Option<&GroupName>, state: &Durable, base: &Durable) -> Vec<Line> {
-    match group.and_then(|name| Some((name, state.groups.get(name)?))) {
-        Some((name, group)) => line::of_group(name, group, base),
-        None => line::of_no_group(state, base),
     }
 }
 
