@@ -15,6 +15,12 @@ node_prefix "consentinel-" {
   policy = "write"
 }
 
+# To see what DNS shows: entries of others under the names of our services, on whatever node they stand. Without it they are
+# hidden from the daemon, and nobody is told that DNS answers two masters.
+node_prefix "" {
+  policy = "read"
+}
+
 # The services, as the configuration names them (`sentinel consul-service`, `sentinel consul service-template`), those of
 # the replicas, and redis-sentinel, the daemon itself on the agent beside it. With "redis-{master}" as template:
 # service_prefix "redis-". It must be a rule for a prefix: Consul shows the services of a node by their IDs, and those

@@ -15,6 +15,13 @@ performance {
   raft_multiplier = 1
 }
 
+autopilot {
+  # By default a server that is gone is taken out of the cluster as soon as another one is well. Of three servers two are left
+  # then, and both must agree: a second partition soon after the first leaves none that leads until it heals. So a server
+  # that is gone stays a member; take one away for good by `consul operator raft remove-peer`.
+  cleanup_dead_servers = false
+}
+
 acl {
   enabled                  = true
   default_policy           = "deny"

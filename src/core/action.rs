@@ -105,13 +105,28 @@ pub enum Command {
     Subscribe,
     /// PUBLISH on the hello channel.
     Publish(Hello),
-    /// MULTI, SLAVEOF, CONFIG REWRITE, CLIENT KILL TYPE normal, CLIENT KILL TYPE pubsub, EXEC: follow that master,
+    /// MULTI, SLAVEOF, CLIENT KILL TYPE normal, CLIENT KILL TYPE pubsub, CONFIG REWRITE, EXEC: follow that master,
     /// or nobody. The reply is that of EXEC.
     ReplicaOf(Option<Endpoint>),
+    /// MULTI, SLAVEOF, CLIENT UNPAUSE, EXEC: follow that master, and answer the writes that were held back: with
+    /// READONLY. The reply is that of EXEC.
+    Demote(Endpoint),
+    /// CLIENT KILL TYPE normal, CLIENT KILL TYPE pubsub.
+    CutClients,
+    /// CONFIG REWRITE.
+    RewriteConfig,
     /// SLAVEOF alone, for servers to which a part of the transaction is unknown.
     ReplicaOfPlain(Option<Endpoint>),
     /// SCRIPT KILL.
     ScriptKill,
+    /// FAILOVER ABORT: a server in a FAILOVER of its own refuses REPLICAOF.
+    AbortFailover,
+    /// CLIENT LIST.
+    ListClients,
+    /// CLIENT KILL of each of these.
+    KillClients(Vec<u64>),
+    /// CLIENT KILL TYPE normal.
+    KillNormalClients,
     /// CLIENT PAUSE for so long, of writes.
     HoldWrites(std::time::Duration),
     /// CLIENT UNPAUSE.
@@ -157,6 +172,19 @@ pub enum Refusal {
     /// A failover is under way.
     #[error("INPROG Failover already in progress")]
     InProgress,
+    /// Another sentinel leads a failover, as far as is known here.
+    #[error("INPROG Failover already in progress: sentinel {leader} leads it in epoch {epoch}")]
+    LedByAnother {
+        /// Which one.
+        leader: SentinelId,
+        /// In which epoch.
+        epoch: Epoch,
+    },
+    /// The other sentinels did not give their votes for an ordered failover.
+    #[error(
+        "NOQUORUM The other sentinels that answer did not agree to the failover: look at SENTINEL CKQUORUM"
+    )]
+    NotAgreed,
     /// No replica can be promoted.
     #[error("NOGOODSLAVE No suitable replica to promote")]
     NoGoodReplica,

@@ -25,8 +25,18 @@ pub(crate) enum Purpose {
     Info,
     Hello,
     ScriptKill,
+    /// Clients of a replaced master are to be cut off.
+    Cut,
+    /// Servers without a file refuse it, and that is no fault.
+    Rewrite,
     /// The master is to hold writes back.
     Hold,
+    /// It need not any longer.
+    Release,
+    /// Who is connected to a replaced master; whether those are cut off, too, that have not done anything yet.
+    Clients {
+        thorough: bool,
+    },
     ReplicaOf {
         master: Option<Endpoint>,
         plain: bool,
@@ -48,6 +58,10 @@ pub(crate) struct Channel {
     kind: LinkKind,
     state: State,
     backoff: Duration,
+    /// How often it was tried since it was last useful.
+    attempts: u32,
+    /// The last attempt to open it has failed, or nothing useful came of it.
+    failed: bool,
     /// Something hangs on how soon it is open again.
     pub(crate) urgent: bool,
 }
@@ -68,11 +82,17 @@ struct Open {
 
 impl Channel {
     pub(crate) fn new(kind: LinkKind, now: Time) -> Self {
-        Channel { kind, state: State::Closed { retry_at: now }, backoff: FIRST_RETRY, urgent: false }
+        let state = State::Closed { retry_at: now };
+        Channel { kind, state, backoff: FIRST_RETRY, attempts: 0, failed: true, urgent: false }
     }
 
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.state, State::Open(_))
+    }
+
+    /// Whether it is missing for longer than the moment that opening it again takes.
+    pub(crate) fn is_missing(&self) -> bool {
+        self.failed && !self.is_open()
     }
 
     /// How many calls have no reply yet.
@@ -113,12 +133,19 @@ impl Channel {
                 }
             },
             State::Resolving { since } | State::Opening { since, .. }
-                if cx.now >= since + CONNECT_TIMEOUT =>
+                if cx.now >= since + self.connect_timeout() =>
             {
                 self.close(cx);
             }
             _ => {}
         }
+    }
+
+    /// How long an attempt may take. A packet that was lost is sent again by the system after a second, and a network that
+    /// passes again is noticed only then: other sentinels are tried by short attempts in between.
+    fn connect_timeout(&self) -> Duration {
+        let short = self.kind == LinkKind::Sentinel && !self.attempts.is_multiple_of(LONG_ATTEMPT);
+        if short { SHORT_ATTEMPT } else { CONNECT_TIMEOUT }
     }
 
     /// A name was looked up: go on, if that was what this channel was waiting for.
@@ -139,6 +166,7 @@ impl Channel {
     }
 
     fn open(&mut self, to: &Endpoint, ip: IpAddr, owner: Owner, renames: &Renames, cx: &mut Context) {
+        self.attempts = self.attempts.wrapping_add(1);
         let link = cx.new_link(owner);
         let renames = renames.clone();
         cx.out.push_back(Action::Connect { link, to: to.clone(), ip, kind: self.kind, renames });
@@ -158,6 +186,8 @@ impl Channel {
             _ => return false,
         }
         self.state = State::Open(Open { link, since: cx.now, local, calls: VecDeque::new() });
+        // Until it has proved useful.
+        self.failed = true;
         if auth.pass.is_some() {
             self.call(Command::Auth(auth.clone()), Purpose::Setup, cx);
         }
@@ -169,13 +199,20 @@ impl Channel {
 
     /// The connection was lost, or could not be opened.
     pub(crate) fn on_lost(&mut self, cx: &mut Context) {
-        let longest = if self.urgent { URGENT_RETRY } else { LAST_RETRY };
+        self.failed |= matches!(self.state, State::Opening { .. } | State::Resolving { .. });
+        let longest = match (self.urgent, self.kind) {
+            (true, _) => URGENT_RETRY,
+            (false, LinkKind::Sentinel) => PEER_RETRY,
+            (false, _) => LAST_RETRY,
+        };
         self.state = State::Closed { retry_at: cx.now + self.backoff.min(longest) };
         self.backoff = (self.backoff * 2).min(LAST_RETRY);
     }
 
     /// It has proved useful: the next loss may be followed by a quick attempt again.
     pub(crate) fn on_useful(&mut self) {
+        self.failed = false;
+        self.attempts = 0;
         self.backoff = FIRST_RETRY;
     }
 
@@ -185,6 +222,13 @@ impl Channel {
             cx.drop_link(link);
         }
         self.on_lost(cx);
+    }
+
+    /// The other side has shown that it is there: the next attempt need not wait.
+    pub(crate) fn retry_now(&mut self, now: Time) {
+        if let State::Closed { retry_at } = &mut self.state {
+            *retry_at = now.min(*retry_at);
+        }
     }
 
     /// Closes it and opens it at once: the address or the password is another one.
@@ -233,7 +277,7 @@ impl Channel {
         match self.state {
             State::Closed { .. } if to.port == 0 => Time::NEVER,
             State::Closed { retry_at } => retry_at,
-            State::Resolving { since } | State::Opening { since, .. } => since + CONNECT_TIMEOUT,
+            State::Resolving { since } | State::Opening { since, .. } => since + self.connect_timeout(),
             State::Open(_) => Time::NEVER,
         }
     }
@@ -249,4 +293,9 @@ const FIRST_RETRY: Duration = Duration::from_millis(20);
 /// A master that restarts without its data must be seen before its replicas have found it again.
 const URGENT_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_millis(500);
+/// Another sentinel that is there again may know of a failover that this one has missed.
+const PEER_RETRY: Duration = Duration::from_millis(100);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Every so many attempts one has the whole time.
+const LONG_ATTEMPT: u32 = 8;
+const SHORT_ATTEMPT: Duration = Duration::from_millis(250);

@@ -1,21 +1,25 @@
 //! A watched master with its replicas and the sentinels that watch it too.
 //!
 //! Each file of this room adds one concern: `observe` takes in what servers say, `agreement` finds out whether the
-//! master is objectively down, `election` and `failover` act on it, `select` chooses, `reconfigure` turns the other
+//! master is objectively down, `election` and `failover` act on it, `order` begins it when an operator says so,
+//! `planned_failover` sees to it that nothing is lost then, `cuts` that no client stays behind, `select` chooses, `reconfigure` turns the other
 //! replicas, `switch` changes and announces
 //! the master, `gossip` speaks and hears hellos, `repair` puts strayed servers right, `reboot` guards the replicas
-//! against a master that came back empty, `naming` says what DNS may answer, `admin` carries out what operators ask for, `show` lets others look, `explain` says why nothing happens.
+//! against a master that came back empty, `naming` says what DNS may answer, `admin` carries out what operators ask for, `twins` keeps a server with two addresses once, `show` lets others look,
+//! `explain` says why nothing happens.
 
 mod admin;
 mod agreement;
+mod cuts;
 mod election;
 mod entries;
 mod explain;
 mod failover;
 mod gossip;
-mod handover;
 mod naming;
 mod observe;
+mod order;
+mod planned_failover;
 mod publish;
 mod reboot;
 mod reconfigure;
@@ -23,6 +27,7 @@ mod repair;
 mod select;
 mod show;
 mod switch;
+mod twins;
 
 use crate::channel::Renames;
 use crate::context::Context;
@@ -56,14 +61,24 @@ pub(crate) struct Group {
     /// Whom this sentinel last voted for, and in which epoch. One vote an epoch.
     leader: Option<SentinelId>,
     leader_epoch: Epoch,
+    /// Up to that epoch an earlier identity of this sentinel may have voted.
+    spent: Epoch,
     odown: Option<Time>,
     asking: Asking,
     failover: Failover,
+    /// The order by which the failover under way was begun.
+    order: Option<order::Order>,
     /// A master that holds writes back for a failover of ours.
-    held: Option<handover::Hold>,
+    held: Option<planned_failover::Hold>,
+    /// The old master of a failover by order, whose clients are looked at.
+    cuts: Option<cuts::Cuts>,
+    /// When this sentinel last stood for election.
+    stood: Time,
     failover_since: Time,
     /// When a failover was last attempted, by us or by somebody whom we voted for.
     last_attempt: Option<Time>,
+    /// For how many leaders this sentinel has voted since the master went down.
+    fruitless: u32,
     /// An attempt of ours that is known to have come to nothing: another one may follow sooner.
     retry: Option<Retry>,
     announced: Announced,
@@ -88,6 +103,12 @@ pub(crate) struct Opinion {
     /// An election of ours for which it would not give its vote.
     refused: Option<Epoch>,
     last_hello: Time,
+    /// The newest configuration that it has said hello with.
+    config_epoch: Epoch,
+    /// How long its last vote took.
+    vote_took: Duration,
+    /// When it was last told that its configuration is an old one.
+    corrected: Option<Time>,
     sdown: Option<Time>,
 }
 
@@ -112,6 +133,8 @@ pub(crate) struct Announced {
     pending: Option<Seq>,
     /// Whether it was our own failover that changed it.
     led: bool,
+    /// When it was last told.
+    at: Time,
 }
 
 impl Group {
@@ -135,18 +158,24 @@ impl Group {
             } else {
                 saved.leader_epoch
             },
+            spent: Epoch(0),
             odown: None,
             asking: Asking { next: Time::NEVER, gap: Duration::ZERO },
             failover: Failover::Idle,
+            order: None,
             held: None,
+            cuts: None,
+            stood: now,
             failover_since: now,
             last_attempt: None,
+            fruitless: 0,
             retry: None,
             announced: Announced {
                 master: saved.master.clone(),
                 config: (saved.master.clone(), saved.config_epoch),
                 pending: None,
                 led: false,
+                at: now,
             },
             next_hello: now,
             survey: None,
@@ -200,7 +229,7 @@ impl Group {
     }
 
     fn find(&self, addr: &Endpoint, cx: &Context) -> Option<NodeId> {
-        self.nodes.iter().find(|(_, node)| cx.names.same_place(&node.addr, addr)).map(|(id, _)| *id)
+        self.nodes.iter().find(|(_, node)| node.is_at(addr, &cx.names)).map(|(id, _)| *id)
     }
 
     fn replica_ids(&self) -> Vec<NodeId> {
@@ -235,6 +264,7 @@ impl Group {
         if id != self.master {
             return self.advance(cx);
         }
+        self.fruitless = 0;
         self.asking = Asking { next: if down { cx.now } else { Time::NEVER }, gap: FIRST_ASK_GAP };
         if down {
             // The choice among the replicas is to rest on what they say now, not on what they said seconds ago.
@@ -248,11 +278,15 @@ impl Group {
     /// Lets the group do what is due, apart from its nodes' own duties.
     pub(crate) fn advance(&mut self, cx: &mut Context) {
         if cx.tilt.is_none() {
+            self.drop_replaced_peers(cx);
             self.judge_peers(cx);
             self.agree(cx);
             self.drive_failover(cx);
             self.drive_survey(cx);
             self.drive_publication(cx);
+            self.drive_cuts(cx);
+        } else {
+            self.leave_health_to_others(cx);
         }
         if cx.now >= self.next_hello {
             self.say_hello(cx);
@@ -266,7 +300,7 @@ impl Group {
         if cx.tilt.is_none() {
             at = at.min(self.agreement_deadline(cx)).min(self.failover_deadline(cx));
             at = at.min(self.peers_deadline(cx)).min(self.survey_deadline());
-            at = at.min(self.publication_deadline());
+            at = at.min(self.publication_deadline()).min(self.cuts_deadline());
         }
         at
     }
@@ -290,6 +324,9 @@ impl Group {
         let period = cx.config.timing.info_period;
         if self.failover.waits_for(id) || self.hands_over_to(id) {
             return PROMOTION_POLL;
+        }
+        if self.order.is_some() && matches!(self.failover, Failover::Selecting { .. }) {
+            return STREAM_POLL;
         }
         if self.failover.turns_replicas() && matches!(node.reconf, Reconf::Sent(_) | Reconf::InProgress(_)) {
             return RECONF_POLL;
@@ -370,6 +407,7 @@ impl Opinion {
 /// long, then after twice as long, up to the ask period.
 const FIRST_ASK_GAP: Duration = Duration::from_millis(5);
 const PROMOTION_POLL: Duration = Duration::from_millis(5);
+const STREAM_POLL: Duration = Duration::from_millis(20);
 const RECONF_POLL: Duration = Duration::from_millis(50);
 const LOADING_POLL: Duration = Duration::from_millis(200);
 const TURN_WATCH: Duration = Duration::from_millis(500);

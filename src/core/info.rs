@@ -36,6 +36,8 @@ pub struct Info {
     pub keys: u64,
     /// The history of writes that it holds.
     pub replid: Option<RunId>,
+    /// The history that this one goes on from: that of its former master, where it was promoted.
+    pub former_replid: Option<RunId>,
     /// How far that history has come.
     pub master_repl_offset: Offset,
     /// The replicas that are connected to it.
@@ -69,6 +71,7 @@ impl Default for Info {
             loading: false,
             keys: 0,
             replid: None,
+            former_replid: None,
             master_repl_offset: Offset(0),
             replicas: Vec::new(),
             replica_offsets: Vec::new(),
@@ -102,6 +105,7 @@ impl Info {
                 "role" => info.role = role(value),
                 "loading" => info.loading = value == "1",
                 "master_replid" => info.replid = name(value),
+                "master_replid2" => info.former_replid = name(value).filter(|id| !is_nothing(id)),
                 "master_repl_offset" => set(&mut info.master_repl_offset.0, value),
                 "master_host" => master.0 = Host::parse(value).ok(),
                 "master_port" => master.1 = value.parse::<u16>().ok(),
@@ -128,8 +132,11 @@ impl Info {
 }
 
 impl Info {
-    /// A line `slaveN`.
+    /// A line `slaveN`. The second connection of a replica that copies over two channels (Valkey 8) is no replica.
     fn follower(&mut self, value: &str) {
+        if field_of(value, "type") == Some("rdb-channel") {
+            return;
+        }
         let Some(addr) = replica(value) else { return };
         if let Some(offset) = field_of(value, "offset").and_then(|offset| offset.parse().ok()) {
             self.replica_offsets.push((addr.clone(), Offset(offset)));
@@ -147,6 +154,11 @@ fn set<T: std::str::FromStr>(field: &mut T, value: &str) {
 fn name(value: &str) -> Option<RunId> {
     let fits = !value.is_empty() && value.len() <= 64 && value.bytes().all(|c| c.is_ascii_alphanumeric());
     fits.then(|| RunId::new(value))
+}
+
+/// Where there is no former history the server writes zeros.
+fn is_nothing(id: &RunId) -> bool {
+    id.as_str().bytes().all(|c| c == b'0')
 }
 
 fn role(value: &str) -> Option<Role> {
@@ -193,7 +205,7 @@ mod tests {
         # Persistence\r\nloading:0\r\n# Replication\r\nrole:master\r\nconnected_slaves:2\r\n\
         slave0:ip=127.0.0.1,port=6380,state=online,offset=140,lag=0\r\n\
         slave1:ip=::1,port=6381,state=online,offset=140,lag=1\r\n\
-        master_replid:8c1a\r\nmaster_repl_offset:154\r\n# Keyspace\r\ndb0:keys=3,expires=0,avg_ttl=0\r\n\
+        master_replid:8c1a\r\nmaster_replid2:0000\r\nmaster_repl_offset:154\r\n# Keyspace\r\ndb0:keys=3,expires=0,avg_ttl=0\r\n\
         db15:keys=4,expires=0,avg_ttl=0\r\n";
 
     #[test]
@@ -202,6 +214,7 @@ mod tests {
         assert_eq!(info.role, Some(Role::Master));
         assert_eq!(info.run_id.expect("given").as_str().len(), 40);
         assert_eq!(info.keys, 7);
+        assert_eq!((info.replid, info.former_replid), (Some(RunId::new("8c1a")), None));
         assert_eq!(info.master_repl_offset, Offset(154));
         assert_eq!(format!("{:?}", info.replicas), "[127.0.0.1:6380, ::1:6381]");
         assert_eq!(info.replica_offsets.iter().map(|(_, offset)| offset.0).collect::<Vec<_>>(), [140, 140]);
@@ -223,6 +236,15 @@ mod tests {
     fn servers_before_2_8_list_replicas_without_names() {
         let info = Info::parse("slave0:10.0.0.7,6380,online\n");
         assert_eq!(format!("{:?}", info.replicas), "[10.0.0.7:6380]");
+    }
+
+    #[test]
+    fn the_channel_that_carries_a_copy_is_no_replica() {
+        let info = Info::parse(
+            "slave0:ip=10.0.0.7,port=6380,state=wait_bgsave,offset=0,lag=0,type=rdb-channel\n\
+             slave1:ip=10.0.0.8,port=6380,state=bg_transfer,offset=0,lag=0,type=main-channel\n",
+        );
+        assert_eq!(format!("{:?}", info.replicas), "[10.0.0.8:6380]");
     }
 
     proptest! {

@@ -1,8 +1,8 @@
 //! Everything that can happen to a sentinel.
 
 use crate::{
-    CallId, ClientId, Credentials, Endpoint, Epoch, GroupName, Hello, Host, Info, JobId, LinkId, Quorum,
-    RegistryEvent, Secret, SentinelId, Seq, Timing,
+    CallId, ClientId, ClientLine, Credentials, Endpoint, Epoch, GroupName, Hello, Host, Info, JobId, LinkId,
+    Quorum, RegistryEvent, Secret, SentinelId, Seq, Timing,
 };
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -115,6 +115,8 @@ pub enum Reply {
     Busy,
     /// INFO.
     Info(Arc<Info>),
+    /// CLIENT LIST.
+    Clients(Vec<ClientLine>),
     /// SENTINEL is-master-down-by-addr.
     Down {
         /// Whether the peer takes the master for down.

@@ -15,6 +15,7 @@
 
 mod action;
 mod channel;
+mod client_line;
 mod config;
 mod context;
 mod endpoint;
@@ -47,6 +48,7 @@ mod timers;
 mod view;
 
 pub use action::{Action, Command, LinkKind, Refusal, Response};
+pub use client_line::{ClientLine, LastCommand};
 pub use config::{Config, Credentials, Durable, DurableGroup, GroupConfig, RegistryConfig, Timing};
 pub use endpoint::{Endpoint, EndpointError, Host, HostError};
 pub use event::{Event, Level, Notice};
@@ -65,8 +67,8 @@ pub use input::{ConfigChange, GroupChange, Input, LinkError, LinkUp, Reply, Requ
 pub use mutation::Mutation;
 pub use record::Recorded;
 pub use registry::{
-    Entry, EntryKey, Fence, Guard, Health, Lock, Published, Record, RegistryError, RegistryEvent,
-    RegistryFault, RegistryRequest, Transaction,
+    Entry, EntryKey, Fence, Guard, Health, Lock, MOST_SENTINELS, Published, Record, RegistryError,
+    RegistryEvent, RegistryFault, RegistryRequest, Transaction,
 };
 pub use rng::{Rng, mix};
 pub use sentinel::Sentinel;

@@ -55,6 +55,11 @@ impl Liveness {
         if self.ping_sent.is_some() { Time::NEVER } else { self.next_ping }
     }
 
+    /// The next ping does not wait for its time.
+    pub(crate) fn ping_soon(&mut self, now: Time) {
+        self.next_ping = self.next_ping.min(now);
+    }
+
     pub(crate) fn on_link_up(&mut self, now: Time) {
         self.next_ping = now;
     }

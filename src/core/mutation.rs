@@ -30,6 +30,10 @@ pub enum Mutation {
     ElectionBeforeSave,
     /// A failover by order does not wait until the replica has all that the master had accepted.
     HandoverWithoutHold,
+    /// The clients of a master that holds writes back are cut off before it has answered them.
+    HeldWritesCut,
+    /// What another fleet has published under the same names is written over.
+    PublishedOverOthers,
     /// Hellos say what is in memory, not what is on disk.
     HelloBeforeSave,
     /// One's own opinion makes a master objectively down.
@@ -62,6 +66,8 @@ pub enum Mutation {
     DemotionWithoutSurvey,
     /// Replicas of the old master are left with it.
     ReplicasNotTurned,
+    /// A server that is known by two addresses is told to follow itself.
+    MasterTurnedToItself,
     /// A link that was lost is never opened again.
     LinksStayLost,
     /// A chosen replica that vanished is waited for, forever.
@@ -95,6 +101,8 @@ impl Mutation {
         Mutation::PromotionBeforeElection,
         Mutation::ElectionBeforeSave,
         Mutation::HandoverWithoutHold,
+        Mutation::HeldWritesCut,
+        Mutation::PublishedOverOthers,
         Mutation::HelloBeforeSave,
         Mutation::OdownByOwnOpinion,
         Mutation::OpinionsNeverExpire,
@@ -111,6 +119,7 @@ impl Mutation {
         Mutation::StrayMasterTolerated,
         Mutation::DemotionWithoutSurvey,
         Mutation::ReplicasNotTurned,
+        Mutation::MasterTurnedToItself,
         Mutation::LinksStayLost,
         Mutation::PromotionNeverGivenUp,
         Mutation::EmptyMasterTrusted,

@@ -4,14 +4,18 @@ use crate::channel::{Channel, Owner, Purpose, Renames};
 use crate::context::{Context, for_log};
 use crate::ids::{GroupId, NodeId};
 use crate::liveness::Liveness;
+use crate::names::Names;
 use crate::time::Beat;
 use crate::timers::Key;
 use crate::{Command, Doubt, Endpoint, Info, LinkKind, Reply, Role, RunId, Time};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) struct Node {
     pub(crate) addr: Endpoint,
+    /// Other addresses that lead to the same server.
+    pub(crate) other_addrs: BTreeSet<Endpoint>,
     pub(crate) command: Channel,
     pub(crate) pubsub: Channel,
     pub(crate) alive: Liveness,
@@ -21,12 +25,21 @@ pub(crate) struct Node {
     /// What it says it is, and since when it has been saying so.
     pub(crate) role: Role,
     pub(crate) role_since: Time,
+    /// How events described it as a replica, when it was made the master on another sentinel's word; until it has
+    /// spoken itself.
+    pub(crate) described_as: Option<String>,
     /// Since when it has been naming the master that it names.
     pub(crate) follows_since: Time,
     pub(crate) reconf: Reconf,
     /// It was the master, or was told to become one in vain, and has not been seen as a replica since.
     pub(crate) ousted: bool,
     pub(crate) reboot: Option<Reboot>,
+    /// Until then it is the leader's to demote: it was well when it was replaced, so that was planned.
+    pub(crate) left_to_leader: Option<Time>,
+    /// It may hold writes back until then, for a failover that another sentinel leads, or that was ours.
+    pub(crate) may_hold_until: Time,
+    /// It was told to let writes pass and has not answered that yet; it does so by itself then.
+    pub(crate) release_until: Option<Time>,
     /// When it was last told whom to follow.
     pub(crate) turned: Option<Time>,
     /// Whom it was told to follow then.
@@ -36,6 +49,8 @@ pub(crate) struct Node {
     /// When the hello subscription last carried anything.
     pub(crate) heard: Time,
     script_killed: bool,
+    /// When a failover of its own was last aborted.
+    aborted: Option<Time>,
     complained: bool,
 }
 
@@ -74,6 +89,7 @@ impl Node {
     pub(crate) fn new(addr: Endpoint, role: Role, beat: Beat, now: Time) -> Self {
         Node {
             addr,
+            other_addrs: BTreeSet::new(),
             command: Channel::new(LinkKind::Command, now),
             pubsub: Channel::new(LinkKind::PubSub, now),
             alive: Liveness::new(beat, now),
@@ -82,16 +98,21 @@ impl Node {
             info: None,
             role,
             role_since: now,
+            described_as: None,
             follows_since: now,
             reconf: Reconf::None,
             ousted: false,
             reboot: None,
+            left_to_leader: None,
+            may_hold_until: Time::ZERO,
+            release_until: None,
             turned: None,
             turned_to: None,
             info_sent: None,
             info_wanted: true,
             heard: now,
             script_killed: false,
+            aborted: None,
             complained: false,
         }
     }
@@ -100,9 +121,28 @@ impl Node {
         self.info.as_ref().map(|(_, info)| &**info)
     }
 
+    /// Whether that address, or that name, leads to it.
+    pub(crate) fn is_at(&self, addr: &Endpoint, names: &Names) -> bool {
+        names.same_place(&self.addr, addr)
+            || self.other_addrs.iter().any(|other| names.same_place(other, addr))
+    }
+
+    /// From here on that one of its addresses is the one by which it is known. The link stays: it leads to the same
+    /// server.
+    pub(crate) fn call_it(&mut self, addr: &Endpoint) {
+        self.other_addrs.remove(addr);
+        let before = std::mem::replace(&mut self.addr, addr.clone());
+        self.other_addrs.insert(before);
+    }
+
     /// Whether it has said what it is since then.
     pub(crate) fn told_since(&self, then: Time) -> bool {
         self.info.as_ref().is_some_and(|(at, _)| *at >= then)
+    }
+
+    /// Whether it was replaced and has not become a replica since.
+    pub(crate) fn is_replaced_master(&self) -> bool {
+        self.ousted && self.role == Role::Master
     }
 
     /// Whether nothing stands against using it.
@@ -284,6 +324,15 @@ impl Node {
             false => Command::ReplicaOf(master.clone()),
             true => Command::ReplicaOfPlain(master.clone()),
         };
+        self.turn_by(command, master, plain, cx)
+    }
+
+    /// Tells a master that holds writes back to follow that one, and lets it answer them.
+    pub(crate) fn demote(&mut self, master: Endpoint, cx: &mut Context) -> bool {
+        self.turn_by(Command::Demote(master.clone()), Some(master), false, cx)
+    }
+
+    fn turn_by(&mut self, command: Command, master: Option<Endpoint>, plain: bool, cx: &mut Context) -> bool {
         let to = master.clone();
         let sent = self.command.call(command, Purpose::ReplicaOf { master, plain }, cx);
         if sent {
@@ -291,6 +340,16 @@ impl Node {
             self.turned = Some(cx.now);
             self.command.call(Command::Info, Purpose::Info, cx);
             self.info_sent = Some(cx.now);
+        }
+        sent
+    }
+
+    /// Ends a FAILOVER that an operator has ordered at the server itself; not again and again where that is of no use.
+    pub(crate) fn abort_own_failover(&mut self, cx: &mut Context) -> bool {
+        let lately = self.aborted.is_some_and(|at| cx.now < at + ABORT_AGAIN);
+        let sent = !lately && self.command.call(Command::AbortFailover, Purpose::Setup, cx);
+        if sent {
+            self.aborted = Some(cx.now);
         }
         sent
     }
@@ -341,4 +400,5 @@ pub(crate) fn ping_period(down_after: Duration, cx: &Context) -> Duration {
 
 /// A server that takes commands but answers none is not sent more and more of them.
 const MOST_PENDING: usize = 100;
+const ABORT_AGAIN: Duration = Duration::from_secs(1);
 const SHORTEST_PING: Duration = Duration::from_millis(10);

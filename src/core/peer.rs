@@ -6,7 +6,7 @@ use crate::ids::{GroupId, PeerId};
 use crate::liveness::Liveness;
 use crate::time::Beat;
 use crate::timers::Key;
-use crate::{Command, Endpoint, LinkId, LinkKind, Reply, SentinelId, Time};
+use crate::{Command, Endpoint, LinkError, LinkId, LinkKind, Reply, SentinelId, Time};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -22,13 +22,42 @@ pub(crate) struct Peer {
     pub(crate) suspect: bool,
     /// Whether it has answered at all since this sentinel was started.
     pub(crate) heard: bool,
+    /// Whether it has answered a PING at the address where it is thought to be.
+    pub(crate) answered: bool,
+    /// When a connection to it was last refused: its process was not there.
+    pub(crate) refused: Option<Time>,
+    /// Whether the last attempt to connect to it was refused.
+    pub(crate) refuses: bool,
+    /// Until when it is pinged so often.
+    watched: Option<(Duration, Time)>,
+    /// The sentinel that has introduced itself at the address where this one was.
+    pub(crate) replaced_by: Option<SentinelId>,
+    /// When it did.
+    pub(crate) replaced_at: Time,
 }
 
 impl Peer {
     pub(crate) fn new(slot: PeerId, id: SentinelId, addr: Endpoint, beat: Beat, now: Time) -> Self {
         let channel = Channel::new(LinkKind::Sentinel, now);
         let (alive, groups) = (Liveness::new(beat, now), BTreeSet::new());
-        Peer { slot, id, addr, channel, alive, groups, suspect: false, heard: false }
+        let (suspect, heard, answered, replaced_by) = (false, false, false, None);
+        let (refused, refuses, watched) = (None, false, None);
+        Peer {
+            slot,
+            id,
+            addr,
+            channel,
+            alive,
+            groups,
+            suspect,
+            heard,
+            answered,
+            refused,
+            refuses,
+            watched,
+            replaced_by,
+            replaced_at: now,
+        }
     }
 
     fn owner(&self) -> Owner {
@@ -42,27 +71,39 @@ impl Peer {
         if cx.now >= self.alive.next_ping() && self.channel.call(Command::Ping, Purpose::Ping, cx) {
             self.alive.on_ping_sent(cx.now);
         }
-        let reconnect = cx.config.timing.min_link_reconnect_period;
-        let stale = self.channel.open_since().is_some_and(|since| cx.now >= since + reconnect)
-            && self.alive.is_silent(reconnect, cx.now);
-        if stale {
+        if cx.now >= self.silent_link_deadline(cx) {
             self.channel.close(cx);
             self.alive.on_link_lost(cx.now);
         }
         let suspect = self.alive.is_silent(SUSPECT_AFTER, cx.now);
         let changed = suspect != self.suspect;
         self.suspect = suspect;
-        self.schedule(reconnect, cx);
+        self.schedule(cx);
         changed
     }
 
-    fn schedule(&self, reconnect: Duration, cx: &mut Context) {
+    /// Whether it was asked for a vote that it has not given yet.
+    pub(crate) fn owes_vote(&self) -> bool {
+        self.channel.awaits(|purpose| matches!(purpose, Purpose::Ask { election: Some(_), .. }))
+    }
+
+    /// When a link that carries no answers is given up: it may lead nowhere any more, while a new one would pass. A peer
+    /// that owes us a vote may be waiting for its disk, which keeps all later answers on the link waiting, too.
+    fn silent_link_deadline(&self, cx: &Context) -> Time {
+        let patience = match self.owes_vote() {
+            true => cx.config.timing.min_link_reconnect_period,
+            false => cx.config.timing.min_link_reconnect_period.min(SILENT_LINK),
+        };
+        match (self.channel.open_since(), self.alive.silent_since()) {
+            (Some(open), Some(silent)) => open.max(silent) + patience,
+            _ => Time::NEVER,
+        }
+    }
+
+    fn schedule(&self, cx: &mut Context) {
         let mut at = self.channel.deadline(&self.addr);
-        if let Some(since) = self.channel.open_since() {
-            at = at.min(self.alive.next_ping());
-            if let Some(silent) = self.alive.silent_since() {
-                at = at.min((silent + reconnect).max(since + reconnect));
-            }
+        if self.channel.is_open() {
+            at = at.min(self.alive.next_ping()).min(self.silent_link_deadline(cx));
         }
         if let (Some(silent), false) = (self.alive.silent_since(), self.suspect) {
             at = at.min(silent + SUSPECT_AFTER);
@@ -78,30 +119,54 @@ impl Peer {
     pub(crate) fn on_up(&mut self, link: LinkId, local: IpAddr, cx: &mut Context) {
         let auth = cx.config.sentinel_auth.clone();
         if self.channel.on_up(link, local, &auth, cx) {
+            self.refuses = false;
             self.alive.on_link_up(cx.now);
         }
     }
 
-    pub(crate) fn on_lost(&mut self, cx: &mut Context) {
+    pub(crate) fn on_lost(&mut self, error: &LinkError, cx: &mut Context) {
+        if *error == LinkError::Refused {
+            self.refused = Some(cx.now);
+            self.refuses = true;
+        }
         self.channel.on_lost(cx);
         self.alive.on_link_lost(cx.now);
     }
 
-    pub(crate) fn on_ping_reply(&mut self, reply: &Reply, cx: &mut Context) {
-        let period = cx.config.timing.ping_period;
+    /// Something hangs on how soon it is known that it is gone.
+    pub(crate) fn watch_closely(&mut self, period: Duration, until: Time, cx: &Context) {
+        self.watched = Some((period, until));
+        self.alive.ping_soon(cx.now);
+    }
+
+    fn ping_period(&self, cx: &Context) -> Duration {
+        match self.watched {
+            Some((period, until)) if cx.now < until => period,
+            _ => cx.config.timing.ping_period,
+        }
+    }
+
+    /// Takes in the reply to a PING. Returns whether it is the first one from this address.
+    pub(crate) fn on_ping_reply(&mut self, reply: &Reply, cx: &mut Context) -> bool {
+        let period = self.ping_period(cx);
         match reply {
             Reply::Pong => {
                 self.alive.on_pong(period, cx.now);
                 self.heard = true;
                 self.channel.on_useful();
+                !std::mem::replace(&mut self.answered, true)
             }
-            _ => self.alive.on_other_reply(period, cx.now),
+            _ => {
+                self.alive.on_other_reply(period, cx.now);
+                false
+            }
         }
     }
 
     /// It has moved, or we have learnt better.
     pub(crate) fn move_to(&mut self, addr: Endpoint, cx: &mut Context) {
         self.addr = addr;
+        self.answered = false;
         self.channel.reopen(cx);
         self.alive.on_link_lost(cx.now);
     }
@@ -118,4 +183,5 @@ impl Peer {
 
 /// A peer that takes commands but answers none is not sent more and more of them.
 const MOST_PENDING: usize = 100;
+const SILENT_LINK: Duration = Duration::from_secs(1);
 const SUSPECT_AFTER: Duration = Duration::from_millis(200);

@@ -31,7 +31,13 @@ pub struct Record {
     pub run_id: RunId,
     /// Who published it.
     pub publisher: SentinelId,
+    /// The sentinels that it knew of: they tell whose record it is when nothing else does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sentinels: Vec<SentinelId>,
 }
+
+/// So many sentinels stand in a record at most.
+pub const MOST_SENTINELS: usize = 16;
 
 /// How well a server is for whoever looks it up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -225,19 +231,25 @@ pub enum RegistryFault {
     Silent,
     /// Its servers have no leader.
     Leaderless,
+    /// It serves us no further connection, or no further request, for now.
+    Limited,
     /// A right is missing.
     Denied,
+    /// Another fleet of sentinels publishes under the same names.
+    Taken,
     /// It answers something that nobody can understand, or an error of its own.
     Nonsense,
 }
 
 impl RegistryFault {
     /// All of them.
-    pub const ALL: [RegistryFault; 5] = [
+    pub const ALL: [RegistryFault; 7] = [
         RegistryFault::Unreachable,
         RegistryFault::Silent,
         RegistryFault::Leaderless,
+        RegistryFault::Limited,
         RegistryFault::Denied,
+        RegistryFault::Taken,
         RegistryFault::Nonsense,
     ];
 
@@ -247,7 +259,9 @@ impl RegistryFault {
             RegistryFault::Unreachable => "unreachable",
             RegistryFault::Silent => "silent",
             RegistryFault::Leaderless => "leaderless",
+            RegistryFault::Limited => "limited",
             RegistryFault::Denied => "denied",
+            RegistryFault::Taken => "taken",
             RegistryFault::Nonsense => "nonsense",
         }
     }

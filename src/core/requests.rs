@@ -19,6 +19,13 @@ impl Sentinel {
                 vote => self.respond(client, vote, Otherwise::Withhold),
             };
         }
+        if let Request::Failover { group } = request {
+            // It is answered when it is known whether this sentinel leads.
+            if let Err(refusal) = self.in_group(&group, |group, cx| group.order_failover(client, cx)) {
+                self.cx.out.push_back(Action::Respond { client, response: Response::Refused(refusal) });
+            }
+            return;
+        }
         match self.carry_out(request) {
             Ok(response) => self.respond(client, response, Otherwise::Refuse),
             Err(refusal) => {
@@ -29,8 +36,9 @@ impl Sentinel {
 
     fn carry_out(&mut self, request: Request) -> Result<Response, Refusal> {
         match request {
-            Request::IsMasterDown { .. } => unreachable!("it is answered by its own way"),
-            Request::Failover { group } => self.failover(&group)?,
+            Request::IsMasterDown { .. } | Request::Failover { .. } => {
+                unreachable!("they are answered by ways of their own")
+            }
             Request::Reset { pattern } => return Ok(Response::Count(self.reset(&pattern))),
             Request::Monitor { group, master, quorum } => self.monitor(group, master, quorum)?,
             Request::Remove { group } => self.remove(&group)?,
@@ -84,25 +92,6 @@ impl Sentinel {
             _ => (None, Epoch(0)),
         };
         Response::Down { down, leader, epoch }
-    }
-
-    fn failover(&mut self, name: &GroupName) -> Result<(), Refusal> {
-        let storage_failed = self.cx.storage.failure().is_some();
-        self.in_group(name, |group, cx| {
-            if group.fails_over() {
-                return Err(Refusal::InProgress);
-            }
-            if cx.config.observe {
-                return Err(Refusal::Observer);
-            }
-            group.select_replica(cx).ok_or(Refusal::NoGoodReplica)?;
-            if storage_failed {
-                return Err(Refusal::NotSaved);
-            }
-            cx.log(crate::Level::Notice, format!("Executing user requested FAILOVER of '{}'", group.name));
-            group.force_failover(cx);
-            Ok(())
-        })
     }
 
     fn reset(&mut self, pattern: &str) -> u64 {

@@ -40,6 +40,7 @@ impl Sentinel {
         let storage = Storage::new(epoch, has_identity);
         let mut cx = Context::new(state.config, myid, storage, rng, now);
         if !has_identity {
+            cx.born = Some(now);
             cx.storage.urgently();
         }
         cx.log(Level::Notice, format!("Sentinel ID is {}", cx.myid));
@@ -109,6 +110,7 @@ impl Sentinel {
         let trigger = self.cx.config.timing.tilt_trigger;
         astray |= self.cx.timers.next().is_some_and(|due| inside - due > trigger);
         self.cx.now = inside;
+        self.cx.timers.set_clock(inside);
         if astray && !active(Mutation::TiltIgnored) {
             if self.cx.tilt.is_none() {
                 self.cx.event(Event::Tilt, "#tilt mode entered".to_owned(), None);
@@ -221,11 +223,21 @@ impl Sentinel {
             (Owner::Peer(peer), Ok(up)) => {
                 self.cx.with_peer(peer, |peer, cx| peer.on_up(link, up.local, cx));
                 self.advance_peer(peer);
-                self.advance_groups_of(peer);
+                // One of the two may have been away, and know less.
+                self.each_group_of(peer, |group, cx| {
+                    group.ask_for_missing_vote(peer, cx);
+                    group.say_hello_to(peer, cx);
+                    group.advance(cx);
+                });
             }
-            (Owner::Peer(peer), Err(_)) => {
-                self.cx.with_peer(peer, |peer, cx| peer.on_lost(cx));
+            (Owner::Peer(peer), Err(error)) => {
+                let gone = |cx: &Context| cx.peers.get(&peer).is_some_and(|peer| peer.refuses);
+                let before = gone(&self.cx);
+                self.cx.with_peer(peer, |peer, cx| peer.on_lost(&error, cx));
                 self.advance_peer(peer);
+                if gone(&self.cx) && !before {
+                    self.advance_groups_of(peer);
+                }
             }
         }
     }
@@ -245,8 +257,11 @@ impl Sentinel {
         let Some(peer) = self.cx.peers.get_mut(&slot) else { return };
         match (peer.channel.on_reply(link, call), reply) {
             (Some(Purpose::Ping), reply) => {
-                self.cx.with_peer(slot, |peer, cx| peer.on_ping_reply(&reply, cx));
+                let first = self.cx.with_peer(slot, |peer, cx| peer.on_ping_reply(&reply, cx));
                 self.advance_peer(slot);
+                if first == Some(true) {
+                    self.advance_groups_of(slot);
+                }
             }
             (Some(Purpose::Ask { group, config_epoch, election }), Reply::Down { down, leader, epoch }) => {
                 let answer = Answer { down, leader, epoch };
@@ -286,9 +301,13 @@ impl Sentinel {
     }
 
     fn advance_groups_of(&mut self, peer: PeerId) {
+        self.each_group_of(peer, Group::advance);
+    }
+
+    fn each_group_of(&mut self, peer: PeerId, mut work: impl FnMut(&mut Group, &mut Context)) {
         let groups = self.cx.peers.get(&peer).map(|peer| peer.groups.clone()).unwrap_or_default();
         for group in groups {
-            self.with_group(group, |group, cx| group.advance(cx));
+            self.with_group(group, &mut work);
         }
     }
 

@@ -122,6 +122,12 @@ impl Storage {
         }
     }
 
+    /// How long a save takes, by the last ones and by the one under way.
+    pub(crate) fn pace(&self, now: Time) -> Duration {
+        let under_way = self.in_flight.as_ref().map(|save| now - save.since);
+        self.latency.max(under_way.unwrap_or_default())
+    }
+
     /// When `begin` will have something to do.
     pub(crate) fn deadline(&self) -> Option<Time> {
         if self.in_flight.is_some() {

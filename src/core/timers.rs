@@ -18,6 +18,7 @@ pub(crate) enum Key {
 /// At most one deadline for each key.
 #[derive(Default)]
 pub(crate) struct Timers {
+    now: Time,
     due: BTreeSet<(Time, Key)>,
     at: BTreeMap<Key, Time>,
 }
@@ -28,9 +29,15 @@ impl Timers {
         self.due.first().map(|(at, _)| *at)
     }
 
-    /// Moves a deadline, or takes it away.
+    /// What time it is.
+    pub(crate) fn set_clock(&mut self, now: Time) {
+        self.now = now;
+    }
+
+    /// Moves a deadline, or takes it away. A deadline that has passed before anybody set it is due now: how late the
+    /// earliest one is tells whether the process slept, and nobody slept through this one.
     pub(crate) fn set(&mut self, key: Key, at: Option<Time>) {
-        let at = at.filter(|at| *at != Time::NEVER);
+        let at = at.filter(|at| *at != Time::NEVER).map(|at| at.max(self.now));
         if self.at.get(&key).copied() == at {
             return;
         }
@@ -80,5 +87,13 @@ mod tests {
         assert_eq!(timers.pop(Time::from_millis(30)), Some(Key::Save));
         assert_eq!(timers.pop(Time::from_millis(30)), Some(Key::Tilt));
         assert_eq!(timers.pop(Time::from_millis(30)), None);
+    }
+
+    #[test]
+    fn what_is_set_for_the_past_is_not_late() {
+        let mut timers = Timers::default();
+        timers.set_clock(Time::from_millis(50));
+        timers.set(Key::Save, Some(Time::from_millis(20)));
+        assert_eq!(timers.next(), Some(Time::from_millis(50)));
     }
 }

@@ -62,6 +62,10 @@ pub struct GroupView {
     pub sentinels: Vec<PeerView>,
     /// Since when the master is objectively down.
     pub odown: Option<Time>,
+    /// The server that clients are still told is the master, while a newer one is not on disk yet.
+    pub outgoing: Option<Box<NodeView>>,
+    /// Whether an operator ordered the failover under way.
+    pub ordered: bool,
     /// The phase of a failover that this sentinel leads or wants to lead.
     pub failover: FailoverPhase,
     /// Since when it is in that phase.
@@ -112,16 +116,19 @@ pub enum PublicationState {
     Fenced,
     /// The record names another master of the same epoch.
     Contradicted,
+    /// The record is of another fleet, which uses the same names: nothing in it is known here.
+    Taken,
 }
 
 impl PublicationState {
     /// All of them.
-    pub const ALL: [PublicationState; 5] = [
+    pub const ALL: [PublicationState; 6] = [
         PublicationState::Unseen,
         PublicationState::Published,
         PublicationState::Behind,
         PublicationState::Fenced,
         PublicationState::Contradicted,
+        PublicationState::Taken,
     ];
 
     /// The word.
@@ -132,6 +139,7 @@ impl PublicationState {
             PublicationState::Behind => "behind",
             PublicationState::Fenced => "fenced",
             PublicationState::Contradicted => "contradicted",
+            PublicationState::Taken => "taken",
         }
     }
 }
@@ -148,7 +156,7 @@ pub struct PublicationCounters {
     /// Transactions that bounced because somebody was quicker or knows better.
     pub stale: u64,
     /// What failed, in the order of [`RegistryFault::ALL`](crate::RegistryFault::ALL).
-    pub failures: [u64; 5],
+    pub failures: [u64; crate::RegistryFault::ALL.len()],
 }
 
 /// How far a failover has come, in the original's words.
@@ -189,6 +197,8 @@ impl FailoverPhase {
 /// How something that is pinged stands.
 #[derive(Clone, Debug)]
 pub struct LinkView {
+    /// Whether the connection is missing, for longer than the moment that opening it again takes.
+    pub missing: bool,
     /// Whether the command link stands.
     pub up: bool,
     /// Calls without a reply.
@@ -216,6 +226,8 @@ pub struct NodeView {
     pub link: LinkView,
     /// Whether the subscription stands.
     pub pubsub_up: bool,
+    /// Whether it is missing, for longer than the moment that opening it again takes.
+    pub pubsub_missing: bool,
     /// Its last INFO, and when it came.
     pub info: Option<(Time, Arc<Info>)>,
     /// What it says it is.
@@ -298,6 +310,24 @@ pub struct QuorumCheck {
 }
 
 impl GroupView {
+    /// The server that clients are told is the master.
+    pub fn told_master(&self) -> &NodeView {
+        self.outgoing.as_deref().unwrap_or(&self.master)
+    }
+
+    /// The servers that clients are told are its replicas.
+    pub fn told_replicas(&self) -> impl Iterator<Item = &NodeView> {
+        let outgoing = self.outgoing.as_ref().map(|node| &node.addr);
+        let incoming = self.outgoing.is_some().then_some(&self.master);
+        self.replicas.iter().filter(move |node| Some(&node.addr) != outgoing).chain(incoming)
+    }
+
+    /// Whether the master that clients are told of is being replaced.
+    pub fn is_failing_over(&self) -> bool {
+        let done = self.failover == FailoverPhase::ReconfReplicas && self.outgoing.is_none();
+        self.failover != FailoverPhase::None && !done
+    }
+
     /// Counts the sentinels that answer.
     pub fn check_quorum(&self) -> QuorumCheck {
         let usable = 1 + self.sentinels.iter().filter(|peer| peer.link.sdown.is_none()).count();

@@ -7,6 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub(super) struct Question {
     /// The labels of the name, in small letters.
     pub labels: Vec<String>,
+    /// The labels as they were written.
+    pub written: Vec<String>,
     /// The type of record.
     pub kind: Kind,
 }
@@ -60,6 +62,19 @@ pub(super) enum Subject {
     Between,
     /// It cannot be there.
     Nothing,
+}
+
+impl Question {
+    /// A question for the name with these labels, as they were written.
+    pub(super) fn new(written: Vec<String>, kind: Kind) -> Question {
+        let labels = written.iter().map(|label| label.to_ascii_lowercase()).collect();
+        Question { labels, written, kind }
+    }
+
+    /// The last labels of the name, as they were written.
+    pub(super) fn tail(&self, labels: usize) -> String {
+        self.written[self.written.len().saturating_sub(labels)..].join(".")
+    }
 }
 
 impl Subject {

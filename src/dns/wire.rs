@@ -75,9 +75,8 @@ pub(super) fn read(bytes: &[u8]) -> Heard {
         return wrong(Code::Malformed);
     };
     let Some(query) = queries.pop() else { return wrong(Code::Malformed) };
-    let label = |label: &[u8]| String::from_utf8_lossy(label).to_ascii_lowercase();
-    let question =
-        Question { labels: query.name().iter().map(label).collect(), kind: kind(query.query_type()) };
+    let label = |label: &[u8]| String::from_utf8_lossy(label).into_owned();
+    let question = Question::new(query.name().iter().map(label).collect(), kind(query.query_type()));
     Heard::Ask(Box::new(Ask {
         question,
         id: metadata.id,

@@ -101,9 +101,9 @@ impl Zone {
             }
             Subject::Node(node) => self.node(&node, question.kind),
             Subject::Service { service, tag } if service == SENTINEL_SERVICE => {
-                self.sentinel_service(tag.as_deref(), question.kind)
+                self.sentinel_service(tag.as_deref(), question)
             }
-            Subject::Service { service, tag } => self.service(&service, tag.as_deref(), question.kind),
+            Subject::Service { service, tag } => self.service(&service, tag.as_deref(), question),
         }
     }
 
@@ -164,7 +164,7 @@ impl Zone {
         })
     }
 
-    fn service(&self, service: &str, tag: Option<&str>, kind: Kind) -> Reply {
+    fn service(&self, service: &str, tag: Option<&str>, question: &Question) -> Reply {
         let found =
             self.services.get(service).and_then(|(group, role)| Some((self.words.get(group)?, *role)));
         let Some((word, role)) = found.filter(|(word, role)| tag.is_none_or(|tag| has_tag(word, *role, tag)))
@@ -178,18 +178,18 @@ impl Zone {
             if targets.is_empty() {
                 return self.nobody(word, role);
             }
-            match kind {
+            match question.kind {
                 Kind::Txt => {
                     let texts = texts(word).map(|text| self.record(Owner::Asked, Data::Txt(text)));
                     Reply { answers: texts.collect(), ..Reply::default() }
                 }
-                _ => self.servers(targets, Some(word), kind),
+                _ => self.servers(targets, Some(word), question),
             }
         })
     }
 
     /// Sentinels are found whatever becomes of the masters.
-    fn sentinel_service(&mut self, tag: Option<&str>, kind: Kind) -> Reply {
+    fn sentinel_service(&mut self, tag: Option<&str>, question: &Question) -> Reply {
         let sentinels = match tag {
             None => self.all_sentinels().clone(),
             Some(tag) => {
@@ -201,7 +201,7 @@ impl Zone {
         if sentinels.is_empty() {
             return self.no_such_name();
         }
-        self.servers(sentinels.iter().map(|addr| Target { addr, weight: 1 }).collect(), None, kind)
+        self.servers(sentinels.iter().map(|addr| Target { addr, weight: 1 }).collect(), None, question)
     }
 
     fn all_sentinels(&mut self) -> &Vec<Endpoint> {
@@ -210,12 +210,12 @@ impl Zone {
     }
 
     /// What is answered for servers that may be used.
-    fn servers(&self, mut targets: Vec<Target<'_>>, word: Option<&Word>, kind: Kind) -> Reply {
+    fn servers(&self, mut targets: Vec<Target<'_>>, word: Option<&Word>, question: &Question) -> Reply {
         let turn = self.turn.replace(self.turn.get().wrapping_add(1));
         let first = turn % targets.len();
         targets.rotate_left(first);
-        if kind == Kind::Srv {
-            return self.hosts_and_ports(&targets, word);
+        if question.kind == Kind::Srv {
+            return self.hosts_and_ports(&targets, word, &question.tail(self.domain.len()));
         }
         let mut records: Vec<Record> = Vec::new();
         for target in &targets {
@@ -224,13 +224,14 @@ impl Zone {
                 records.push(record);
             }
         }
-        self.of_kind(kind, records)
+        self.of_kind(question.kind, records)
     }
 
-    fn hosts_and_ports(&self, targets: &[Target<'_>], word: Option<&Word>) -> Reply {
+    /// Names in our domain have its letters as they were asked, as Consul does it since 1.11.
+    fn hosts_and_ports(&self, targets: &[Target<'_>], word: Option<&Word>, domain: &str) -> Reply {
         let mut reply = Reply::default();
         for Target { addr, weight } in targets {
-            let target = self.target(&addr.host);
+            let target = self.target(&addr.host, domain);
             if let Some(ip) = addr.host.ip() {
                 let record = self.record(Owner::Name(target.clone()), Data::address(ip));
                 if !reply.additional.contains(&record) {
@@ -241,8 +242,7 @@ impl Zone {
             reply.answers.push(self.record(Owner::Asked, data));
         }
         if let Some(word) = word {
-            let node =
-                format!("{}.node.{}.{}", word.names.node, self.settings.datacenter, self.settings.domain);
+            let node = format!("{}.node.{}.{domain}", word.names.node, self.settings.datacenter);
             let text = |text| self.record(Owner::Name(node.clone()), Data::Txt(text));
             reply.additional.extend(texts(word).map(text));
         }
@@ -311,7 +311,7 @@ impl Zone {
     }
 
     /// The name of a host in an SRV record.
-    fn target(&self, host: &Host) -> String {
+    fn target(&self, host: &Host, domain: &str) -> String {
         let digits = match host {
             Host::Name(name) => return name.trim_end_matches('.').to_owned(),
             Host::Ip(ip) => match ip.to_canonical() {
@@ -319,7 +319,7 @@ impl Zone {
                 IpAddr::V6(ip) => format!("{:032x}", ip.to_bits()),
             },
         };
-        format!("{digits}.addr.{}.{}", self.settings.datacenter, self.settings.domain)
+        format!("{digits}.addr.{}.{domain}", self.settings.datacenter)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::wire::{Frame, write_command};
 use bytes::BytesMut;
-use consentinel_core::{Command, Endpoint, Epoch, HELLO_CHANNEL, Info, Reply, SentinelId};
+use consentinel_core::{ClientLine, Command, Endpoint, Epoch, HELLO_CHANNEL, Info, Reply, SentinelId};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,6 +18,10 @@ pub(crate) enum Awaited {
     Info,
     /// An opinion and a vote.
     Down,
+    /// Who is connected.
+    Clients,
+    /// This many frames more, then the last one.
+    Last(u32),
     /// This many frames more, then that of EXEC.
     Exec(u8),
 }
@@ -47,14 +51,38 @@ pub(crate) fn encode(command: &Command, renames: &BTreeMap<String, String>, out:
         Command::ReplicaOf(master) => {
             put(&["MULTI"]);
             replica_of(master.as_ref(), &mut put);
+            // The original rewrites the file first. Its disk may take long, and clients need not wait for it.
+            cut_clients(&mut put);
             put(&["CONFIG", "REWRITE"]);
-            put(&["CLIENT", "KILL", "TYPE", "normal"]);
-            put(&["CLIENT", "KILL", "TYPE", "pubsub"]);
             put(&["EXEC"]);
             return Awaited::Exec(5);
         }
+        Command::Demote(master) => {
+            put(&["MULTI"]);
+            replica_of(Some(master), &mut put);
+            put(&["CLIENT", "UNPAUSE"]);
+            put(&["EXEC"]);
+            return Awaited::Exec(3);
+        }
+        Command::CutClients => {
+            cut_clients(&mut put);
+            return Awaited::Last(1);
+        }
+        Command::RewriteConfig => put(&["CONFIG", "REWRITE"]),
         Command::ReplicaOfPlain(master) => replica_of(master.as_ref(), &mut put),
         Command::ScriptKill => put(&["SCRIPT", "KILL"]),
+        Command::AbortFailover => put(&["FAILOVER", "ABORT"]),
+        Command::ListClients => {
+            put(&["CLIENT", "LIST"]);
+            return Awaited::Clients;
+        }
+        Command::KillClients(ids) => {
+            for id in ids {
+                put(&["CLIENT", "KILL", "ID", &id.to_string()]);
+            }
+            return Awaited::Last((ids.len() as u32).saturating_sub(1));
+        }
+        Command::KillNormalClients => put(&["CLIENT", "KILL", "TYPE", "normal"]),
         Command::HoldWrites(span) => put(&["CLIENT", "PAUSE", &span.as_millis().to_string(), "WRITE"]),
         Command::LetWritesPass => put(&["CLIENT", "UNPAUSE"]),
         Command::IsMasterDown { master, epoch, candidate } => {
@@ -82,11 +110,17 @@ fn replica_of(master: Option<&Endpoint>, put: &mut impl FnMut(&[&str])) {
     }
 }
 
+fn cut_clients(put: &mut impl FnMut(&[&str])) {
+    put(&["CLIENT", "KILL", "TYPE", "normal"]);
+    put(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+}
+
 impl Awaited {
     /// Takes in one frame. Gives the reply, or what is still awaited.
     pub(crate) fn take(self, frame: &Frame<'_>) -> Result<Reply, Awaited> {
         Ok(match (self, frame) {
             (Awaited::Exec(more @ 1..), _) => return Err(Awaited::Exec(more - 1)),
+            (Awaited::Last(more @ 1..), _) => return Err(Awaited::Last(more - 1)),
             (Awaited::Pong, Frame::Error(text)) => match code(text) {
                 b"LOADING" | b"MASTERDOWN" => Reply::Pong,
                 b"BUSY" => Reply::Busy,
@@ -104,6 +138,9 @@ impl Awaited {
                     std::str::from_utf8(text).map_or_else(|_| String::from_utf8_lossy(text), Cow::Borrowed);
                 Reply::Info(Arc::new(Info::parse(&text)))
             }
+            (Awaited::Clients, Frame::Bulk(text)) => {
+                Reply::Clients(ClientLine::parse(&String::from_utf8_lossy(text)))
+            }
             (Awaited::Down, Frame::Array(items)) => down(items),
             (Awaited::Exec(_), Frame::Array(items)) => match items.first() {
                 // A server that follows that master already adds so.
@@ -112,7 +149,7 @@ impl Awaited {
                 _ => unexpected(),
             },
             (Awaited::Exec(_), Frame::Null) => Reply::Error("the transaction was discarded".into()),
-            (Awaited::Done, _) => Reply::Ok,
+            (Awaited::Done | Awaited::Last(_), _) => Reply::Ok,
             _ => unexpected(),
         })
     }
@@ -186,10 +223,10 @@ mod tests {
         let (text, awaited) = sent(&Command::ReplicaOf(Some(master)), &[("CONFIG", "geheim")]);
         assert_eq!(
             text,
-            "MULTI\nSLAVEOF 10.0.0.1 6379\ngeheim REWRITE\nCLIENT KILL TYPE normal\nCLIENT KILL TYPE pubsub\nEXEC\n"
+            "MULTI\nSLAVEOF 10.0.0.1 6379\nCLIENT KILL TYPE normal\nCLIENT KILL TYPE pubsub\ngeheim REWRITE\nEXEC\n"
         );
         let queued = "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n";
-        let done = format!("{queued}*4\r\n+OK\r\n-ERR no config\r\n:0\r\n:0\r\n");
+        let done = format!("{queued}*4\r\n+OK\r\n:0\r\n:0\r\n-ERR no config\r\n");
         assert!(matches!(replies(awaited, done.as_bytes()), Reply::Ok));
         let already = done.replacen("*4\r\n+OK", "*4\r\n+OK Already connected to specified master", 1);
         assert!(matches!(replies(awaited, already.as_bytes()), Reply::Ok));
@@ -197,6 +234,18 @@ mod tests {
         assert!(
             matches!(replies(awaited, refused.as_bytes()), Reply::Error(text) if text.starts_with("EXECABORT"))
         );
+    }
+
+    #[test]
+    fn a_held_write_is_answered_before_its_client_is_cut_off() {
+        let master = Endpoint::parse("10.0.0.1", "6379").expect("an address");
+        let (text, awaited) = sent(&Command::Demote(master), &[]);
+        assert_eq!(text, "MULTI\nSLAVEOF 10.0.0.1 6379\nCLIENT UNPAUSE\nEXEC\n");
+        let done = "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n+OK\r\n";
+        assert!(matches!(replies(awaited, done.as_bytes()), Reply::Ok));
+        let (text, awaited) = sent(&Command::CutClients, &[]);
+        assert_eq!(text, "CLIENT KILL TYPE normal\nCLIENT KILL TYPE pubsub\n");
+        assert!(matches!(replies(awaited, b":3\r\n:1\r\n"), Reply::Ok));
     }
 
     #[test]

@@ -222,6 +222,8 @@ pub(crate) struct Publication {
     pub published: Vec<Entry>,
     /// Entries on the node that somebody altered or added, by their names in the catalog.
     pub damaged: Vec<String>,
+    /// What others have registered under the same names, and DNS answers, too.
+    pub foreign: Vec<String>,
     /// Transactions since the start that replaced the record.
     pub claims: u64,
     /// Those that changed entries under the same record.

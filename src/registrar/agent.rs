@@ -3,21 +3,16 @@
 use super::address::Address;
 use super::api::{Api, escaped};
 use super::client::Answer;
-use super::fault::Rule;
+use super::fault::{self, Rule};
 use super::names::SENTINEL_SERVICE;
 use consentinel_core::RegistryError;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::watch;
 use tracing::warn;
 
 /// Without a sign of life for this long the agent takes us for dead.
 const TTL: &str = "15s";
-
-/// How often to give that sign.
-const BEAT: Duration = Duration::from_secs(5);
 
 /// When the agent forgets a sentinel that does not return.
 const FORGOTTEN_AFTER: &str = "72h";
@@ -39,52 +34,50 @@ pub(crate) struct Presence {
 pub(super) struct Agent {
     api: Arc<Api>,
     presence: Presence,
-    masters: watch::Receiver<BTreeSet<String>>,
-    registered: bool,
+    /// With which masters as its tags it is registered.
+    registered: Option<BTreeSet<String>>,
     /// What was complained about last: the same is not said again.
     complaint: Option<RegistryError>,
 }
 
 impl Agent {
-    /// A service whose tags are the masters' names.
-    pub(super) fn new(
-        api: Arc<Api>,
-        presence: Presence,
-        masters: watch::Receiver<BTreeSet<String>>,
-    ) -> Agent {
-        Agent { api, presence, masters, registered: false, complaint: None }
+    /// A service that is not registered yet.
+    pub(super) fn new(api: Arc<Api>, presence: Presence) -> Agent {
+        Agent { api, presence, registered: None, complaint: None }
     }
 
-    /// Runs as long as it is polled.
-    pub(super) async fn run(mut self) {
-        loop {
-            match self.beat().await {
-                Ok(()) => self.complaint = None,
-                Err(error) => self.complain(error),
-            }
-            tokio::select! {
-                () = tokio::time::sleep(BEAT) => {}
-                change = self.masters.changed() => match change {
-                    Ok(()) => self.registered = false,
-                    Err(_) => return,
-                },
-            }
+    /// Gives a sign of life. What is wrong is said once.
+    pub(super) async fn beat(&mut self, masters: BTreeSet<String>) -> Result<(), RegistryError> {
+        let result = self.pass_or_register(masters).await;
+        match &result {
+            Ok(()) => self.complaint = None,
+            Err(error) => self.complain(error.clone()),
         }
+        result
     }
 
-    /// Gives a sign of life. An agent that was restarted without its data is told again who we are.
-    async fn beat(&mut self) -> Result<(), RegistryError> {
-        if self.registered && self.pass().await? {
+    /// An agent that was restarted without its data is told again who we are.
+    async fn pass_or_register(&mut self, masters: BTreeSet<String>) -> Result<(), RegistryError> {
+        if self.registered.as_ref() == Some(&masters) && self.pass(masters.len()).await? {
             return Ok(());
         }
-        self.registered = false;
-        self.register().await?;
-        self.registered = true;
+        self.registered = None;
+        self.learn_release().await;
+        self.register(&masters).await?;
+        self.registered = Some(masters);
         Ok(())
     }
 
-    async fn register(&mut self) -> Result<(), RegistryError> {
-        let masters = self.masters.borrow_and_update().clone();
+    /// What this release of Consul is known to refuse. Without the right to ask, its refusals tell.
+    async fn learn_release(&self) {
+        let told: Option<serde_json::Value> = self.api.get("/v1/agent/self", &[], &[]).await.ok().flatten();
+        let version = told.as_ref().and_then(|told| told["Config"]["Version"].as_str());
+        if version.is_some_and(fault::refuses_dots) {
+            self.api.counters().dots_are_refused();
+        }
+    }
+
+    async fn register(&self, masters: &BTreeSet<String>) -> Result<(), RegistryError> {
         let service = json!({
             "ID": service_id(&self.api, &self.presence),
             "Name": SENTINEL_SERVICE,
@@ -104,8 +97,7 @@ impl Agent {
     }
 
     /// Gives a sign of life; whether the agent knows us.
-    async fn pass(&self) -> Result<bool, RegistryError> {
-        let watched = self.masters.borrow().len();
+    async fn pass(&self, watched: usize) -> Result<bool, RegistryError> {
         let check = format!("service:{}", service_id(&self.api, &self.presence));
         let note = json!({ "Status": "passing", "Output": format!("watches {watched} masters") });
         let path = format!("/v1/agent/check/update/{}", escaped(&check));

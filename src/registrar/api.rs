@@ -1,30 +1,35 @@
 //! Consul's HTTP API, as far as it is needed: paths, parameters, deadlines, and what answers mean.
 
 use super::catalog::{CatalogNode, Check, Pair};
-use super::client::{Answer, Call, Client, Verb};
+use super::client::{Answer, Call, Client, Trouble, Verb};
 use super::counters::Counters;
 use super::fault::{self, Rule};
-use super::names::Names;
+use super::names::{NameError, Names};
 use super::settings::ConsulSettings;
-use super::txn::{Operation, TransactionAnswer, Verdict};
-use consentinel_core::{RegistryError, RegistryFault, Secret};
+use super::strangers::Stranger;
+use super::txn::{Operation, Refusal, TransactionAnswer, Verdict, Versions};
+use consentinel_core::{GroupName, RegistryError, RegistryFault, Secret};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::debug;
 
 /// How long a look or a write may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long reading everything of a thousand groups and more may take.
+const LONG_PATIENCE: Duration = Duration::from_secs(10);
+
 /// How long Consul shall wait for a change before it answers that there was none. It adds up to a sixteenth.
 const WAIT: Duration = Duration::from_secs(60);
 const WAIT_MARGIN: Duration = Duration::from_secs(15);
 
-/// Looks, and writes, that may be under way at a time: with the watches they stay below the 200 connections that an
-/// agent allows to one client.
-const READS: usize = 32;
-const WRITES: usize = 32;
+/// What such a request may take, if all is well.
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(64);
+
+/// After so many connections in a row that were taken and closed without an answer, we are one too many.
+const CUTS: u32 = 2;
 
 /// Speaks to one agent.
 #[derive(Debug)]
@@ -33,13 +38,13 @@ pub(crate) struct Api {
     counters: Arc<Counters>,
     settings: Arc<ConsulSettings>,
     address: String,
-    reads: Semaphore,
-    writes: Semaphore,
+    /// How many times in a row a connection was closed without an answer.
+    cuts: AtomicU32,
 }
 
-/// What a blocking query waits for.
+/// A part of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Aspect {
+enum Aspect {
     /// The record, the history, the lock.
     Folder,
     /// The node and its services.
@@ -49,9 +54,6 @@ pub(super) enum Aspect {
 }
 
 impl Aspect {
-    /// All of them.
-    pub(super) const ALL: [Aspect; 3] = [Aspect::Folder, Aspect::Services, Aspect::Checks];
-
     fn path(self, names: &Names) -> (String, &'static [(&'static str, &'static str)]) {
         match self {
             Aspect::Folder => (format!("/v1/kv/{}", escaped(&names.folder)), &[("recurse", "")]),
@@ -68,6 +70,17 @@ impl Aspect {
     }
 }
 
+/// Something that was read, and of which version it is; nothing where there is nothing.
+#[derive(Debug)]
+pub(super) struct Versioned<T> {
+    /// The index.
+    pub index: u64,
+    /// How many bytes it took.
+    pub bytes: usize,
+    /// What was read.
+    pub value: Option<T>,
+}
+
 impl Api {
     /// An API by these settings.
     pub(crate) fn new(settings: Arc<ConsulSettings>, counters: Arc<Counters>) -> Api {
@@ -76,8 +89,7 @@ impl Api {
             counters,
             address: settings.address.to_string(),
             settings,
-            reads: Semaphore::new(READS),
-            writes: Semaphore::new(WRITES),
+            cuts: AtomicU32::new(0),
         }
     }
 
@@ -133,7 +145,6 @@ impl Api {
         params: &[(&str, &str)],
         needs: &[Rule],
     ) -> Result<Option<T>, RegistryError> {
-        let _turn = turn(&self.reads).await;
         let answer = self.ask(Verb::Get, path, params, Vec::new()).await?;
         match answer.status {
             404 => Ok(None),
@@ -142,33 +153,55 @@ impl Api {
         }
     }
 
-    /// Waits until something has another version than this, or a while; the version that it has now. Without a
-    /// version it answers at once.
-    pub(super) async fn wait(
+    /// Reads what has a version: once it is another than this one, or after a while; without one at once, and as new as
+    /// can be.
+    pub(super) async fn versioned<T: DeserializeOwned>(
         &self,
-        aspect: Aspect,
-        names: &Names,
+        path: &str,
+        params: &[(&str, &str)],
         index: Option<u64>,
-    ) -> Result<Option<u64>, RegistryError> {
-        let (path, params) = aspect.path(names);
-        let (index, wait) = (index.map(|index| index.to_string()), format!("{}s", WAIT.as_secs()));
+        needs: &[Rule],
+        is_large: bool,
+    ) -> Result<Versioned<T>, RegistryError> {
+        let token = self.client.token();
+        let mut answer = self.ask_versioned(path, params, index, is_large).await?;
+        if index.is_some() && self.client.token() != token {
+            // What was asked with the token of before may hide what this one shows.
+            answer = self.ask_versioned(path, params, None, is_large).await?;
+        }
+        let value = match answer.status {
+            200 => Some(self.understood(&answer)?),
+            404 => None,
+            _ => return Err(self.refused(&answer, needs)),
+        };
+        Ok(Versioned { index: answer.index.unwrap_or(0), bytes: answer.body.len(), value })
+    }
+
+    async fn ask_versioned(
+        &self,
+        path: &str,
+        params: &[(&str, &str)],
+        index: Option<u64>,
+        is_large: bool,
+    ) -> Result<Answer, RegistryError> {
+        let (text, wait) = (index.map(|index| index.to_string()), format!("{}s", WAIT.as_secs()));
         let mut params = params.to_vec();
-        if let Some(index) = &index {
-            params.extend([("index", index.as_str()), ("wait", &wait)]);
+        match &text {
+            Some(index) => params.extend([("index", index.as_str()), ("wait", &wait)]),
+            None => params.push(("consistent", "")),
         }
         let call = Call {
             verb: Verb::Get,
-            path: self.path(&path, &params),
+            path: self.path(path, &params),
             body: Vec::new(),
-            timeout: WAIT + WAIT / 16 + WAIT_MARGIN,
-            prompt: false,
+            timeout: match index {
+                Some(_) => WAIT + WAIT / 16 + WAIT_MARGIN,
+                None if is_large => LONG_PATIENCE,
+                None => PATIENCE,
+            },
+            prompt: index.is_none(),
         };
-        let needs = [aspect.needs(names)];
-        let answer = self.send(call).await?;
-        match answer.status {
-            200 | 404 => Ok(answer.index),
-            _ => Err(self.judged(fault::of_answer(&self.address, &answer, &needs))),
-        }
+        self.send(call).await
     }
 
     /// Carries a transaction out, or learns why not.
@@ -178,7 +211,6 @@ impl Api {
         guards: usize,
         names: &Names,
     ) -> Result<Verdict, RegistryError> {
-        let _turn = turn(&self.writes).await;
         let body = serde_json::to_vec(operations).expect("text can be written as JSON");
         let mut needs: Vec<Rule> = operations.iter().map(|operation| operation.needs(names)).collect();
         needs.dedup();
@@ -199,6 +231,20 @@ impl Api {
         Err(fault::nonsense(&self.address, "a transaction without an end"))
     }
 
+    /// Carries operations out that stand each for itself: all of them, or none, and then those that were refused.
+    pub(super) async fn transact_each(
+        &self,
+        operations: &[Operation],
+        needs: &[Rule],
+    ) -> Result<Result<Versions, Vec<Refusal>>, RegistryError> {
+        let body = serde_json::to_vec(operations).expect("text can be written as JSON");
+        let answer = self.ask(Verb::Put, "/v1/txn", &[], body).await?;
+        match answer.status {
+            200 | 409 => Ok(self.understood::<TransactionAnswer>(&answer)?.each()),
+            _ => Err(self.refused(&answer, needs)),
+        }
+    }
+
     /// Asks the servers for something that is no look and no transaction.
     pub(super) async fn put(
         &self,
@@ -206,19 +252,21 @@ impl Api {
         params: &[(&str, &str)],
         body: Vec<u8>,
     ) -> Result<Answer, RegistryError> {
-        let _turn = turn(&self.writes).await;
         self.ask(Verb::Put, path, params, body).await
+    }
+
+    /// Asks the servers a question that does not fit into a path.
+    pub(super) async fn post(&self, path: &str, body: Vec<u8>) -> Result<Answer, RegistryError> {
+        self.ask(Verb::Post, path, &[], body).await
     }
 
     /// Asks the agent itself, which answers whatever becomes of the servers.
     pub(super) async fn agent(&self, path: &str, body: Vec<u8>) -> Result<Answer, RegistryError> {
-        let _turn = turn(&self.writes).await;
         self.ask(Verb::Put, path, &[], body).await
     }
 
     /// Whether the agent itself has something there.
     pub(super) async fn agent_knows(&self, path: &str) -> bool {
-        let _turn = turn(&self.reads).await;
         self.ask(Verb::Get, path, &[], Vec::new()).await.is_ok_and(|answer| answer.status == 200)
     }
 
@@ -261,6 +309,22 @@ impl Api {
         self.judged(fault::denied(&self.address, missing, said))
     }
 
+    /// Another fleet has the names of this one.
+    pub(super) fn taken(&self, group: &GroupName, by: &Stranger) -> RegistryError {
+        let text = format!(
+            "{by} has the name of {group}, and nothing of it is known here: nothing is published. Give this fleet another \
+             name: sentinel consul service-template <name>, or sentinel consul-service {group} <name>. If the other \
+             fleet is gone for good: consentinel consul deregister --foreign {group}"
+        );
+        self.judged(RegistryError { kind: RegistryFault::Taken, text })
+    }
+
+    /// A group cannot be published under its name.
+    pub(super) fn unnamed(&self, error: &NameError) -> RegistryError {
+        let text = format!("{error}. {}", error.hint());
+        self.judged(RegistryError { kind: RegistryFault::Denied, text })
+    }
+
     /// An error that nobody has foreseen.
     pub(super) fn nonsense(&self, what: &str) -> RegistryError {
         self.judged(fault::nonsense(&self.address, what))
@@ -287,15 +351,30 @@ impl Api {
     }
 
     async fn exchange(&self, call: Call) -> Result<Answer, RegistryError> {
-        let answer = self.client.send(call).await;
-        answer.map_err(|trouble| self.judged(fault::of_trouble(&self.address, &trouble)))
+        let result = self.client.send(call).await;
+        result.inspect(|_| self.cuts.store(0, Ordering::Relaxed)).map_err(|trouble| {
+            let cuts = match trouble {
+                Trouble::Cut(_) => self.cuts.fetch_add(1, Ordering::Relaxed) + 1,
+                _ => 0,
+            };
+            if cuts == 0 {
+                self.cuts.store(0, Ordering::Relaxed);
+            }
+            self.judged(match cuts >= CUTS {
+                true => fault::of_cuts(&self.address),
+                false => fault::of_trouble(&self.address, &trouble),
+            })
+        })
     }
 
     /// Counts a failure. The core tells the operator, for each group; this is for whoever looks closer.
     fn judged(&self, error: RegistryError) -> RegistryError {
         let whole = matches!(
             error.kind,
-            RegistryFault::Unreachable | RegistryFault::Silent | RegistryFault::Leaderless
+            RegistryFault::Unreachable
+                | RegistryFault::Silent
+                | RegistryFault::Leaderless
+                | RegistryFault::Limited
         );
         if self.counters.failed(&error, whole) {
             debug!("{}", error.text);
@@ -329,10 +408,6 @@ impl Api {
         }
         out
     }
-}
-
-async fn turn(turns: &Semaphore) -> SemaphorePermit<'_> {
-    turns.acquire().await.expect("the semaphore is never closed")
 }
 
 /// As it may stand in a URL; slashes stay.

@@ -93,6 +93,21 @@ pub(crate) struct CatalogNode {
     pub services: BTreeMap<String, Service>,
 }
 
+/// A node with all that stands on it, as it was at one moment.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct WholeNode {
+    /// The node.
+    #[serde(flatten)]
+    pub node: Node,
+    /// Its services.
+    #[serde(default, deserialize_with = "or_default")]
+    pub services: Vec<Service>,
+    /// Its checks, and those of its services.
+    #[serde(default, deserialize_with = "or_default")]
+    pub checks: Vec<Check>,
+}
+
 /// A key in KV.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]

@@ -5,6 +5,7 @@ use super::address::Address;
 use super::counters::Counters;
 use super::settings::{ConsulSettings, TlsSettings};
 use consentinel_core::Secret;
+use consentinel_publisher::MOST_CALLS;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -22,8 +23,8 @@ const KEEPALIVE: Duration = Duration::from_secs(10);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(3);
 const KEEPALIVE_RETRIES: u32 = 3;
 
-/// No answer is read any further than this: a group with a thousand replicas needs two megabytes.
-const MAX_ANSWER: usize = 16 << 20;
+/// No answer is read any further than this: all entries of a thousand groups take two to five megabytes.
+const MAX_ANSWER: usize = 64 << 20;
 
 /// The most that is repeated of an error's text.
 const MAX_TEXT: usize = 300;
@@ -38,6 +39,8 @@ pub(super) enum Verb {
     Get,
     /// Write it.
     Put,
+    /// Ask a question that does not fit into a path.
+    Post,
 }
 
 /// One request.
@@ -73,6 +76,8 @@ pub(super) enum Trouble {
     Unreachable(String),
     /// No answer in time.
     Silent,
+    /// It takes connections, and ends them without an answer.
+    Cut(String),
     /// An answer that is not HTTP, or too long.
     Malformed(String),
 }
@@ -166,6 +171,7 @@ impl Client {
         let method = match call.verb {
             Verb::Get => reqwest::Method::GET,
             Verb::Put => reqwest::Method::PUT,
+            Verb::Post => reqwest::Method::POST,
         };
         let mut request =
             http.request(method, format!("{}{}", self.base, call.path)).timeout(call.timeout).body(call.body);
@@ -257,6 +263,7 @@ fn build(settings: &ConsulSettings, material: &Material) -> Result<reqwest::Clie
         .http1_only()
         .connect_timeout(CONNECT)
         .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(MOST_CALLS)
         .tcp_keepalive(KEEPALIVE)
         .tcp_keepalive_interval(KEEPALIVE_INTERVAL)
         .tcp_keepalive_retries(KEEPALIVE_RETRIES);
@@ -331,7 +338,11 @@ fn trouble(error: reqwest::Error) -> Trouble {
     }
     let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
     while let Some(error) = cause {
-        if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
+        let of_http = error.downcast_ref::<hyper::Error>();
+        if of_http.is_some_and(|error| error.is_incomplete_message()) || is_reset(error) {
+            return Trouble::Cut(chain(error));
+        }
+        if of_http.is_some_and(hyper::Error::is_parse) {
             return Trouble::Malformed(format!("what it answers is no HTTP: {}", chain(error)));
         }
         cause = error.source();
@@ -340,6 +351,12 @@ fn trouble(error: reqwest::Error) -> Trouble {
         true => Trouble::Malformed(chain(&error)),
         false => Trouble::Unreachable(chain(&error)),
     }
+}
+
+fn is_reset(error: &(dyn Error + 'static)) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
+    let error = error.downcast_ref::<std::io::Error>();
+    error.is_some_and(|error| matches!(error.kind(), ConnectionReset | BrokenPipe))
 }
 
 /// An error with its causes; the outermost says only that a request failed.

@@ -3,7 +3,7 @@
 use crate::histogram::{Counts, Histogram, SHORT};
 use consentinel_core::{RegistryError, RegistryFault};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Counters since the start.
@@ -16,7 +16,8 @@ pub(crate) struct Counters {
     sent: AtomicU64,
     received: AtomicU64,
     watched: AtomicU64,
-    polled: AtomicU64,
+    /// Whether the servers refuse keys with `..` in them.
+    refuses_dots: AtomicBool,
     /// What failed last, until something succeeds.
     trouble: Mutex<Option<RegistryError>>,
 }
@@ -31,7 +32,7 @@ impl Default for Counters {
             sent: AtomicU64::default(),
             received: AtomicU64::default(),
             watched: AtomicU64::default(),
-            polled: AtomicU64::default(),
+            refuses_dots: AtomicBool::default(),
             trouble: Mutex::default(),
         }
     }
@@ -52,21 +53,10 @@ pub(crate) struct Counted {
     pub sent: u64,
     /// Bytes of answers.
     pub received: u64,
-    /// Groups whose changes Consul tells.
+    /// Groups that are published.
     pub watched: u64,
-    /// Groups that are looked at in turn, because they are too many.
-    pub polled: u64,
     /// Why Consul cannot be asked, while that is so.
     pub trouble: Option<RegistryError>,
-}
-
-/// How changes of a group are noticed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Noticing {
-    /// Consul tells them.
-    Watched,
-    /// It is looked at in turn.
-    Polled,
 }
 
 impl Counters {
@@ -99,19 +89,19 @@ impl Counters {
         self.lock_trouble().take().is_some()
     }
 
-    /// One group more is noticed in this way.
-    pub(super) fn noticing(&self, how: Noticing) {
-        self.of(how).fetch_add(1, Ordering::Relaxed);
+    /// So many groups are published.
+    pub(super) fn watches(&self, groups: usize) {
+        self.watched.store(groups as u64, Ordering::Relaxed);
     }
 
-    /// One group less.
-    pub(super) fn no_longer(&self, how: Noticing) {
-        self.of(how).fetch_sub(1, Ordering::Relaxed);
+    /// This release of Consul refuses keys with `..` in them.
+    pub(super) fn dots_are_refused(&self) {
+        self.refuses_dots.store(true, Ordering::Relaxed);
     }
 
-    /// How many groups are looked at in turn.
-    pub(super) fn polled(&self) -> u64 {
-        self.polled.load(Ordering::Relaxed)
+    /// Whether that is known.
+    pub(crate) fn refuses_dots(&self) -> bool {
+        self.refuses_dots.load(Ordering::Relaxed)
     }
 
     /// All of them, now.
@@ -125,15 +115,7 @@ impl Counters {
             sent: read(&self.sent),
             received: read(&self.received),
             watched: read(&self.watched),
-            polled: read(&self.polled),
             trouble: self.lock_trouble().clone(),
-        }
-    }
-
-    fn of(&self, how: Noticing) -> &AtomicU64 {
-        match how {
-            Noticing::Watched => &self.watched,
-            Noticing::Polled => &self.polled,
         }
     }
 

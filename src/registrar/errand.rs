@@ -1,23 +1,26 @@
 //! What tools ask of Consul, without a daemon: one question after the other.
 
-use super::api::{Api, escaped};
-use super::catalog::{Node, Service};
+use super::api::{Api, LONGEST_WAIT, escaped};
 use super::counters::Counters;
+use super::dump;
 use super::fault::Rule;
 use super::names::{Names, SENTINEL_SERVICE};
-use super::session::Session;
+use super::session;
 use super::settings::{ConsulSettings, PublishersLost};
 use super::sight::{self, Sight};
+use super::strangers::{self, Stranger};
 use super::txn::{Operation, Scope, Verdict, Writer};
-use super::will::WILL_SERVICE;
+use super::will::{WILL_CHECK, WILL_SERVICE};
 use crate::driver::clock;
 use consentinel_core::{
     Endpoint, Entry, Epoch, Fence, Guard, Health, Host, Record, RegistryError, RegistryFault, Role, RunId,
     SentinelId, Transaction,
 };
 use serde::Deserialize;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Speaks to one agent on behalf of a tool.
 pub(crate) struct Errand {
@@ -37,19 +40,8 @@ pub(crate) struct AgentView {
     pub dns_ttls: Vec<(String, String)>,
     /// Whether the agent answers DNS out of its cache.
     pub dns_cache: bool,
-}
-
-/// An entry under one of our service names that stands on another node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Stranger {
-    /// The service.
-    pub service: String,
-    /// Its ID.
-    pub id: String,
-    /// Its node.
-    pub node: String,
-    /// Where it says that it is.
-    pub address: String,
+    /// After how long it ends a request, where that is less than one that waits may take: which limit, and how long.
+    pub short_timeouts: Vec<(String, String)>,
 }
 
 /// What came of trying something.
@@ -91,11 +83,49 @@ struct DebugConfig {
     use_cache: bool,
 }
 
+/// The limits of an agent's HTTP server on a whole request that are shorter than a request that waits. Releases differ in
+/// where they say it, and how they spell it.
+fn short_timeouts(config: &Value) -> Vec<(String, String)> {
+    let limits = config.as_object().into_iter().flatten().flat_map(|(name, value)| match value.as_object() {
+        Some(inner) => inner.iter().map(|(inner, value)| (format!("{name}{inner}"), value)).collect(),
+        None => vec![(name.clone(), value)],
+    });
+    let is_meant = |name: &str| {
+        let name = name.to_ascii_lowercase().replace('_', "");
+        name.contains("http") && (name.ends_with("readtimeout") || name.ends_with("writetimeout"))
+    };
+    limits
+        .filter(|(name, _)| is_meant(name))
+        .filter_map(|(name, value)| Some((name, value.as_str()?.to_owned())))
+        .filter(|(_, value)| go_duration(value).is_some_and(|it| !it.is_zero() && it < LONGEST_WAIT))
+        .collect()
+}
+
+/// `1m30s`, as Go writes a span of time.
+fn go_duration(text: &str) -> Option<Duration> {
+    let (mut total, mut rest) = (Duration::ZERO, text);
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, tail) = rest.split_at(digits);
+        let end = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(end);
+        let seconds = match unit {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 0.001,
+            _ => return None,
+        };
+        total += Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()?;
+        rest = tail;
+    }
+    Some(total)
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Instance {
-    node: Node,
-    service: Service,
+struct Authorized {
+    allow: bool,
 }
 
 /// An index that no key has reached, so that a guard on it cannot hold.
@@ -130,7 +160,12 @@ impl Errand {
     /// What the agent says about itself.
     pub(crate) async fn agent(&self) -> Result<AgentView, RegistryError> {
         let needs = [Rule::read("agent_prefix", "")];
-        let told: Option<AgentSelf> = self.api.get("/v1/agent/self", &[], &needs).await?;
+        let told: Option<Value> = self.api.get("/v1/agent/self", &[], &needs).await?;
+        let short_timeouts =
+            told.as_ref().map(|told| short_timeouts(&told["DebugConfig"])).unwrap_or_default();
+        let told = told.map(serde_json::from_value::<AgentSelf>).transpose();
+        let told =
+            told.map_err(|error| self.api.nonsense(&format!("what the agent says of itself: {error}")))?;
         let Some(AgentSelf { config, debug_config }) = told else { return Ok(AgentView::default()) };
         let nodes = debug_config.node_ttl.map(|ttl| ("nodes".to_owned(), ttl));
         let services = debug_config.service_ttl.unwrap_or_default();
@@ -141,6 +176,7 @@ impl Errand {
             version: config.version,
             dns_ttls: ttls.collect(),
             dns_cache: debug_config.use_cache,
+            short_timeouts,
         })
     }
 
@@ -155,34 +191,55 @@ impl Errand {
         Ok(keys.unwrap_or_default().into_iter().filter_map(name).collect())
     }
 
+    /// The names that a daemon would use: a group that stands on the node of an earlier release stays there.
+    pub(crate) async fn settled(&self, names: Names) -> Result<Names, RegistryError> {
+        let Some(staying) = names.staying() else { return Ok(names) };
+        let (_, record, _) = dump::record(&self.api, &names).await?;
+        let node = dump::whole_node(&self.api, &staying.node).await?.value;
+        let is_there = record
+            .record
+            .zip(node)
+            .is_some_and(|(record, node)| dump::carries(&names, &node, &record.master));
+        Ok(if is_there { staying } else { names })
+    }
+
     /// All that there is of a group.
     pub(crate) async fn look(&self, names: &Names) -> Result<Sight, RegistryError> {
-        sight::look(&self.api, names, None).await
+        sight::look(&self.api, names).await
     }
 
-    /// Entries under a group's service names that are not on its node: DNS answers them, too.
+    /// Entries under a group's service names that are not on its node.
     pub(crate) async fn strangers(&self, names: &Names) -> Result<Vec<Stranger>, RegistryError> {
-        let mut strangers = Vec::new();
-        for service in [&names.service, &names.replica_service] {
-            let found = self.instances(service).await?;
-            let others = found.into_iter().filter(|found| !found.node.name.eq_ignore_ascii_case(&names.node));
-            strangers.extend(others.map(|found| Stranger {
-                service: service.clone(),
-                address: match found.service.address.is_empty() {
-                    true => format!("{}:{}", found.node.address, found.service.port),
-                    false => format!("{}:{}", found.service.address, found.service.port),
-                },
-                id: found.service.id,
-                node: found.node.name,
-            }));
-        }
-        Ok(strangers)
+        strangers::of(&self.api, names).await
     }
 
-    async fn instances(&self, service: &str) -> Result<Vec<Instance>, RegistryError> {
-        let needs = [Rule::read("service", service), Rule::read("node_prefix", "")];
-        let path = format!("/v1/health/service/{}", escaped(service));
-        Ok(self.api.get(&path, &[("consistent", "")], &needs).await?.unwrap_or_default())
+    /// Whether every node may be seen, as DNS shows it: entries of others are hidden otherwise.
+    pub(crate) async fn try_seeing(&self) -> Finding {
+        let rule = Rule::read("node_prefix", "");
+        // A node that no rule is about by its own name.
+        let question = json!([{ "Resource": "node", "Access": "read", "Segment": "any-node" }]).to_string();
+        let answer = match self.api.post("/v1/internal/acl/authorize", question.into_bytes()).await {
+            Ok(answer) => answer,
+            Err(error) => return Finding::Untried(error),
+        };
+        match answer.status {
+            200 => match self.api.understood::<Vec<Authorized>>(&answer) {
+                Ok(rights) if rights.iter().all(|right| right.allow) => Finding::Allowed,
+                Ok(_) => Finding::Missing(vec![rule]),
+                Err(error) => Finding::Untried(error),
+            },
+            // Where there are no ACLs everything is allowed.
+            _ if String::from_utf8_lossy(&answer.body).contains("ACL support disabled") => Finding::Allowed,
+            _ => Finding::Untried(self.api.refused(&answer, &[rule])),
+        }
+    }
+
+    /// Takes an entry of somebody else away.
+    pub(crate) async fn remove(&self, stranger: &Stranger) -> Result<(), RegistryError> {
+        let Stranger { node, id, service, .. } = stranger;
+        let body = json!({ "Node": node, "ServiceID": id }).to_string();
+        let answer = self.api.put("/v1/catalog/deregister", &[], body.into_bytes()).await?;
+        self.api.successful(answer, &[Rule::write("service", service)]).map(drop)
     }
 
     /// Whether everything that a daemon writes for a group may be written. A transaction of all of it is sent with
@@ -192,6 +249,7 @@ impl Errand {
         operations.push(self.writer(names).set_service(SENTINEL_SERVICE));
         if self.api.settings().on_publishers_lost == PublishersLost::Critical {
             operations.push(self.writer(names).set_service(WILL_SERVICE));
+            operations.push(self.writer(names).set_node_check(WILL_CHECK));
         }
         match self.api.transact(&operations, guards, names).await {
             Ok(Verdict::Stale) => Finding::Allowed,
@@ -204,7 +262,8 @@ impl Errand {
     fn trial(&self, names: &Names) -> (Vec<Operation>, usize) {
         let (run_id, publisher) = (RunId::new("trial"), SentinelId::new("trial"));
         let nowhere = Endpoint::new(Host::Ip(std::net::Ipv4Addr::LOCALHOST.into()), 1);
-        let record = Record { epoch: Epoch(0), master: nowhere.clone(), run_id, publisher };
+        let sentinels = vec![publisher.clone()];
+        let record = Record { epoch: Epoch(0), master: nowhere.clone(), run_id, publisher, sentinels };
         let entry = |role| Entry {
             role,
             addr: nowhere.clone(),
@@ -225,11 +284,11 @@ impl Errand {
 
     /// Whether a session can be had: one is made, and given back.
     pub(crate) async fn try_session(&self) -> Finding {
-        let session = Session::new(self.api.clone(), "consentinel consul check".into());
-        let result = session.get(None).await;
-        session.destroy().await;
-        match result {
-            Ok(_) => Finding::Allowed,
+        match session::begin(&self.api, "consentinel consul check", None).await {
+            Ok(id) => {
+                session::destroy(&self.api, &id).await;
+                Finding::Allowed
+            }
             Err(error) if error.kind == RegistryFault::Denied => {
                 Finding::Missing(vec![Rule::write("session_prefix", "")])
             }
@@ -244,7 +303,7 @@ impl Errand {
             Verdict::Done(_) => Ok(true),
             Verdict::Stale => Ok(false),
             Verdict::Denied(missing, said) => Err(self.api.denied(&missing, &said)),
-            Verdict::Refused(why) => Err(self.api.nonsense(&why)),
+            Verdict::BadKey(why) | Verdict::Refused(why) => Err(self.api.nonsense(&why)),
         }
     }
 
@@ -258,5 +317,27 @@ impl Errand {
             services: &NOTHING,
             now: clock::rfc3339(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_that_ends_requests_too_early_is_known_however_it_says_so() {
+        let of =
+            |config: Value| short_timeouts(&config).into_iter().map(|(_, value)| value).collect::<Vec<_>>();
+        assert_eq!(
+            of(json!({ "HTTPWriteTimeout": "30s", "HTTPReadTimeout": "15m0s", "HTTPPort": 1 })),
+            ["30s"]
+        );
+        assert_eq!(
+            of(json!({ "HTTPConfig": { "write_timeout": "1m0s", "read_header_timeout": "5s" } })),
+            ["1m0s"]
+        );
+        assert_eq!(of(json!({ "HTTPWriteTimeout": "0s", "RPCReadTimeout": "5s" })), Vec::<String>::new());
+        assert_eq!(of(Value::Null), Vec::<String>::new());
+        assert_eq!(go_duration("1m30.5s"), Some(Duration::from_millis(90_500)));
     }
 }

@@ -66,11 +66,30 @@ pub(super) fn of_trouble(address: &str, trouble: &Trouble) -> RegistryError {
                 "Consul at {address} does not answer in time: is its agent overloaded or cut off from its servers?"
             ),
         ),
+        Trouble::Cut(why) => error(
+            RegistryFault::Unreachable,
+            format!(
+                "Consul at {address} has closed a connection without an answer ({why}): is it restarting?"
+            ),
+        ),
         Trouble::Malformed(why) => error(
             RegistryFault::Nonsense,
             format!("what answers at {address} is not Consul as we know it ({why}): is the address right?"),
         ),
     }
+}
+
+/// Connection after connection is taken and closed: so an agent does to clients with too many of them.
+pub(super) fn of_cuts(address: &str) -> RegistryError {
+    limited(address, "it closes our connections without an answer")
+}
+
+fn limited(address: &str, how: &str) -> RegistryError {
+    let text = format!(
+        "Consul at {address} limits us ({how}): raise limits.http_max_conns_per_client in the configuration of its agent \
+         (200 connections for one address otherwise), or its request limits"
+    );
+    error(RegistryFault::Limited, text)
 }
 
 /// A right is missing, or several.
@@ -99,10 +118,8 @@ pub(super) fn of_answer(address: &str, answer: &Answer, needs: &[Rule]) -> Regis
             address,
             "what was sent is too large for it: raise limits.txn_max_req_len in its configuration",
         ),
-        429 if !is_leaderless(&said) => nonsense(
-            address,
-            &format!("it limits us ({said}): raise limits.http_max_conns_per_client or its request limits"),
-        ),
+        429 | 503 if !is_leaderless(&said) || is_limit(&said) => limited(address, &shortened(&said)),
+        500.. if is_limit(&said) => limited(address, &shortened(&said)),
         429 | 500.. if is_leaderless(&said) => error(
             RegistryFault::Leaderless,
             format!(
@@ -117,8 +134,10 @@ pub(super) fn of_answer(address: &str, answer: &Answer, needs: &[Rule]) -> Regis
 /// Consul has one status for all that goes wrong inside of it; only the text tells that it has no leader, has just lost
 /// it, or that its agent cannot reach one.
 pub(super) fn is_leaderless(said: &str) -> bool {
-    const SIGNS: [&str; 9] = [
+    const SIGNS: [&str; 11] = [
         "No cluster leader",
+        "Raft leader not found",
+        "Not ready to serve consistent reads",
         "leadership",
         "not the leader",
         "No known Consul servers",
@@ -129,6 +148,24 @@ pub(super) fn is_leaderless(said: &str) -> bool {
         "i/o timeout",
     ];
     SIGNS.iter().any(|sign| said.contains(sign))
+}
+
+/// Since 1.16 requests have limits, too; where the leader refuses, the text mentions it all the same.
+fn is_limit(said: &str) -> bool {
+    said.contains("rate limit") || said.contains("too many")
+}
+
+/// Since 1.21.5 a key may not have `..` in it; since 1.22 this is so for a whole segment only.
+pub(super) fn is_bad_key(said: &str) -> bool {
+    let said = said.to_ascii_lowercase();
+    said.contains("key") && (said.contains("must not contain") || said.contains("invalid"))
+}
+
+/// Whether that is a release that refuses every key with `..` in it.
+pub(super) fn refuses_dots(version: &str) -> bool {
+    let mut parts = version.split(['.', '-', '+']).map(|part| part.parse::<u32>().unwrap_or(0));
+    let version = [(); 3].map(|()| parts.next().unwrap_or(0));
+    ([1, 21, 5]..[1, 22, 0]).contains(&version)
 }
 
 /// Operations of a transaction that were not permitted have the same status as those that did not apply; only the
@@ -156,10 +193,34 @@ mod tests {
         assert_eq!(fault(500, "leadership lost while committing log"), RegistryFault::Leaderless);
         let dead = "rpc error getting client: failed to get conn: dial tcp: connect: connection refused";
         assert_eq!(fault(500, dead), RegistryFault::Leaderless);
-        assert_eq!(fault(429, "too many"), RegistryFault::Nonsense);
+        for newer in ["Raft leader not found in server lookup mapping", "Not ready to serve consistent reads"]
+        {
+            assert_eq!(fault(500, newer), RegistryFault::Leaderless);
+            assert_eq!(fault(500, &format!("rpc error making call: {newer}")), RegistryFault::Leaderless);
+        }
+        let limits = [
+            "Your IP is issuing too many concurrent connections, please rate limit your calls",
+            "rate limit exceeded, try again later or against a different server",
+            "rate limit exceeded for operation that can only be performed by the leader, try again later",
+        ];
+        assert_eq!(fault(429, limits[0]), RegistryFault::Limited);
+        assert_eq!(fault(429, limits[1]), RegistryFault::Limited);
+        assert_eq!(fault(503, limits[2]), RegistryFault::Limited);
+        assert_eq!(fault(500, &format!("rpc error making call: {}", limits[2])), RegistryFault::Limited);
         assert_eq!(fault(413, ""), RegistryFault::Nonsense);
         assert_eq!(fault(500, "boom"), RegistryFault::Nonsense);
         assert_eq!(fault(302, ""), RegistryFault::Nonsense);
+    }
+
+    #[test]
+    fn releases_that_refuse_two_dots_are_known() {
+        for (version, refuses) in
+            [("1.8.7", false), ("1.21.4", false), ("1.21.5", true), ("1.21.6+ent", true)]
+        {
+            assert_eq!(refuses_dots(version), refuses, "{version}");
+        }
+        assert!(!refuses_dots("1.22.0") && !refuses_dots("2.1.0-dev") && !refuses_dots("nonsense"));
+        assert!(is_bad_key("Invalid key. Key must not contain \"..\"") && !is_bad_key("Permission denied"));
     }
 
     #[test]

@@ -1,30 +1,32 @@
 //! The registrar: it carries the core's wishes out in Consul, and tells it what stands there.
 //!
 //! It has a thread and a runtime of its own: however slow Consul is, and however long its answers are, the loop that
-//! owns the core does not feel it. Requests come over a channel without a limit, which is short all the same: the core
-//! never has more than one write and one look of a group under way.
+//! owns the core does not feel it. What is asked of Consul, in which order, and how much at a time, is decided by
+//! `consentinel-publisher`; here its calls are carried out over HTTP. Begin reading at [`driver`], which is the loop, and
+//! [`calls`], which is one call.
 
 mod address;
 mod agent;
 mod api;
+mod calls;
 mod catalog;
 mod client;
 mod counters;
+mod driver;
+mod dump;
 mod errand;
 mod fault;
 mod names;
 mod render;
-mod retry;
 mod roster;
 mod session;
 mod settings;
 mod sight;
+mod strangers;
 #[cfg(test)]
 mod tests;
 mod txn;
-mod watching;
 mod will;
-mod worker;
 
 pub(crate) use agent::Presence;
 pub(crate) use counters::{Counted, Counters};
@@ -33,25 +35,20 @@ pub(crate) use fault::{Rule, rules_as_policy};
 pub(crate) use names::{NameError, Names, SENTINEL_SERVICE, role_word};
 pub(crate) use settings::{ConsulSettings, SettingError};
 pub(crate) use sight::Sight;
+pub(crate) use strangers::{Stranger, sentence};
 
-use agent::Agent;
 use api::Api;
 use consentinel_core::{GroupName, Input, RegistryRequest};
+use driver::Driver;
 use roster::Roster;
-use session::Session;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use strangers::Strangers;
+use tokio::sync::{mpsc, oneshot};
 use tracing::{error, warn};
-use will::Will;
-use worker::Shared;
 
 /// How long good manners may take at the end.
 const FAREWELL: Duration = Duration::from_secs(1);
-
-/// How often tokens and certificates are looked at.
-const REFRESH: Duration = Duration::from_secs(5);
 
 /// Threads that read files and look names up.
 const BLOCKING_THREADS: usize = 4;
@@ -65,6 +62,8 @@ pub(crate) struct Registrar {
     stop: Option<oneshot::Sender<()>>,
     stopped: oneshot::Receiver<()>,
     counters: Arc<Counters>,
+    strangers: Arc<Strangers>,
+    roster: Arc<Roster>,
     settings: Arc<ConsulSettings>,
 }
 
@@ -73,12 +72,30 @@ pub(crate) struct Gauge {
     /// Its settings.
     pub settings: Arc<ConsulSettings>,
     counters: Arc<Counters>,
+    strangers: Arc<Strangers>,
+    roster: Arc<Roster>,
 }
 
 impl Gauge {
     /// The counters.
     pub(crate) fn counters(&self) -> Counted {
         self.counters.read()
+    }
+
+    /// What things of a group are called; nothing when it cannot be published under its name at all.
+    pub(crate) fn names(&self, group: &GroupName) -> Option<Arc<Names>> {
+        self.roster.names(group)
+    }
+
+    /// What DNS answers beside the entries of a group.
+    pub(crate) fn strangers(&self, group: &GroupName) -> Vec<Stranger> {
+        self.strangers.of(group)
+    }
+
+    /// Why a master of this name could never be published, as far as is known of this release of Consul.
+    pub(crate) fn refuses(&self, group: &GroupName) -> Option<NameError> {
+        let has_dots = group.as_str().contains("..");
+        (has_dots && self.counters.refuses_dots()).then(|| NameError::Dots(group.clone()))
     }
 }
 
@@ -98,15 +115,20 @@ impl Registrar {
             .max_blocking_threads(BLOCKING_THREADS)
             .build()?;
         let (its_settings, its_counters) = (settings.clone(), counters.clone());
+        let strangers = Arc::new(Strangers::default());
+        let its_strangers = strangers.clone();
+        let roster = Arc::new(Roster::new(settings.clone()));
+        let its_roster = roster.clone();
         std::thread::Builder::new().name("registrar".into()).spawn(move || {
             let api = Arc::new(Api::new(its_settings, its_counters));
-            runtime.block_on(run(api, presence, inputs, asked, stopping));
+            runtime
+                .block_on(Driver::new(api, presence, inputs, its_roster, its_strangers).run(asked, stopping));
             // A lookup that hangs must not keep the thread.
             runtime.shutdown_background();
             // Nobody waits for it any more when it took too long.
             let _ = done.send(());
         })?;
-        Ok(Registrar { requests, stop: Some(stop), stopped, counters, settings })
+        Ok(Registrar { requests, stop: Some(stop), stopped, counters, strangers, roster, settings })
     }
 
     /// Asks something for a group.
@@ -118,7 +140,12 @@ impl Registrar {
 
     /// What others may see of it.
     pub(crate) fn gauge(&self) -> Gauge {
-        Gauge { settings: self.settings.clone(), counters: self.counters.clone() }
+        Gauge {
+            settings: self.settings.clone(),
+            counters: self.counters.clone(),
+            strangers: self.strangers.clone(),
+            roster: self.roster.clone(),
+        }
     }
 
     /// Ends it: the session and the sentinel's own service are given back, if Consul answers soon.
@@ -131,70 +158,5 @@ impl Registrar {
                 );
             }
         }
-    }
-}
-
-async fn run(
-    api: Arc<Api>,
-    presence: Presence,
-    inputs: mpsc::Sender<Input>,
-    mut asked: mpsc::UnboundedReceiver<Asked>,
-    mut stopping: oneshot::Receiver<()>,
-) {
-    let session = Arc::new(Session::new(api.clone(), format!("consentinel {}", presence.id)));
-    let (tell_masters, masters) = watch::channel(BTreeSet::new());
-    let will = Arc::new(Will::new(api.clone(), presence.port));
-    let shared = Shared {
-        will: will.clone(),
-        api: api.clone(),
-        session: session.clone(),
-        slots: Arc::new(Semaphore::new(watching::WATCHED)),
-        inputs,
-    };
-    let mut roster = Roster::new(shared, tell_masters);
-    let standing = stand(api.clone(), presence.clone(), session.clone(), masters);
-    let standing = async { tokio::join!(standing, will.run()) };
-    tokio::pin!(standing);
-    let mut refresh = tokio::time::interval(REFRESH);
-    loop {
-        tokio::select! {
-            request = asked.recv() => match request {
-                Some((group, request)) => roster.ask(&group, request),
-                None => break,
-            },
-            // Asked to stop, or the one who could ask is gone.
-            _ = &mut stopping => break,
-            _ = refresh.tick() => drop(api.refresh().await),
-            _ = &mut standing => {}
-        }
-    }
-    drop(roster);
-    let farewell = async { tokio::join!(session.destroy(), leave(&api, &presence)) };
-    // If it is in vain, both expire by themselves.
-    let _ = tokio::time::timeout(FAREWELL, farewell).await;
-}
-
-/// Whether this sentinel is to be found in Consul: not when it writes nothing, nor when it only looks on, because no
-/// client should be sent to it then.
-fn is_registered(api: &Api, presence: &Presence) -> bool {
-    !api.settings().dry_run && !presence.observes
-}
-
-/// Keeps up what ends without a sign of life.
-async fn stand(
-    api: Arc<Api>,
-    presence: Presence,
-    session: Arc<Session>,
-    masters: watch::Receiver<BTreeSet<String>>,
-) {
-    match is_registered(&api, &presence) {
-        true => drop(tokio::join!(Agent::new(api, presence, masters).run(), session.keep_alive())),
-        false => session.keep_alive().await,
-    }
-}
-
-async fn leave(api: &Api, presence: &Presence) {
-    if is_registered(api, presence) {
-        agent::leave(api, presence).await;
     }
 }

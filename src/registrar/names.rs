@@ -14,6 +14,8 @@ pub(crate) struct Names {
     pub replica_service: String,
     /// The external node on which all entries stand.
     pub node: String,
+    /// Whether the operator has said what the node is called.
+    node_is_told: bool,
     /// The folder in KV, with a slash behind.
     pub folder: String,
     /// Tags of the user.
@@ -60,6 +62,9 @@ pub(crate) enum NameError {
         "the masters '{0}' and '{1}' differ in upper and lower case only, which Consul does not tell apart"
     )]
     Case(GroupName, GroupName),
+    /// A group name that this release of Consul takes into no key.
+    #[error("the name of the master '{0}' has '..' in it, and this release of Consul refuses keys with that")]
+    Dots(GroupName),
     /// A group under the name of the sentinels.
     #[error("the master '{0}' would be published as service '{1}', which is where sentinels are found")]
     Sentinels(GroupName, String),
@@ -70,6 +75,7 @@ impl NameError {
     pub(crate) fn hint(&self) -> String {
         match self {
             NameError::Group(_) => "Give it another name, or take Consul out of the configuration.".into(),
+            NameError::Dots(_) => "Give it a name without two dots in a row.".into(),
             NameError::Case(_, second) => format!("Give '{second}' another name."),
             NameError::Clash(_, group, _) => format!(
                 "Write: sentinel consul-service {group} <another name>, or for all masters: \
@@ -103,7 +109,8 @@ impl Names {
             group: group.clone(),
             service,
             replica_service,
-            node: format!("{NODE_PREFIX}{group}"),
+            node: settings.node(group),
+            node_is_told: settings.node_template.is_some(),
             folder: format!("{}/{group}/", settings.kv_prefix),
             tags,
             weights: settings.weights,
@@ -131,7 +138,26 @@ impl Names {
         self.services().contains(&name)
     }
 
-    fn services(&self) -> [&str; 2] {
+    /// What the node was called by releases that knew neither a template for it nor a prefix of its own.
+    pub(super) fn first_node(&self) -> Option<String> {
+        let first = format!("{NODE_PREFIX}{}", self.group);
+        (!self.is_node(&first)).then_some(first)
+    }
+
+    /// The same names, with that node. A fleet that stands there stays there until it is told otherwise: daemons of before
+    /// know no other, and two nodes would name two masters.
+    pub(super) fn staying(&self) -> Option<Names> {
+        let node = self.first_node().filter(|_| !self.node_is_told)?;
+        Some(Names { node, ..self.clone() })
+    }
+
+    /// Whether that is the node on which the group's entries stand: Consul tells no big letters from small there.
+    pub(super) fn is_node(&self, name: &str) -> bool {
+        self.node.eq_ignore_ascii_case(name)
+    }
+
+    /// Its services: the master's and the replicas'.
+    pub(super) fn services(&self) -> [&str; 2] {
         [&self.service, &self.replica_service]
     }
 

@@ -3,7 +3,8 @@
 use super::catalog::{CatalogNode, Check, Node, Pair, Service, Weights};
 use super::names::{Names, check_id, parse_host_port, role_word};
 use consentinel_core::{
-    Endpoint, Entry, Epoch, Fence, Health, Host, Lock, Published, Record, Role, RunId, SentinelId,
+    Endpoint, Entry, Epoch, Fence, Health, Host, Lock, MOST_SENTINELS, Published, Record, Role, RunId,
+    SentinelId,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ const CHECK_NAME: &str = "role";
 /// Stands before the names of checks among the damage, and of services that would look like one.
 const CHECK: &str = "check:";
 const SERVICE: &str = "service:";
+const NODE: &str = "node:";
 
 /// The record as KV has it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -25,6 +27,9 @@ struct RecordText {
     master: String,
     run_id: RunId,
     publisher: SentinelId,
+    /// Releases before 0.2 know nothing of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    sentinels: Vec<SentinelId>,
     #[serde(default)]
     published_at: String,
 }
@@ -51,6 +56,7 @@ pub(crate) fn record(record: &Record, now: &str) -> Vec<u8> {
         master: record.master.joined(),
         run_id: record.run_id.clone(),
         publisher: record.publisher.clone(),
+        sentinels: record.sentinels.clone(),
         published_at: now.to_owned(),
     };
     serde_json::to_vec(&text).expect("text can be written as JSON")
@@ -65,6 +71,7 @@ pub(crate) fn parse_record(text: &[u8]) -> Option<Record> {
         master,
         run_id: text.run_id,
         publisher: text.publisher,
+        sentinels: text.sentinels.into_iter().take(MOST_SENTINELS).collect(),
     })
 }
 
@@ -81,17 +88,28 @@ pub(crate) fn history(before: &[Failover], record: &Record, from: &Endpoint, now
     kept.chain([new]).collect()
 }
 
-/// The external node on which the entries stand.
+/// The external node on which the entries stand, as it is written with a record.
 pub(crate) fn node(names: &Names, record: &Record) -> Node {
+    node_of(names, record.epoch, &record.master.host)
+}
+
+/// With a record of which epoch and master a node was written, if it reads exactly so.
+pub(crate) fn parse_node(names: &Names, node: &Node) -> Option<(Epoch, Host)> {
+    let epoch = Epoch(node.meta.get("epoch")?.parse().ok()?);
+    let host = Host::parse(&node.address).ok()?;
+    (node_of(names, epoch, &host) == *node).then_some((epoch, host))
+}
+
+fn node_of(names: &Names, epoch: Epoch, host: &Host) -> Node {
     let meta = [
         ("external-node", "true".to_owned()),
         ("external-probe", "false".to_owned()),
-        ("epoch", record.epoch.to_string()),
+        ("epoch", epoch.to_string()),
         ("master", names.group.to_string()),
     ];
     Node {
         name: names.node.clone(),
-        address: record.master.host.to_string(),
+        address: host.to_string(),
         meta: meta.map(|(key, value)| (key.to_owned(), value)).into(),
     }
 }
@@ -171,13 +189,18 @@ pub(crate) enum Thing<'a> {
     Service(&'a str),
     /// A check's ID.
     Check(&'a str),
+    /// Another node with entries of the group.
+    Node(&'a str),
 }
 
 impl<'a> Thing<'a> {
     /// What a name stands for.
     pub(crate) fn parse(name: &'a str) -> Thing<'a> {
-        match name.strip_prefix(CHECK) {
-            Some(id) => Thing::Check(id),
+        if let Some(id) = name.strip_prefix(CHECK) {
+            return Thing::Check(id);
+        }
+        match name.strip_prefix(NODE) {
+            Some(node) => Thing::Node(node),
             None => Thing::Service(name.strip_prefix(SERVICE).unwrap_or(name)),
         }
     }
@@ -186,7 +209,8 @@ impl<'a> Thing<'a> {
     pub(crate) fn name(&self) -> String {
         match self {
             Thing::Check(id) => format!("{CHECK}{id}"),
-            Thing::Service(id) if id.starts_with(CHECK) || id.starts_with(SERVICE) => {
+            Thing::Node(node) => format!("{NODE}{node}"),
+            Thing::Service(id) if [CHECK, SERVICE, NODE].iter().any(|begin| id.starts_with(begin)) => {
                 format!("{SERVICE}{id}")
             }
             Thing::Service(id) => (*id).to_owned(),

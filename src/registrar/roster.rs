@@ -1,103 +1,139 @@
-//! Which groups are published, and who works for them.
+//! Which groups are published, and what things of theirs are called.
 
 use super::names::{NameError, Names};
-use super::retry;
-use super::worker::{self, Shared, Worker};
-use consentinel_core::{GroupName, RegistryError, RegistryEvent, RegistryFault, RegistryRequest};
+use super::settings::ConsulSettings;
+use consentinel_core::GroupName;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tracing::{info, warn};
 
 /// The groups that were ever asked for.
+#[derive(Debug)]
 pub(super) struct Roster {
-    shared: Shared,
+    settings: Arc<ConsulSettings>,
+    members: Mutex<Members>,
+}
+
+#[derive(Debug, Default)]
+struct Members {
     groups: BTreeMap<GroupName, Member>,
-    tasks: JoinSet<()>,
-    /// Whom the names of the published groups are told.
-    masters: watch::Sender<BTreeSet<String>>,
+    /// By the names of their nodes, in lower case: so Consul finds them.
+    nodes: BTreeMap<String, Arc<Names>>,
+    /// Groups by what their nodes were called in releases before this, in lower case, where that is something else.
+    first_nodes: BTreeMap<String, GroupName>,
 }
 
 /// One group.
+#[derive(Debug)]
 struct Member {
     names: Arc<Names>,
-    /// Whether it is watched: its names belong to it then.
+    /// Whether it is published: its names belong to it then.
     active: bool,
-    requests: mpsc::UnboundedSender<RegistryRequest>,
+    /// Whether its entries were looked for on the node of releases before this.
+    settled: bool,
 }
 
 impl Roster {
-    /// Nobody yet.
-    pub(super) fn new(shared: Shared, masters: watch::Sender<BTreeSet<String>>) -> Roster {
-        Roster { shared, groups: BTreeMap::new(), tasks: JoinSet::new(), masters }
+    /// No group yet.
+    pub(super) fn new(settings: Arc<ConsulSettings>) -> Roster {
+        Roster { settings, members: Mutex::default() }
     }
 
-    /// Hands a request to whoever works for the group.
-    pub(super) fn ask(&mut self, group: &GroupName, request: RegistryRequest) {
-        // Those that have ended leave nothing behind.
-        while self.tasks.try_join_next().is_some() {}
-        let active = request != RegistryRequest::Forget;
-        if active && let Err(error) = self.admit(group) {
-            return self.refuse(group, &request, &error);
+    /// Gives a group its names, unless others have them. Whether it is new.
+    pub(super) fn admit(&self, group: &GroupName) -> Result<bool, NameError> {
+        let mut members = self.lock();
+        if members.groups.get(group).is_some_and(|member| member.active) {
+            return Ok(false);
         }
-        if let Some(member) = self.groups.get_mut(group) {
-            member.active = active;
-            // A worker ends only by a defect of ours; another takes its place.
-            if let Err(mpsc::error::SendError(request)) = member.requests.send(request) {
-                let (names, active) = (member.names.clone(), member.active);
-                let requests = self.hire(names.clone());
-                let _ = requests.send(request);
-                self.groups.insert(group.clone(), Member { names, active, requests });
-            }
-        }
-        self.tell_masters();
-    }
-
-    /// Gives a group its names, unless others have them.
-    fn admit(&mut self, group: &GroupName) -> Result<(), NameError> {
-        if self.groups.get(group).is_some_and(|member| member.active) {
-            return Ok(());
-        }
-        let names = Names::new(group, self.shared.api.settings())?;
-        for member in self.groups.values().filter(|member| member.active) {
+        let names = Names::new(group, &self.settings)?;
+        for member in members.groups.values().filter(|member| member.active) {
             names.check_beside(&member.names)?;
         }
-        if !self.groups.contains_key(group) {
-            let names = Arc::new(names);
-            let requests = self.hire(names.clone());
-            self.groups.insert(group.clone(), Member { names, active: true, requests });
+        if group.as_str().contains("..") {
+            warn!(
+                "the master '{group}' has '..' in its name: Consul refuses that in keys from 1.21.5 to 1.21.x"
+            );
         }
-        Ok(())
-    }
-
-    /// Answers what wants an answer.
-    fn refuse(&mut self, group: &GroupName, request: &RegistryRequest, error: &NameError) {
-        if matches!(request, RegistryRequest::Unlock) {
-            return;
+        let names = Arc::new(names);
+        members.nodes.insert(names.node.to_ascii_lowercase(), names.clone());
+        let settled = names.first_node().is_none();
+        if let Some(first) = names.first_node() {
+            members.first_nodes.insert(first.to_ascii_lowercase(), group.clone());
         }
-        let text = format!("{error}. {}", error.hint());
-        let error = RegistryError { kind: RegistryFault::Denied, text };
-        let (inputs, group) = (self.shared.inputs.clone(), group.clone());
-        let pause = match request {
-            RegistryRequest::Look { tries } => retry::delay(*tries),
-            _ => Duration::ZERO,
-        };
-        self.tasks.spawn(async move {
-            tokio::time::sleep(pause).await;
-            worker::send(&inputs, &group, RegistryEvent::Failed(error)).await;
-        });
+        members.groups.insert(group.clone(), Member { names, active: true, settled });
+        Ok(true)
     }
 
-    fn hire(&mut self, names: Arc<Names>) -> mpsc::UnboundedSender<RegistryRequest> {
-        let (requests, receiver) = mpsc::unbounded_channel();
-        self.tasks.spawn(Worker::new(self.shared.clone(), names, receiver).run());
-        requests
+    /// Whether all groups that are published know on which node they stand.
+    pub(super) fn is_settled(&self) -> bool {
+        self.lock().groups.values().all(|member| member.settled || !member.active)
     }
 
-    fn tell_masters(&mut self) {
-        let active = self.groups.iter().filter(|(_, member)| member.active);
-        let names: BTreeSet<String> = active.map(|(name, _)| name.to_string()).collect();
-        self.masters.send_if_modified(|known| std::mem::replace(known, names) != *known);
+    /// The group of which that is the node of releases before this, if it has another one now.
+    pub(super) fn by_first_node(&self, node: &str) -> Option<GroupName> {
+        self.lock().first_nodes.get(&node.to_ascii_lowercase()).cloned()
+    }
+
+    /// All groups are looked for by now: those among these whose entries stand on the node of releases before this stay
+    /// there, unless they were told otherwise.
+    pub(super) fn settle(&self, on_first_node: &BTreeSet<GroupName>) {
+        let mut guard = self.lock();
+        let members = &mut *guard;
+        for (group, member) in members.groups.iter_mut().filter(|(_, member)| !member.settled) {
+            member.settled = true;
+            if let Some(names) = member.names.staying().filter(|_| on_first_node.contains(group)) {
+                let names = Arc::new(names);
+                members.nodes.remove(&member.names.node.to_ascii_lowercase());
+                members.first_nodes.remove(&names.node.to_ascii_lowercase());
+                members.nodes.insert(names.node.to_ascii_lowercase(), names.clone());
+                info!(
+                    "Consul: {group} stays on the node {}, where it is published; \
+                    sentinel consul node-template gives it another",
+                    names.node
+                );
+                member.names = names;
+            }
+        }
+    }
+
+    /// The names of a group are free for others. Whether they were its own.
+    pub(super) fn dismiss(&self, group: &GroupName) -> bool {
+        let mut members = self.lock();
+        members.groups.get_mut(group).is_some_and(|member| std::mem::replace(&mut member.active, false))
+    }
+
+    /// The names of a group, whether it is published or not; nothing when it can have none.
+    pub(super) fn names(&self, group: &GroupName) -> Option<Arc<Names>> {
+        if let Some(member) = self.lock().groups.get(group) {
+            return Some(member.names.clone());
+        }
+        Names::new(group, &self.settings).ok().map(Arc::new)
+    }
+
+    /// The same, by the name of its node.
+    pub(super) fn names_by_node(&self, node: &str) -> Option<Arc<Names>> {
+        if let Some(names) = self.lock().nodes.get(&node.to_ascii_lowercase()) {
+            return Some(names.clone());
+        }
+        self.names(&self.settings.master_of_node(node)?)
+    }
+
+    /// The names of the groups that are published.
+    pub(super) fn active_names(&self) -> Vec<Arc<Names>> {
+        let members = self.lock();
+        let active = members.groups.values().filter(|member| member.active);
+        active.map(|member| member.names.clone()).collect()
+    }
+
+    /// The masters that are published.
+    pub(super) fn active(&self) -> BTreeSet<String> {
+        let members = self.lock();
+        let active = members.groups.iter().filter(|(_, member)| member.active);
+        active.map(|(name, _)| name.to_string()).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Members> {
+        // Nobody panics while holding it; and if, what it holds is still good.
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

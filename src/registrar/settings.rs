@@ -2,7 +2,7 @@
 //! overruled by directives of the file, overruled by the command line.
 
 use super::address::Address;
-use super::names::Weighting;
+use super::names::{NODE_PREFIX, Weighting};
 use consentinel_core::{GroupName, Secret};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -29,6 +29,8 @@ pub(crate) struct ConsulSettings {
     pub partition: Option<String>,
     /// Where the records are in KV, without slashes at the ends.
     pub kv_prefix: String,
+    /// What the node is called on which a master's entries stand; `{master}` stands for the master's name.
+    pub node_template: Option<String>,
     /// What a master's service is called; `{master}` stands for the master's name.
     pub service_template: String,
     /// What the service of a certain master is called.
@@ -91,7 +93,8 @@ impl Default for ConsulSettings {
             datacenter: None,
             namespace: None,
             partition: None,
-            kv_prefix: "consentinel".into(),
+            kv_prefix: DEFAULT_PREFIX.into(),
+            node_template: None,
             service_template: "redis".into(),
             services: BTreeMap::new(),
             tags: Vec::new(),
@@ -113,6 +116,9 @@ pub(crate) struct SettingError {
     pub hint: String,
 }
 
+/// Where the records are in KV where nothing else is said.
+const DEFAULT_PREFIX: &str = "consentinel";
+
 /// The settings that have one name everywhere: `sentinel consul <key> ...`, `--consul-<key> ...`.
 pub(crate) const KEYS: &[(&str, &str)] = &[
     ("address", "<http://host:port, https://host:port or unix:///path>"),
@@ -128,6 +134,7 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("namespace", "<name>"),
     ("partition", "<name>"),
     ("kv-prefix", "<prefix>"),
+    ("node-template", "<consentinel-name with {master}>"),
     ("service-template", "<name with {master}>"),
     ("tags", "<tag> ..."),
     ("weights", "<passing> <warning>"),
@@ -174,6 +181,26 @@ impl ConsulSettings {
             settings.ssl = truth(&value).map_err(|error| named(SSL, error))?;
         }
         Ok(settings)
+    }
+
+    /// What the node of a master is called. Fleets with prefixes of their own have nodes of their own.
+    pub(super) fn node(&self, group: &GroupName) -> String {
+        self.node_pattern().replace("{master}", group.as_str())
+    }
+
+    /// The master whose node is called so.
+    pub(super) fn master_of_node(&self, node: &str) -> Option<GroupName> {
+        let pattern = self.node_pattern();
+        let (before, after) = pattern.split_once("{master}")?;
+        node.strip_prefix(before)?.strip_suffix(after).map(GroupName::new)
+    }
+
+    fn node_pattern(&self) -> String {
+        let by_prefix = || match self.kv_prefix == DEFAULT_PREFIX {
+            true => format!("{NODE_PREFIX}{{master}}"),
+            false => format!("{NODE_PREFIX}{}-{{master}}", self.kv_prefix.replace('/', "-")),
+        };
+        self.node_template.clone().unwrap_or_else(by_prefix)
     }
 
     /// Takes one setting in.
@@ -226,6 +253,7 @@ impl ConsulSettings {
             "namespace" => self.namespace = text(),
             "partition" => self.partition = text(),
             "kv-prefix" => self.kv_prefix = prefix(value)?,
+            "node-template" => self.node_template = Some(node_template(value)?),
             "service-template" => self.service_template = value.to_owned(),
             "max-lag" => self.max_lag = Some(number(value)?),
             "on-publishers-lost" => {
@@ -311,6 +339,20 @@ fn checked_tag(tag: &&str) -> Result<String, SettingError> {
     }
 }
 
+fn node_template(text: &str) -> Result<String, SettingError> {
+    let fits = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-' | b'_');
+    let is_good = text.to_ascii_lowercase().starts_with(NODE_PREFIX)
+        && text.contains("{master}")
+        && text.replace("{master}", "").bytes().all(fits);
+    match is_good {
+        true => Ok(text.to_owned()),
+        false => Err(wrong(
+            format!("'{text}' is no template for the names of nodes"),
+            "It begins with consentinel- and has {master} in it, beside letters, digits and . - _: consentinel-eu-{master}",
+        )),
+    }
+}
+
 fn prefix(text: &str) -> Result<String, SettingError> {
     let prefix = text.trim_matches('/');
     let fits = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-' | b'_' | b'/');
@@ -392,6 +434,9 @@ mod tests {
             ("address", &["a", "b"]),
             ("kv-prefix", &["a//b"]),
             ("kv-prefix", &[".."]),
+            ("node-template", &["redis-{master}"]),
+            ("node-template", &["consentinel-eu"]),
+            ("node-template", &["consentinel-{master}/a"]),
             ("max-lag", &["-1"]),
             ("what", &["x"]),
         ] {

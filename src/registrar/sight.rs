@@ -1,11 +1,10 @@
-//! Looking: all that Consul holds of a group.
+//! All that Consul holds of a group, for tools that ask once.
 
 use super::api::Api;
 use super::catalog::Check;
 use super::fault::Rule;
 use super::names::Names;
 use super::render::{self, Folder};
-use super::session::Session;
 use consentinel_core::{Published, RegistryError};
 use std::collections::BTreeMap;
 
@@ -19,8 +18,6 @@ pub(crate) struct Sight {
     pub published: Published,
     /// What else stands with the record.
     pub folder: Folder,
-    /// What the services on the node are called everywhere, by their IDs.
-    pub services: BTreeMap<String, String>,
     /// Whether the node is there.
     pub has_node: bool,
     /// Whether an agent of Consul runs under the node's name: it would take our entries away.
@@ -29,14 +26,10 @@ pub(crate) struct Sight {
 
 /// Looks. What seems to be damaged is looked at twice: services and checks are two questions, and something may have
 /// been written between them.
-pub(super) async fn look(
-    api: &Api,
-    names: &Names,
-    session: Option<&Session>,
-) -> Result<Sight, RegistryError> {
-    let (mut sight, mut hidden) = look_once(api, names, session).await?;
+pub(super) async fn look(api: &Api, names: &Names) -> Result<Sight, RegistryError> {
+    let (mut sight, mut hidden) = look_once(api, names).await?;
     if !sight.published.damaged.is_empty() || !hidden.is_empty() {
-        let (second, hidden_again) = look_once(api, names, session).await?;
+        let (second, hidden_again) = look_once(api, names).await?;
         let first = std::mem::replace(&mut sight, second);
         sight.published.damaged.retain(|name| first.published.damaged.contains(name));
         hidden.retain(|id| hidden_again.contains(id));
@@ -53,15 +46,11 @@ pub(super) async fn look(
 
 /// The record first, then what depends on it, so that the rest is never older. With it the IDs of our services of which
 /// only the checks were shown.
-async fn look_once(
-    api: &Api,
-    names: &Names,
-    session: Option<&Session>,
-) -> Result<(Sight, Vec<String>), RegistryError> {
+async fn look_once(api: &Api, names: &Names) -> Result<(Sight, Vec<String>), RegistryError> {
     let pairs = api.pairs(names).await?;
     let (node, checks) = tokio::try_join!(api.node(names), api.checks(names))?;
     let folder = Folder::parse(names, &pairs);
-    let lock = folder.lock(session.and_then(Session::current).as_deref());
+    let lock = folder.lock(None);
     let sorted = render::sort(names, node.as_ref(), &checks);
     let published = render::published(names, &folder, node.as_ref(), sorted, lock);
     let has_node = node.as_ref().is_some_and(|node| node.node.is_some());
@@ -72,5 +61,5 @@ async fn look_once(
     let hidden = checks.iter().filter(is_hidden).map(|check| check.service_id.clone()).collect();
     let of_agents = |check: &Check| check.id == OF_AGENTS && check.service_id.is_empty();
     let is_agent = checks.iter().any(of_agents);
-    Ok((Sight { published, folder, services, has_node, is_agent }, hidden))
+    Ok((Sight { published, folder, has_node, is_agent }, hidden))
 }

@@ -5,7 +5,7 @@ use super::fault::{self, Rule};
 use super::names::Names;
 use super::render::{self, Failover, Thing};
 use super::settings::ConsulSettings;
-use consentinel_core::{Entry, Fence, Guard, Role, Transaction};
+use consentinel_core::{Entry, Fence, Guard, Health, Role, Transaction};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -93,7 +93,7 @@ impl Operation {
     pub(super) fn needs(&self, names: &Names) -> Rule {
         match self {
             Operation::Key(_) => Rule::write("key_prefix", &names.folder),
-            Operation::Node(_) => Rule::write("node", &names.node),
+            Operation::Node(NodeOperation { node, .. }) => Rule::write("node", &node.what.name),
             Operation::Service(ServiceOperation { service, .. }) => for_service(&service.what.name, names),
             Operation::Check(CheckOperation { check, .. }) if check.what.service_name.is_empty() => {
                 Rule::write("node", &names.node)
@@ -215,16 +215,34 @@ impl Writer<'_> {
 
     /// Everything of the group goes away, if the record still has this version. With the node go its entries.
     pub(super) fn wipe(&self, seen: Fence) -> Vec<Operation> {
-        let node = Node { name: self.names.node.clone(), address: String::new(), meta: BTreeMap::new() };
         let mut operations = self.guards(seen, false);
         operations.push(self.key("delete-tree", self.names.folder.clone(), None, None, None));
-        operations.push(Operation::Node(NodeOperation { verb: "delete", node: self.scoped(node) }));
+        operations.push(self.delete_node(&self.names.node));
         operations
+    }
+
+    fn delete_node(&self, name: &str) -> Operation {
+        let node = Node { name: name.to_owned(), address: String::new(), meta: BTreeMap::new() };
+        Operation::Node(NodeOperation { verb: "delete", node: self.scoped(node) })
+    }
+
+    /// The lock is taken, if nobody has it.
+    pub(super) fn lock(&self, label: &str) -> Operation {
+        self.key("lock", self.names.lock_key(), Some(label.as_bytes()), None, self.session)
     }
 
     /// A service of no consequence.
     pub(super) fn set_service(&self, name: &str) -> Operation {
         self.on_service("set", name, name)
+    }
+
+    /// A critical check of the whole node.
+    pub(super) fn set_node_check(&self, id: &str) -> Operation {
+        let status = Health::Critical.as_str().to_owned();
+        Operation::Check(CheckOperation {
+            verb: "set",
+            check: self.scoped(Check { status, ..self.bare_check(id) }),
+        })
     }
 
     /// What makes the one master another, and everything else, in pieces that must not be torn.
@@ -259,6 +277,8 @@ impl Writer<'_> {
     fn sweep(&self, name: &str) -> (bool, Operation) {
         match Thing::parse(name) {
             Thing::Check(id) => (false, self.delete_check(id)),
+            // The same master stands there, too.
+            Thing::Node(node) => (true, self.delete_node(node)),
             Thing::Service(id) => {
                 // Consul wants the name beside the ID, for the rights; an ID of ours begins with it.
                 let guess = || id.split(':').next().unwrap_or(id);
@@ -266,6 +286,22 @@ impl Writer<'_> {
                 (service.eq_ignore_ascii_case(&self.names.service), self.delete_service(id, service))
             }
         }
+    }
+
+    /// Takes away what stands under the ID of an entry with another name: Consul tells no big letters from small in an ID,
+    /// and since 2.0 a service keeps its name for as long as it has its ID. The transaction that writes the entry may not
+    /// take it away itself, because it is compared with what was there before.
+    pub(super) fn renamed(&self, transaction: &Transaction) -> Vec<Operation> {
+        let wanted: Vec<(String, &str)> = transaction
+            .set
+            .iter()
+            .map(|entry| (self.names.id_of(&entry.key()), self.names.service_of(entry.role)))
+            .collect();
+        let is_in_the_way = |id: &str, name: &str| {
+            wanted.iter().any(|(ours, service)| ours.eq_ignore_ascii_case(id) && *service != name)
+        };
+        let in_the_way = self.services.iter().filter(|(id, name)| is_in_the_way(id, name));
+        in_the_way.take(MOST - 2).map(|(id, name)| self.delete_service(id, name)).collect()
     }
 
     fn set(&self, entry: &Entry) -> Vec<Operation> {
@@ -296,7 +332,11 @@ impl Writer<'_> {
     }
 
     fn delete_check(&self, id: &str) -> Operation {
-        let check = Check {
+        Operation::Check(CheckOperation { verb: "delete", check: self.scoped(self.bare_check(id)) })
+    }
+
+    fn bare_check(&self, id: &str) -> Check {
+        Check {
             node: self.names.node.clone(),
             id: id.to_owned(),
             name: String::new(),
@@ -304,8 +344,7 @@ impl Writer<'_> {
             output: String::new(),
             service_id: String::new(),
             service_name: String::new(),
-        };
-        Operation::Check(CheckOperation { verb: "delete", check: self.scoped(check) })
+        }
     }
 
     fn key(
@@ -336,10 +375,20 @@ pub(super) struct TransactionAnswer {
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "PascalCase", default)]
 struct Outcome {
     #[serde(rename = "KV")]
     key: Option<KeyOutcome>,
+    node: Option<Touched>,
+    service: Option<Touched>,
+    check: Option<Touched>,
+}
+
+/// What was written, of which only the version matters.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Touched {
+    modify_index: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -356,32 +405,67 @@ struct OperationError {
     what: String,
 }
 
+/// The versions that things have after a transaction.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Versions {
+    /// Of keys that were touched or checked.
+    pub keys: BTreeMap<String, u64>,
+    /// The latest of all nodes, services and checks that were written.
+    pub catalog: Option<u64>,
+}
+
+/// An operation that was refused, and why.
+pub(super) type Refusal = (usize, String);
+
 /// What became of a transaction that Consul has understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It happened. The version of a key, if it was touched or checked.
-    Done(BTreeMap<String, u64>),
+    /// It happened.
+    Done(Versions),
     /// A guard did not hold.
     Stale,
     /// Rights are missing.
     Denied(Vec<Rule>, String),
+    /// One of the keys is none, for this release.
+    BadKey(String),
     /// Something else.
     Refused(String),
 }
 
+fn versions(outcomes: Vec<Outcome>) -> Versions {
+    let mut versions = Versions::default();
+    for Outcome { key, node, service, check } in outcomes {
+        let touched = [node, service, check].into_iter().flatten().map(|touched| touched.modify_index);
+        versions.catalog = versions.catalog.into_iter().chain(touched).max();
+        versions.keys.extend(key.map(|key| (key.key, key.modify_index)));
+    }
+    versions
+}
+
 impl TransactionAnswer {
+    /// Of operations that stand each for itself: the versions when all were done, or those that were refused.
+    pub(super) fn each(self) -> Result<Versions, Vec<Refusal>> {
+        let errors = self.errors.unwrap_or_default();
+        match errors.is_empty() {
+            true => Ok(versions(self.results.unwrap_or_default())),
+            false => Err(errors.into_iter().map(|error| (error.op_index, error.what)).collect()),
+        }
+    }
+
     /// The meaning, for these operations.
     pub(super) fn verdict(self, operations: &[Operation], guards: usize, names: &Names) -> Verdict {
         let errors = self.errors.unwrap_or_default();
         let Some(first) = errors.first() else {
-            let keys = self.results.unwrap_or_default().into_iter().filter_map(|outcome| outcome.key);
-            return Verdict::Done(keys.map(|key| (key.key, key.modify_index)).collect());
+            return Verdict::Done(versions(self.results.unwrap_or_default()));
         };
         let denied: Vec<_> = errors.iter().filter(|error| fault::is_denied(&error.what)).collect();
         if let Some(example) = denied.first() {
             let operation = |error: &&OperationError| operations.get(error.op_index);
             let rules = denied.iter().filter_map(operation).map(|operation| operation.needs(names)).collect();
             return Verdict::Denied(rules, example.what.clone());
+        }
+        if let Some(error) = errors.iter().find(|error| fault::is_bad_key(&error.what)) {
+            return Verdict::BadKey(error.what.clone());
         }
         if errors.iter().any(|error| error.op_index < guards) {
             return Verdict::Stale;

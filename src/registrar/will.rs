@@ -1,9 +1,14 @@
 //! The last will: what becomes of the entries when nobody publishes any more.
 //!
-//! With `on-publishers-lost critical` the Consul agent itself carries it out. Each daemon leaves an HTTP check with its
-//! agent, which every few seconds sends a transaction to the agent's own API: if the group's lock does not exist, every
-//! entry becomes critical. As long as any daemon holds the lock, the transaction is refused, and nothing happens. The
-//! lock goes with the session of whoever held it, and when no other daemon takes it, the will is done.
+//! With `on-publishers-lost critical` the Consul agent itself carries it out. Each daemon leaves HTTP checks with its
+//! agent, which every few seconds send a transaction to the agent's own API: if the locks of some groups do not exist,
+//! their nodes become critical. As long as a daemon holds one of these locks, the transaction is refused, and nothing
+//! happens. A lock goes with the session of whoever held it, and when no other daemon takes it, the will is done.
+//!
+//! A check of the node counts for every entry on it, so that a group takes two operations, whatever its size. What the
+//! sweep of a daemon that comes back finds there it takes away, as it takes away all that it has not written.
+//!
+//! All checks of a daemon together make at most one transaction a second: few groups have one each, more share them.
 //!
 //! The agent shows a check whose request is refused as critical: so it belongs to a service of its own, which nobody
 //! looks up, and is red as long as all is well.
@@ -11,98 +16,87 @@
 use super::address::Address;
 use super::api::{Api, escaped};
 use super::fault::Rule;
-use super::names::{Names, check_id};
+use super::names::Names;
 use super::settings::PublishersLost;
-use consentinel_core::{EntryKey, GroupName, RegistryError};
+use consentinel_core::{GroupName, RegistryError};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-use tokio::sync::Notify;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tracing::{info, warn};
 
 /// As what the checks are registered with the agent.
 pub(super) const WILL_SERVICE: &str = "consentinel-will";
 
-/// What a server's entry says when the will was done.
+/// What the check of the node is called, and what it says when the will was done.
+pub(super) const WILL_CHECK: &str = "publishers";
 const SENTENCE: &str = "nobody publishes any more: the sentinels are gone, or cut off from Consul";
 
-/// How often the agent looks whether it is time.
-const INTERVAL: &str = "5s";
+/// How often the agent looks whether it is time, where it has few checks.
+const INTERVAL_SECONDS: usize = 5;
 
-/// One operation of the transaction is the condition.
-const MOST_ENTRIES: usize = 63;
-
-/// Entries change many at a time: one registration is enough for them.
-const REST: Duration = Duration::from_secs(1);
-
-/// After a failure, and to make sure that an agent that was restarted knows it again.
-const AGAIN: Duration = Duration::from_secs(30);
+/// Consul takes 64 operations, and a group needs two.
+const MOST_GROUPS: usize = 32;
 
 /// What is to be left with the agent.
 pub(super) struct Will {
     api: Arc<Api>,
     port: u16,
-    wanted: Mutex<BTreeMap<GroupName, Testament>>,
-    changed: Notify,
-}
-
-/// The entries of a group that are to become critical.
-#[derive(Clone, PartialEq)]
-struct Testament {
-    names: Arc<Names>,
-    entries: BTreeSet<EntryKey>,
+    wanted: Mutex<BTreeMap<GroupName, Arc<Names>>>,
+    /// Whether what an earlier run has left was looked for.
+    revoked: AtomicBool,
+    /// What was complained about last: the same is not said again.
+    complaint: Mutex<Option<RegistryError>>,
 }
 
 impl Will {
     /// None yet.
     pub(super) fn new(api: Arc<Api>, port: u16) -> Will {
-        Will { api, port, wanted: Mutex::default(), changed: Notify::new() }
-    }
-
-    /// These entries stand in Consul now.
-    pub(super) fn concerns(&self, names: &Arc<Names>, entries: impl Iterator<Item = EntryKey>) {
-        if self.api.settings().on_publishers_lost == PublishersLost::Static {
-            return;
-        }
-        let testament = Testament { names: names.clone(), entries: entries.collect() };
-        let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-        if wanted.get(&names.group) != Some(&testament) {
-            wanted.insert(names.group.clone(), testament);
-            self.changed.notify_one();
+        Will {
+            api,
+            port,
+            wanted: Mutex::default(),
+            revoked: AtomicBool::new(false),
+            complaint: Mutex::default(),
         }
     }
 
-    /// Runs as long as it is polled.
-    pub(super) async fn run(&self) {
-        if self.api.settings().dry_run {
-            return std::future::pending().await;
-        }
+    /// This group stands in Consul now. Whether that is news.
+    pub(super) fn concerns(&self, names: &Arc<Names>) -> bool {
         if self.api.settings().on_publishers_lost == PublishersLost::Static {
-            self.revoke().await;
-            return std::future::pending().await;
+            return false;
+        }
+        let before = locked(&self.wanted).insert(names.group.clone(), names.clone());
+        before.as_ref() != Some(names)
+    }
+
+    /// Leaves it with the agent, or takes back what an earlier run has left there. What is wrong is said once.
+    pub(super) async fn leave(&self) -> Result<(), RegistryError> {
+        if self.api.settings().on_publishers_lost == PublishersLost::Static {
+            if !self.revoked.swap(true, Ordering::Relaxed) {
+                self.revoke().await;
+            }
+            return Ok(());
         }
         let Some(target) = self.target() else {
-            warn!(
-                "on-publishers-lost critical needs an agent that is reached by http:// or https://, not by a socket"
-            );
-            return std::future::pending().await;
+            if !self.revoked.swap(true, Ordering::Relaxed) {
+                warn!(
+                    "on-publishers-lost critical needs an agent that is reached by http:// or https://, not by a socket"
+                );
+            }
+            return Ok(());
         };
-        let mut complaint: Option<RegistryError> = None;
-        loop {
-            match self.leave(&target).await {
-                Ok(()) => complaint = None,
-                Err(error) if complaint.as_ref().is_none_or(|before| before.kind != error.kind) => {
-                    warn!("on-publishers-lost critical cannot be left with the agent: {error}");
-                    complaint = Some(error);
-                }
-                Err(_) => {}
+        let result = self.register(&target).await;
+        let mut complaint = locked(&self.complaint);
+        match &result {
+            Ok(()) => *complaint = None,
+            Err(error) if complaint.as_ref().is_none_or(|before| before.kind != error.kind) => {
+                warn!("on-publishers-lost critical cannot be left with the agent: {error}");
+                *complaint = Some(error.clone());
             }
-            tokio::select! {
-                () = self.changed.notified() => tokio::time::sleep(REST).await,
-                () = tokio::time::sleep(AGAIN) => {}
-            }
+            Err(_) => {}
         }
+        result
     }
 
     /// Where the agent finds its own API.
@@ -113,37 +107,43 @@ impl Will {
         }
     }
 
-    /// Registers the checks, one a group.
-    async fn leave(&self, target: &str) -> Result<(), RegistryError> {
-        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    async fn register(&self, target: &str) -> Result<(), RegistryError> {
+        let wanted: Vec<Arc<Names>> = locked(&self.wanted).values().cloned().collect();
         if wanted.is_empty() {
             return Ok(());
         }
-        let checks: Vec<Value> = wanted.values().map(|testament| self.check(testament, target)).collect();
+        let (share, interval) = shares(wanted.len());
+        let checks: Vec<Value> = wanted
+            .chunks(share)
+            .enumerate()
+            .map(|(number, groups)| self.check(number, groups, target, interval))
+            .collect();
         let service = json!({ "ID": self.id(), "Name": WILL_SERVICE, "Checks": checks });
-        let answer = self.api.agent("/v1/agent/service/register", service.to_string().into_bytes()).await?;
+        // Checks of a registration before this one that are not named in it would stay.
+        let path = "/v1/agent/service/register?replace-existing-checks=true";
+        let answer = self.api.agent(path, service.to_string().into_bytes()).await?;
         match answer.status {
             200 => Ok(()),
             _ => Err(self.api.refused(&answer, &[Rule::write("service", WILL_SERVICE)])),
         }
     }
 
-    fn check(&self, testament: &Testament, target: &str) -> Value {
-        let Testament { names, entries } = testament;
+    fn check(&self, number: usize, groups: &[Arc<Names>], target: &str, interval: usize) -> Value {
         let settings = self.api.settings();
         let mut header = serde_json::Map::new();
         if let Some(token) = self.api.token() {
             header.insert("X-Consul-Token".into(), json!([token.reveal()]));
         }
+        let whose = groups.iter().map(|names| names.group.as_str()).collect::<Vec<_>>().join(", ");
         json!({
-            "CheckID": format!("{}:{}", self.id(), names.group),
-            "Name": format!("last will for {}", names.group),
+            "CheckID": format!("{}:{number}", self.id()),
+            "Name": format!("last will for {whose}"),
             "Notes": "Critical while all is well: its transaction is refused as long as a daemon holds the lock.",
             "HTTP": target,
             "Method": "PUT",
             "Header": header,
-            "Body": body(names, entries).to_string(),
-            "Interval": INTERVAL,
+            "Body": body(groups).to_string(),
+            "Interval": format!("{interval}s"),
             "Timeout": "3s",
             "TLSSkipVerify": !settings.tls.verify,
         })
@@ -173,43 +173,62 @@ impl Will {
     }
 }
 
-/// If nobody holds the lock: every entry becomes critical, the master's first.
-fn body(names: &Names, entries: &BTreeSet<EntryKey>) -> Value {
-    let condition = json!({ "KV": { "Verb": "check-not-exists", "Key": names.lock_key() } });
-    let end = |key: &EntryKey| {
-        let service = names.id_of(key);
+/// How many groups share a transaction, and how many seconds pass between two attempts of each: together at most one a
+/// second.
+fn shares(groups: usize) -> (usize, usize) {
+    let least = groups.div_ceil(MOST_GROUPS);
+    let transactions = least.max(groups.min(INTERVAL_SECONDS));
+    (groups.div_ceil(transactions), INTERVAL_SECONDS.max(transactions))
+}
+
+/// If nobody holds any of the locks: every node becomes critical, and with it whatever stands on it.
+fn body(groups: &[Arc<Names>]) -> Value {
+    let condition =
+        |names: &Arc<Names>| json!({ "KV": { "Verb": "check-not-exists", "Key": names.lock_key() } });
+    let end = |names: &Arc<Names>| {
         json!({ "Check": { "Verb": "set", "Check": {
             "Node": names.node,
-            "CheckID": check_id(&service),
-            "Name": "role",
+            "CheckID": WILL_CHECK,
+            "Name": "publishers",
             "Status": "critical",
             "Output": SENTENCE,
-            "ServiceID": service,
         } } })
     };
-    std::iter::once(condition).chain(entries.iter().take(MOST_ENTRIES).map(end)).collect()
+    groups.iter().map(condition).chain(groups.iter().map(end)).collect()
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nobody panics while holding it; and if, what it holds is still good.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::registrar::ConsulSettings;
-    use consentinel_core::{Endpoint, Role};
+
+    fn names(count: usize) -> Vec<Arc<Names>> {
+        let settings = ConsulSettings { service_template: "s-{master}".into(), ..Default::default() };
+        let names = |at| Names::new(&GroupName::new(&format!("m{at}")), &settings).expect("good names");
+        (0..count).map(|at| Arc::new(names(at))).collect()
+    }
 
     #[test]
-    fn the_will_is_a_transaction_that_the_lock_holds_back() {
-        let names = Names::new(&GroupName::new("m"), &ConsulSettings::default()).expect("good names");
-        let key = |role, port: u16| {
-            let addr = Endpoint::parse("10.0.0.1", &port.to_string()).expect("an address");
-            EntryKey { role, addr }
-        };
-        let entries = [key(Role::Replica, 2), key(Role::Master, 1)].into();
-        let body = body(&names, &entries);
-        assert_eq!(body[0]["KV"]["Key"], "consentinel/m/lock");
-        assert_eq!(body[1]["Check"]["Check"]["ServiceID"], "redis:10.0.0.1:1");
-        assert_eq!(body[2]["Check"]["Check"]["CheckID"], "role:redis-replica:10.0.0.1:2");
-        assert_eq!(body.as_array().map(Vec::len), Some(3));
-        let many = (1..200).map(|port| key(Role::Replica, port)).collect();
-        assert_eq!(super::body(&names, &many).as_array().map(Vec::len), Some(64));
+    fn the_will_is_a_transaction_that_the_locks_hold_back() {
+        let body = body(&names(2));
+        assert_eq!(body[0]["KV"]["Key"], "consentinel/m0/lock");
+        assert_eq!(body[1]["KV"]["Key"], "consentinel/m1/lock");
+        assert_eq!(body[2]["Check"]["Check"]["Node"], "consentinel-m0");
+        assert_eq!(body.as_array().map(Vec::len), Some(4));
+    }
+
+    #[test]
+    fn there_is_at_most_one_transaction_a_second_and_none_is_too_large() {
+        for (groups, transactions, seconds) in [(1, 1, 5), (5, 5, 5), (6, 3, 5), (160, 5, 5), (1000, 32, 32)]
+        {
+            let (share, interval) = shares(groups);
+            assert_eq!((groups.div_ceil(share), interval), (transactions, seconds), "{groups}");
+            assert!(share <= MOST_GROUPS && groups.div_ceil(share) <= interval, "{groups}");
+        }
     }
 }

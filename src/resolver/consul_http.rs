@@ -30,6 +30,9 @@ const SHORTEST: Duration = Duration::from_millis(20);
 /// An answer names masters, and of those there is one.
 const MAX_ANSWER: usize = 1 << 20;
 
+/// How often a question whose connection ended before an answer is sent anew.
+const REPEATS: usize = 2;
+
 /// What the builder was told.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Options {
@@ -168,6 +171,20 @@ fn client(https: bool, tls: Option<TlsOptions>, socket: Option<String>) -> Resul
     builder.build().map_err(|error| chain(&error))
 }
 
+/// Sends a request, and once more where its connection ended before an answer came: nothing is changed by a GET. With
+/// TLS 1.3 an agent refuses our certificate only after its part of the handshake: when the connection ends between that
+/// and our request, the error does not say why. The next connection's does.
+async fn send(request: reqwest::RequestBuilder) -> Result<reqwest::Response, reqwest::Error> {
+    for _ in 0..REPEATS {
+        let Some(first) = request.try_clone() else { break };
+        match first.send().await {
+            Err(error) if !error.is_connect() && !error.is_timeout() => {}
+            outcome => return outcome,
+        }
+    }
+    request.send().await
+}
+
 /// What an agent has said.
 struct Answer {
     index: u64,
@@ -264,7 +281,7 @@ impl Consul {
         if let Some(token) = &self.token {
             request = request.header("x-consul-token", token.reveal());
         }
-        let mut response = request.send().await.map_err(|error| failed(chain(&error.without_url())))?;
+        let mut response = send(request).await.map_err(|error| failed(chain(&error.without_url())))?;
         let status = response.status().as_u16();
         let header = |name: &str| {
             response.headers().get(name).and_then(|value| value.to_str().ok().map(str::to_owned))

@@ -41,6 +41,8 @@ pub(crate) struct Addresses {
     names: BTreeMap<NodeId, String>,
     ids: BTreeMap<SentinelId, NodeId>,
     moves: usize,
+    /// Where a node listens as well.
+    second: BTreeMap<NodeId, Endpoint>,
 }
 
 impl Addresses {
@@ -79,6 +81,18 @@ impl Addresses {
         self.moves += 1;
         self.settle(node, fresh, port);
         endpoint(fresh, port)
+    }
+
+    /// The second address of a node. It listens there from the first time on that it is asked for.
+    pub(crate) fn second(&mut self, node: NodeId) -> Endpoint {
+        if let Some(known) = self.second.get(&node) {
+            return known.clone();
+        }
+        let (ip, port) = (ip(4, self.second.len()), self.current[&node].1);
+        self.listening.insert((ip, port), node);
+        self.known.insert(endpoint(ip, port), node);
+        self.second.insert(node, endpoint(ip, port));
+        endpoint(ip, port)
     }
 
     /// Who listens there.

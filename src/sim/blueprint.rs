@@ -3,6 +3,7 @@
 use crate::addresses::{Addresses, REDIS_PORT, SENTINEL_PORT, endpoint, redis_ip, sentinel_ip};
 use crate::brain::Kind;
 use crate::clients::Client;
+use crate::compound::{Compound, CompoundPlan};
 use crate::consul::{Consul, ConsulPlan};
 use crate::data::{DataRef, Writes};
 use crate::disk::Disk;
@@ -19,6 +20,7 @@ use crate::world::{Group, Process, Role, World};
 use consentinel_core::{
     Durable, DurableGroup, Endpoint, GroupConfig, GroupName, Host, Rng, RunId, SentinelId, Time,
 };
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,6 +71,9 @@ pub(crate) struct Blueprint {
     pub(crate) acquainted: bool,
     pub(crate) weather: Weather,
     pub(crate) consul: Option<ConsulPlan>,
+    pub(crate) compound: Option<CompoundPlan>,
+    /// Whether the first group has a client that writes under WAIT 1.
+    pub(crate) waiting: bool,
 }
 
 impl Blueprint {
@@ -87,7 +92,7 @@ impl Blueprint {
         let config = &self.groups[0].config;
         let servers: Vec<String> = self.groups.iter().map(|group| group.redises.len().to_string()).collect();
         format!(
-            "{} sentinels ({} original), quorum {}, groups of {} servers, down-after {:?}, failover-timeout {:?}, {} zones{}{}",
+            "{} sentinels ({} original), quorum {}, groups of {} servers, down-after {:?}, failover-timeout {:?}, {} zones{}{}{}",
             self.sentinels.len(),
             self.sentinels.iter().filter(|plan| plan.kind == Kind::Original).count(),
             config.quorum,
@@ -96,6 +101,7 @@ impl Blueprint {
             config.failover_timeout,
             self.weather.base.len(),
             if self.host_names { ", host names" } else { "" },
+            if self.compound.is_some() { ", compound disasters" } else { "" },
             self.consul
                 .as_ref()
                 .map(|plan| format!(", Consul with {} servers", plan.servers))
@@ -141,6 +147,7 @@ impl Blueprint {
     pub(crate) fn build(&self, seed: u64, listening: bool, record: Option<&str>) -> World {
         let mut rng = Rng::new(seed ^ 0x5eed);
         let mut weather = self.weather.clone();
+        weather.zones.extend(self.waiting.then_some(0));
         weather.zones.extend(self.consul.iter().map(|_| 0));
         let net = Network::new(weather, Rng::new(rng.bits()));
         let ids: Vec<SentinelId> = self.sentinels.iter().map(|_| SentinelId::new(&rng.hex40())).collect();
@@ -156,6 +163,7 @@ impl Blueprint {
             clients: Vec::new(),
             groups: Vec::new(),
             consul: None,
+            compound: self.compound.map(Compound::new),
             addresses: Addresses::default(),
             writes: Writes::new(),
             witness: Witness::default(),
@@ -173,6 +181,9 @@ impl Blueprint {
         }
         for index in 0..self.groups.len() {
             self.add_group(&mut world, index);
+        }
+        if self.waiting {
+            add_waiting_client(&mut world);
         }
         self.add_consul(&mut world);
         for redis in 0..world.redises.len() {
@@ -236,7 +247,12 @@ impl Blueprint {
                 downstream: Vec::new(),
                 subscribers: Vec::new(),
                 loading: false,
+                fails_over: false,
                 holds_until: Time::ZERO,
+                hold: None,
+                held: BTreeSet::new(),
+                settled: BTreeSet::new(),
+                unconfirmed: Vec::new(),
                 emptied: None,
             });
         }
@@ -267,4 +283,14 @@ impl Blueprint {
         world.addresses.name_only(node, "consul");
         world.consul = Some(Box::new(Consul::new(node, plan.clone())));
     }
+}
+
+/// It comes after all others, so that nobody else has another number because of it.
+fn add_waiting_client(world: &mut World) {
+    let node = NodeId(world.processes.len() as u16);
+    world.processes.push(Process::new(Role::Client));
+    let client = world.clients.len() as u16;
+    world.addresses.name_only(node, &format!("client{}", client + 1));
+    world.clients.push(Client::waiting(node, 0));
+    world.queue.push(Time::from_millis(1700), Event::ClientTurn { client });
 }

@@ -2,7 +2,9 @@
 
 use clap::{Parser, ValueEnum};
 use consentinel_core::{Recorded, Sentinel};
-use consentinel_sim::{ConsulChoice, Failure, Options, Stats, run_and_record, run_seed};
+use consentinel_sim::{
+    CompoundChoice, ConsulChoice, Failure, Fault, Options, Stats, run_and_record, run_seed,
+};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -27,6 +29,9 @@ pub(crate) struct Args {
     /// Whether there is a Consul.
     #[arg(long, value_enum, default_value_t = Consul::BySeed)]
     consul: Consul,
+    /// Whether there are compound disasters: several faults at once, slow disks, changed identities and addresses.
+    #[arg(long, value_enum, default_value_t = Compound::BySeed)]
+    compound: Compound,
     /// One seed.
     #[arg(long)]
     seed: Option<u64>,
@@ -63,11 +68,30 @@ enum Consul {
     Silent,
 }
 
-impl Consul {
-    /// As it is typed.
-    fn word(self) -> String {
-        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+/// Whether the worlds have compound disasters.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Compound {
+    /// Every third world has.
+    BySeed,
+    /// None has.
+    Off,
+    /// All have.
+    On,
+}
+
+impl From<Compound> for CompoundChoice {
+    fn from(choice: Compound) -> CompoundChoice {
+        match choice {
+            Compound::BySeed => CompoundChoice::BySeed,
+            Compound::Off => CompoundChoice::Off,
+            Compound::On => CompoundChoice::On,
+        }
     }
+}
+
+/// A choice as it is typed.
+fn word(choice: &impl ValueEnum) -> String {
+    choice.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
 impl From<Consul> for ConsulChoice {
@@ -104,6 +128,7 @@ impl Args {
             story: self.trace,
             record: self.sentinel.clone(),
             consul: self.consul.into(),
+            compound: self.compound.into(),
         }
     }
 
@@ -172,9 +197,10 @@ impl Args {
                     Err(failure) => {
                         println!("{failure}");
                         println!(
-                            "  replay: consentinel-sim --seed {seed} --minutes {} --consul {} --trace",
+                            "  replay: consentinel-sim --seed {seed} --minutes {} --consul {} --compound {} --trace",
                             self.minutes,
-                            self.consul.word()
+                            word(&self.consul),
+                            word(&self.compound)
                         );
                         let mut failures = failures.lock().expect("no thread panics while it holds the lock");
                         failures.insert(seed, failure);
@@ -218,10 +244,21 @@ impl Summary {
     fn text(&self, took: Duration, threads: usize) -> String {
         let Summary { stats, time, seeds } = self;
         let speed = time.as_secs_f64() / took.as_secs_f64() / threads as f64;
-        let Stats { events, faults, attempts, elections, promotions, votes, saves, acknowledged, .. } = stats;
+        let Stats {
+            events,
+            faults,
+            attempts,
+            elections,
+            promotions,
+            votes,
+            saves,
+            acknowledged,
+            confirmed,
+            ..
+        } = stats;
         let mut text = format!(
             "{seeds} seeds, {:.0} virtual seconds in {:.1} s on {threads} threads: {speed:.0} per second and thread\n\
-             {events} events, {faults} faults, {acknowledged} writes acknowledged, {saves} saves, {votes} votes told\n\
+             {events} events, {faults} faults, {acknowledged} writes acknowledged ({confirmed} under WAIT 1), {saves} saves, {votes} votes told\n\
              {attempts} failovers begun, {elections} elections won, {promotions} promotions\n\
              {} records published, {} amendments, {} bounced off\n\
              {} replicas wiped by an empty master, {} full synchronisations took writes back\n",
@@ -234,6 +271,10 @@ impl Summary {
             stats.rolled_back,
         );
         text += &quantiles("from a master's death to the promotion, less down-after", &stats.failover_times);
+        text += "from a master's death, less down-after, or an order, until a majority names the next one, by what it met:\n";
+        for fault in Fault::ALL {
+            text += &quantiles(&format!("  {}", fault.as_str()), stats.times_by_fault.of(fault));
+        }
         text += &quantiles("from a promotion to its record in Consul", &stats.publication_times);
         text += &quantiles("from the repair to agreement", &stats.convergence_times);
         text

@@ -12,6 +12,10 @@ use std::time::Duration;
 pub(crate) struct Client {
     pub(crate) node: NodeId,
     pub(crate) group: u16,
+    /// Whether its writes count for it only when a replica has them (WAIT 1). Such a client writes more often.
+    pub(crate) waits: bool,
+    /// When it last began something.
+    began: Time,
     /// Where it thinks that the master is.
     master: Option<Endpoint>,
     /// Counts what it does: an answer to an older question is ignored.
@@ -25,24 +29,41 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// A client that waits for replicas.
+    pub(crate) fn waiting(node: NodeId, group: u16) -> Self {
+        Client { waits: true, ..Client::new(node, group) }
+    }
+
     pub(crate) fn new(node: NodeId, group: u16) -> Self {
-        Client { node, group, master: None, turn: 0, answered: true, writes: 0, acked_writes: Vec::new() }
+        Client {
+            node,
+            group,
+            waits: false,
+            began: Time::ZERO,
+            master: None,
+            turn: 0,
+            answered: true,
+            writes: 0,
+            acked_writes: Vec::new(),
+        }
     }
 }
 
 /// How long a client waits for an answer, and between two writes.
 const PATIENCE: Duration = Duration::from_millis(1000);
+/// Between two writes of a client that waits for replicas.
+const EAGER: Duration = Duration::from_millis(40);
 /// So many writes, for a tenth of a second.
 const BURST: u32 = 500;
 /// After so many writes it asks again.
 const TRUST: u32 = 10;
 
 impl World {
-    fn client(&mut self, client: u16) -> &mut Client {
+    pub(crate) fn client(&mut self, client: u16) -> &mut Client {
         &mut self.clients[usize::from(client)]
     }
 
-    fn passes(&self, from: NodeId, to: NodeId) -> bool {
+    pub(crate) fn passes(&self, from: NodeId, to: NodeId) -> bool {
         self.net.path(from, to) == Path::Open
     }
 
@@ -50,13 +71,18 @@ impl World {
     pub(crate) fn client_turn(&mut self, index: u16) {
         let now = self.now;
         let client = &mut self.clients[usize::from(index)];
-        if !client.answered || client.writes >= TRUST {
+        let (pause, trust) = if client.waits { (EAGER, TRUST * 3) } else { (PATIENCE, TRUST) };
+        if !client.answered && client.waits && now < client.began + PATIENCE {
+            return self.queue.push(now + pause, Event::ClientTurn { client: index });
+        }
+        client.began = now;
+        if !client.answered || client.writes >= trust {
             client.master = None;
         }
         client.turn += 1;
         client.answered = false;
         let (turn, node, master) = (client.turn, client.node, client.master.clone());
-        self.queue.push(now + PATIENCE, Event::ClientTurn { client: index });
+        self.queue.push(now + pause, Event::ClientTurn { client: index });
         match master {
             None => {
                 let sentinel = self.rng.below(self.sentinels.len() as u64) as u16;
@@ -82,7 +108,7 @@ impl World {
 
     /// A client writes to the master more often than clients do, for a while. Which one.
     pub(crate) fn burst(&mut self, group: u16, from: Time) -> Option<usize> {
-        let client = self.clients.iter().position(|client| client.group == group)?;
+        let client = self.clients.iter().position(|client| client.group == group && !client.waits)?;
         let redis = self.master_of(group)?;
         let life = self.processes[self.redises[usize::from(redis)].node.index()].number;
         let turn = self.clients[client].turn;
@@ -131,15 +157,28 @@ impl World {
 
     /// A write reaches a server.
     pub(crate) fn client_writes(&mut self, client: u16, redis: u16, turn: u32) {
-        let server = &self.redises[usize::from(redis)];
-        if self.now < server.holds_until && server.is_master() {
-            // It is looked at again in a moment: the server may have become a replica, and its clients were cut off then.
+        let now = self.now;
+        let server = &mut self.redises[usize::from(redis)];
+        if server.settled.remove(&(client, turn)) {
+            return;
+        }
+        if server.fails_over {
+            // For how long nobody knows: the client gives up.
+            return;
+        }
+        if now < server.holds_until && server.is_master() {
+            // It is looked at again in a moment: the hold may have ended.
+            server.held.insert((client, turn));
             let life = self.processes[server.node.index()].number;
             let again = self.now + Duration::from_millis(1);
             return self.queue.push(again, Event::ClientWrites { client, redis, life, turn });
         }
+        server.held.remove(&(client, turn));
         let accepts = server.is_master() && !server.loading;
         let node = server.node;
+        if accepts && self.client(client).waits {
+            return self.write_and_wait(client, redis, turn);
+        }
         let data = accepts.then(|| self.write(redis));
         let asker = self.client(client).node;
         if self.passes(node, asker) {
@@ -168,7 +207,9 @@ impl World {
             Some(data) => {
                 client.answered = true;
                 client.acked_writes.push(data);
+                let waits = client.waits;
                 self.stats.acknowledged += 1;
+                self.stats.confirmed += u64::from(waits);
             }
             None => client.master = None,
         }

@@ -12,6 +12,8 @@ pub(crate) enum DiskMode {
     Failing,
     /// It does not answer.
     Held,
+    /// It writes, and each write takes this long.
+    Slow(Duration),
 }
 
 /// A disk with one file on it.
@@ -41,7 +43,11 @@ impl Disk {
     pub(crate) fn begin(&mut self, seq: Seq, state: Durable, rng: &mut Rng) -> Option<Duration> {
         self.writing = Some((seq, state));
         let time = Duration::from_micros(self.pace.0 + rng.below(self.pace.1));
-        (self.mode != DiskMode::Held).then_some(time)
+        match self.mode {
+            DiskMode::Held => None,
+            DiskMode::Slow(delay) => Some(time + delay),
+            DiskMode::Fine | DiskMode::Failing => Some(time),
+        }
     }
 
     /// Ends the write under way. A write that failed may still have reached the disk: the error may have come
@@ -67,6 +73,16 @@ impl Disk {
         }
     }
 
+    /// How long a write takes at most as the disk is now; nothing when writes do not end or fail.
+    pub(crate) fn longest_write(&self) -> Option<Duration> {
+        let time = Duration::from_micros(self.pace.0 + self.pace.1);
+        match self.mode {
+            DiskMode::Fine => Some(time),
+            DiskMode::Slow(delay) => Some(time + delay),
+            DiskMode::Failing | DiskMode::Held => None,
+        }
+    }
+
     /// Whether the last write failed.
     pub(crate) fn has_failed(&self) -> bool {
         self.failed
@@ -75,6 +91,13 @@ impl Disk {
     /// Decides whether the write that the next crash interrupts reaches the disk.
     pub(crate) fn set_torn(&mut self, kept: bool) {
         self.torn = Some(kept);
+    }
+
+    /// Puts another disk in its place, on which this stands.
+    pub(crate) fn replace(&mut self, stored: Durable) {
+        self.stored = stored;
+        self.writing = None;
+        self.torn = None;
     }
 
     /// Changes what the disk does. A write that was held ends soon after the disk answers again.

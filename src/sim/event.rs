@@ -79,6 +79,8 @@ pub(crate) enum Message {
     Snapshot { replid: RunId, offset: u64, data: DataRef },
     /// A piece of the stream.
     Stream(Entry),
+    /// A replica has come so far (REPLCONF ACK).
+    Ack(u64),
     /// The other end is closed.
     Close,
 }
@@ -100,4 +102,6 @@ pub(crate) enum Piece {
     Publish(Rc<Hello>),
     /// The master's sign of life.
     Ping,
+    /// The master asks how far its replicas have come (REPLCONF GETACK).
+    GetAck,
 }

@@ -60,6 +60,8 @@ pub(crate) fn generate(rng: &mut Rng) -> Blueprint {
         acquainted: rng.per_mille(500),
         weather: weather(rng, nodes),
         consul: None,
+        compound: None,
+        waiting: false,
     }
 }
 

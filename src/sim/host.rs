@@ -28,6 +28,8 @@ pub(crate) struct SentinelHost {
     /// Whether it only looks on and publishes: nobody counts it.
     pub(crate) observes: bool,
     pub(crate) disk: Disk,
+    /// When its present life began.
+    pub(crate) started: Time,
     /// By how many microseconds its clock is ahead of the world's.
     pub(crate) clock: i64,
     links: BTreeMap<LinkId, ConnId>,
@@ -72,6 +74,7 @@ impl SentinelHost {
             id,
             observes: false,
             disk,
+            started: Time::ZERO,
             clock,
             links: BTreeMap::new(),
             inbound: BTreeMap::new(),
@@ -136,6 +139,7 @@ impl World {
         let life = self.life_of(sentinel);
         let now = self.now;
         let host = self.sentinel(sentinel);
+        host.started = now;
         let seed = consentinel_core::mix(world_seed ^ (u64::from(sentinel) << 32) ^ u64::from(life));
         let clock = host.clock_at(now);
         let state = host.disk.stored().clone();
@@ -144,6 +148,7 @@ impl World {
         }
         host.brain = host.kind.wake(state, seed, clock);
         self.witness.sentinel_started(sentinel, clock);
+        self.note_identity(sentinel);
         self.carry_out_all(sentinel);
     }
 
@@ -300,6 +305,7 @@ impl World {
 
     fn save(&mut self, sentinel: u16, seq: Seq, state: consentinel_core::Durable) {
         self.stats.saves += 1;
+        self.count_save(sentinel);
         let time = self.sentinels[usize::from(sentinel)].disk.begin(seq, state, &mut self.rng);
         let life = self.life_of(sentinel);
         if !self.sentinel(sentinel).is_core() {
@@ -323,6 +329,7 @@ impl World {
             return;
         }
         self.feed(sentinel, Input::Saved { seq, result });
+        self.watch_saved();
     }
 
     pub(crate) fn resolved(&mut self, sentinel: u16, name: Arc<str>) {

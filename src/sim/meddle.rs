@@ -11,7 +11,7 @@ use consentinel_core::Request;
 use std::time::Duration;
 
 impl World {
-    fn tell(&mut self, node: NodeId, what: impl FnOnce() -> String) {
+    pub(crate) fn tell(&mut self, node: NodeId, what: impl FnOnce() -> String) {
         let (addresses, story): (_, &mut Story) = (&self.addresses, &mut self.story);
         story.tell(self.now, || format!("{} {}", addresses.name(node), what()));
     }
@@ -25,6 +25,29 @@ impl World {
         if !matches!(step, Step::Ambush(_)) {
             self.stats.publishing_disturbed();
         }
+        let disturbs = matches!(
+            step,
+            Step::Slow { .. }
+                | Step::Jump { .. }
+                | Step::Reset { .. }
+                | Step::Move { .. }
+                | Step::ReplicaOf { .. }
+                | Step::Priority { .. }
+        );
+        if disturbs {
+            self.watch_disturbance();
+        }
+        if matches!(
+            step,
+            Step::SetPath { .. }
+                | Step::Reset { .. }
+                | Step::Repair
+                | Step::Slow { .. }
+                | Step::Move { .. }
+                | Step::Consul(_)
+        ) {
+            self.watch_way_to_consul();
+        }
         match step {
             Step::Crash { node, how } => self.crash(node, how),
             Step::Restart { node, finds } => self.restart(node, finds),
@@ -34,6 +57,7 @@ impl World {
             }
             Step::Pause { node } if self.processes[node.index()].running() => {
                 self.tell(node, || "is stopped (SIGSTOP)".into());
+                self.watch_silence(Some(node));
                 self.processes[node.index()].paused = true;
             }
             Step::PauseFor { node, time } => {
@@ -56,14 +80,27 @@ impl World {
             }
             Step::Move { node } => {
                 let to = self.addresses.move_away(node);
+                self.drop_attempts_to(node);
                 self.tell(node, || format!("has moved to {to:?}"));
             }
+            Step::Announce { node, second } => self.announce_at(node, second),
+            Step::Renew { node } => self.renew(node),
+            Step::ForgetIdentity { id } => self.forget_identity(&id),
             Step::Request { node, request } => self.ask(node, request),
             Step::ReplicaOf { node, master } => {
                 if let Role::Redis(redis) = self.processes[node.index()].role {
                     self.tell(node, || "is reconfigured by an operator".into());
                     self.redis_follows(redis, master.clone());
                     self.redis(redis).config_master = master;
+                }
+            }
+            Step::OwnFailover { node } => {
+                if let Role::Redis(redis) = self.processes[node.index()].role
+                    && self.processes[node.index()].running()
+                    && self.redis(redis).is_master()
+                {
+                    self.tell(node, || "hangs in a FAILOVER of its own".into());
+                    self.redis(redis).fails_over = true;
                 }
             }
             Step::Priority { node, priority } => {
@@ -87,6 +124,7 @@ impl World {
             Step::Ambush(ambush) => self.ambushes.push(ambush),
             Step::Heal => self.heal(),
         }
+        self.watch_deed();
     }
 
     /// Springs the ambushes that waited for this moment; tells whether the sentinel is dead now.
@@ -126,6 +164,9 @@ impl World {
         if let (Role::Sentinel(sentinel), Crash::Stop) = (self.processes[node.index()].role, how) {
             self.registrar_stops(sentinel);
         }
+        if let Role::Redis(redis) = self.processes[node.index()].role {
+            self.watch_death(redis);
+        }
         let process = &mut self.processes[node.index()];
         process.number += 1;
         process.life = if how == Crash::Vanish { Life::Vanished } else { Life::Dead };
@@ -141,6 +182,7 @@ impl World {
         }
         match self.processes[node.index()].role {
             Role::Sentinel(sentinel) => {
+                self.watch_sentinel_death(how);
                 let host = &mut self.sentinels[usize::from(sentinel)];
                 host.disk.crash(&mut self.rng);
                 host.end_life();
@@ -186,6 +228,7 @@ impl World {
             }
             Role::Redis(redis) => {
                 self.redis_starts(redis, finds);
+                self.watch_reboot(redis);
                 let master = self.redises[usize::from(redis)].is_master();
                 self.tell(node, || {
                     let role = if master { "master" } else { "replica" };
@@ -209,6 +252,14 @@ impl World {
             Path::Refused => "is refused",
         };
         self.stats.faults += u64::from(path != Path::Open);
+        if path == Path::Open {
+            self.watch_late_words(from);
+            if both_ways {
+                self.watch_late_words(to);
+            }
+        } else {
+            self.watch_silence(None);
+        }
         self.story.tell(self.now, || format!("the network: what goes {way} {a} {and} {b} {what}"));
         for a in from {
             for b in to {
@@ -232,6 +283,19 @@ impl World {
                     self.net.set_path(&mut self.queue, self.now, *a, *b, Path::Open);
                 }
             }
+        }
+    }
+
+    /// What tries to connect to an address that a node has left does not reach the node.
+    fn drop_attempts_to(&mut self, node: NodeId) {
+        let attempts: Vec<_> = self
+            .net
+            .conns()
+            .filter(|(_, conn)| conn.server.node == node && !conn.server.open && conn.client.open)
+            .map(|(id, _)| id)
+            .collect();
+        for conn in attempts {
+            self.net.reset(&mut self.queue, self.now, conn);
         }
     }
 
@@ -259,6 +323,7 @@ impl World {
             DiskMode::Fine => "has a disk that works again".into(),
             DiskMode::Failing => "has a full disk".into(),
             DiskMode::Held => "has a disk that does not answer".into(),
+            DiskMode::Slow(delay) => format!("has a disk that takes {delay:?} for a write"),
         });
         if let Some(seq) = self.sentinel(sentinel).disk.set_mode(mode) {
             let life = self.processes[node.index()].number;
@@ -278,14 +343,15 @@ impl World {
         }
     }
 
-    fn ask(&mut self, node: NodeId, request: Request) {
+    pub(crate) fn ask(&mut self, node: NodeId, request: Request) {
         let process = &self.processes[node.index()];
         let Role::Sentinel(sentinel) = process.role else { return };
         if !process.running() || process.paused {
             return;
         }
         let text = self.addresses.humanise(&crate::story::request(&request));
-        self.was_reset |= matches!(request, Request::Reset { .. });
+        self.was_reset |= matches!(request, Request::Reset { .. } | Request::ForgetReplica { .. });
+        self.watch_order(&request);
         self.tell(node, || format!("is asked by an operator: {text}"));
         self.operator_asked(sentinel, &request);
         self.operator_asks(sentinel, request);
@@ -295,6 +361,7 @@ impl World {
     fn heal(&mut self) {
         self.story.tell(self.now, || "all is repaired".into());
         self.ambushes.clear();
+        self.forget_failovers();
         self.era += 1;
         self.repair_network();
         self.heal_consul();
@@ -303,6 +370,7 @@ impl World {
             self.apply(Step::Resume { node });
             self.restart(node, Finds::History);
         }
+        self.redises.iter_mut().for_each(|server| server.fails_over = false);
         for index in 0..self.sentinels.len() {
             let host = &mut self.sentinels[index];
             host.actions_left = None;

@@ -33,6 +33,8 @@ fn servers(count: usize) -> World {
         acquainted: true,
         weather: Weather::lan(count),
         consul: None,
+        compound: None,
+        waiting: false,
     };
     let mut world = blueprint.build(1, false, None);
     pass(&mut world, 5_000);

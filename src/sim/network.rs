@@ -150,6 +150,17 @@ impl Network {
         self.slow[node.index()] = factor;
     }
 
+    /// Whether a node's traffic is slowed down.
+    pub(crate) fn is_slow(&self, node: NodeId) -> bool {
+        self.slow[node.index()] > 1
+    }
+
+    /// How long one message takes at most where nobody interferes, and whether some are lost and sent again.
+    pub(crate) fn longest_latency(&self) -> (Duration, bool) {
+        let base = self.weather.base.iter().flatten().max().copied().unwrap_or_default();
+        (Duration::from_micros(base + self.weather.jitter), self.weather.stalls > 0)
+    }
+
     /// How long one message takes.
     pub(crate) fn latency(&mut self, from: NodeId, to: NodeId) -> Duration {
         let zone = |node: NodeId| usize::from(self.weather.zones[node.index()]);

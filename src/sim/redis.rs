@@ -3,11 +3,13 @@
 use crate::addresses::endpoint;
 use crate::data::DataRef;
 use crate::event::{Entry, Event, Message, Piece};
+use crate::invariants::Hold;
 use crate::network::{ConnId, NodeId, Purpose};
 use crate::step::Finds;
+use crate::waiting::Unconfirmed;
 use crate::world::{Role as WorldRole, World};
 use consentinel_core::{CallId, Command, Endpoint, Hello, Info, Offset, Reply, Role, RunId, Time};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,8 +93,18 @@ pub(crate) struct Redis {
     pub(crate) downstream: Vec<Downstream>,
     pub(crate) subscribers: Vec<ConnId>,
     pub(crate) loading: bool,
+    /// Whether it hangs in a FAILOVER of its own: it holds writes back, and refuses to be turned.
+    pub(crate) fails_over: bool,
     /// Until when it holds writes back.
     pub(crate) holds_until: Time,
+    /// Who made it hold writes back, and since when.
+    pub(crate) hold: Option<Hold>,
+    /// Writes that wait until it does not hold them back any more: of whom, and which.
+    pub(crate) held: BTreeSet<(u16, u32)>,
+    /// Those of them that were answered, or cut off, meanwhile.
+    pub(crate) settled: BTreeSet<(u16, u32)>,
+    /// Writes under WAIT 1 that no replica has acknowledged yet.
+    pub(crate) unconfirmed: Vec<Unconfirmed>,
     /// When it began its life with nothing where there had been something.
     pub(crate) emptied: Option<Time>,
 }
@@ -115,6 +127,7 @@ impl Redis {
             loading: self.loading,
             keys: u64::from(keys),
             replid: Some(self.replid.clone()),
+            former_replid: self.replid2.as_ref().map(|(id, _)| id.clone()),
             master_repl_offset: Offset(self.offset),
             replicas: self.downstream.iter().map(|replica| replica.addr.clone()).collect(),
             priority: self.settings.priority,
@@ -213,7 +226,21 @@ impl World {
                 self.answer(conn, call, Reply::Ok);
             }
             Command::ReplicaOf(_) if self.redis(redis).loading => self.answer(conn, call, loading()),
-            Command::ReplicaOfPlain(_) if self.redis(redis).loading => self.answer(conn, call, loading()),
+            Command::ReplicaOfPlain(_) | Command::Demote(_) if self.redis(redis).loading => {
+                self.answer(conn, call, loading());
+            }
+            Command::ReplicaOf(_) | Command::ReplicaOfPlain(_) | Command::Demote(_)
+                if self.redis(redis).fails_over =>
+            {
+                let text = "ERR REPLICAOF not allowed while failing over.";
+                self.answer(conn, call, Reply::Error(text.into()));
+            }
+            Command::AbortFailover => {
+                let node = self.redis(redis).node;
+                self.tell(node, || "ends its own FAILOVER".into());
+                self.redis(redis).fails_over = false;
+                self.answer(conn, call, Reply::Ok);
+            }
             Command::ReplicaOf(master) => {
                 self.answer(conn, call, Reply::Ok);
                 self.redis_follows(redis, master.clone());
@@ -224,19 +251,46 @@ impl World {
                 self.answer(conn, call, Reply::Ok);
                 self.redis_follows(redis, master);
             }
+            Command::Demote(master) => {
+                self.answer(conn, call, Reply::Ok);
+                self.redis_follows(redis, Some(master));
+                self.let_held_writes_pass(redis);
+            }
+            Command::CutClients => {
+                self.answer(conn, call, Reply::Ok);
+                self.kill_clients(redis, Some(conn));
+            }
+            Command::RewriteConfig => {
+                self.answer(conn, call, Reply::Ok);
+                let server = self.redis(redis);
+                server.config_master = server.upstream.as_ref().map(|upstream| upstream.master.clone());
+            }
             Command::HoldWrites(span) => {
+                self.note_hold(redis, conn, span);
                 let until = self.now + span;
-                self.redis(redis).holds_until = until;
+                let server = self.redis(redis);
+                server.holds_until = until.max(server.holds_until);
                 self.answer(conn, call, Reply::Ok);
             }
             Command::LetWritesPass => {
-                self.redis(redis).holds_until = Time::ZERO;
+                self.let_held_writes_pass(redis);
                 self.answer(conn, call, Reply::Ok);
             }
             Command::ScriptKill => {
                 self.answer(conn, call, Reply::Error("NOTBUSY No scripts in execution right now.".into()));
             }
             _ => self.answer(conn, call, Reply::Ok),
+        }
+    }
+
+    /// CLIENT UNPAUSE.
+    fn let_held_writes_pass(&mut self, redis: u16) {
+        let server = self.redis(redis);
+        server.holds_until = Time::ZERO;
+        server.hold = None;
+        for (client, turn) in std::mem::take(&mut server.held) {
+            self.client_writes(client, redis, turn);
+            self.redis(redis).settled.insert((client, turn));
         }
     }
 
@@ -257,7 +311,11 @@ impl World {
         for conn in killed {
             self.net.close(&mut self.queue, self.now, conn, true, false);
         }
-        self.redis(redis).subscribers.clear();
+        self.check_held_writes(redis, asker);
+        let server = self.redis(redis);
+        server.subscribers.clear();
+        server.unconfirmed.clear();
+        server.settled.append(&mut server.held);
     }
 
     pub(crate) fn answer(&mut self, conn: ConnId, call: CallId, reply: Reply) {
@@ -282,7 +340,12 @@ impl World {
         let now = self.now;
         let server = self.redis(redis);
         server.run_id = run_id;
+        server.fails_over = false;
         server.holds_until = Time::ZERO;
+        server.hold = None;
+        server.held.clear();
+        server.settled.clear();
+        server.unconfirmed.clear();
         server.downstream.clear();
         server.subscribers.clear();
         if finds != Finds::History {

@@ -45,7 +45,9 @@ impl World {
             Some(master) => {
                 // A master that becomes a replica keeps its history: it may be able to go on.
                 let link = UpstreamLink::None;
-                self.redis(redis).upstream = Some(Upstream { master, link, down_since: now, heard: now });
+                let server = self.redis(redis);
+                server.upstream = Some(Upstream { master, link, down_since: now, heard: now });
+                server.unconfirmed.clear();
                 self.redis_reconnects(redis);
             }
         }
@@ -119,6 +121,7 @@ impl World {
                     self.send_down(conn, Message::Snapshot { replid, offset, data }, time);
                 }
             },
+            Message::Ack(offset) => self.confirm(redis, offset),
             Message::Close => self.redis(redis).downstream.retain(|replica| replica.conn != conn),
             _ => {}
         }
@@ -197,6 +200,13 @@ impl World {
             Piece::Publish(hello) => {
                 let hello = hello.clone();
                 self.publish(redis, &hello);
+            }
+            Piece::GetAck => {
+                let link = self.redis(redis).upstream.as_ref().and_then(|upstream| upstream.link.conn());
+                if let Some(conn) = link {
+                    let message = Message::Ack(entry.end);
+                    self.net.send(&mut self.queue, self.now, conn, true, message, Duration::ZERO);
+                }
             }
             Piece::Ping => {}
         }

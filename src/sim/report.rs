@@ -1,5 +1,6 @@
 //! What a run found.
 
+use crate::failover_times::TimesByFault;
 use crate::invariants::Invariant;
 use crate::story::Line;
 use consentinel_core::{Event, Time};
@@ -26,6 +27,8 @@ pub struct Stats {
     pub saves: u64,
     /// Writes that clients saw acknowledged.
     pub acknowledged: u64,
+    /// Writes under WAIT 1 that clients saw acknowledged.
+    pub confirmed: u64,
     /// Servers that lost all their data to a master that had come back without its own.
     pub wiped: u64,
     /// How often a full synchronisation took writes from a replica.
@@ -42,6 +45,8 @@ pub struct Stats {
     pub locks: u64,
     /// How long the sentinels took from the death of a master to the promotion of another, less down-after.
     pub failover_times: Vec<Duration>,
+    /// How long it took, by what the failover met, until a majority named a master that takes writes.
+    pub times_by_fault: TimesByFault,
     /// How long the world took to agree after the disasters.
     pub convergence_times: Vec<Duration>,
     /// How long it took from a promotion to its record, where Consul was well.
@@ -106,6 +111,7 @@ impl Stats {
         self.votes += other.votes;
         self.saves += other.saves;
         self.acknowledged += other.acknowledged;
+        self.confirmed += other.confirmed;
         self.wiped += other.wiped;
         self.rolled_back += other.rolled_back;
         self.streams_lost += other.streams_lost;
@@ -114,6 +120,7 @@ impl Stats {
         self.bounced += other.bounced;
         self.locks += other.locks;
         self.failover_times.extend(&other.failover_times);
+        self.times_by_fault.extend(&other.times_by_fault);
         self.convergence_times.extend(&other.convergence_times);
         self.publication_times.extend(&other.publication_times);
         for (event, count) in &other.told {

@@ -1,6 +1,7 @@
 //! One seed, from its first moment to its verdict.
 
 use crate::chaos::Chaos;
+use crate::compound::{CompoundChoice, Compounding, generate_compound};
 use crate::data::DataRef;
 use crate::generate::{generate, generate_consul, pick};
 use crate::host::SentinelHost;
@@ -22,6 +23,8 @@ pub struct Options {
     pub record: Option<String>,
     /// Whether there is a Consul.
     pub consul: ConsulChoice,
+    /// Whether there are compound disasters.
+    pub compound: CompoundChoice,
 }
 
 /// Whether a world has a Consul.
@@ -41,7 +44,13 @@ pub enum ConsulChoice {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { minutes: 10, story: false, record: None, consul: ConsulChoice::BySeed }
+        Options {
+            minutes: 10,
+            story: false,
+            record: None,
+            consul: ConsulChoice::BySeed,
+            compound: CompoundChoice::BySeed,
+        }
     }
 }
 
@@ -54,6 +63,7 @@ pub fn run_seed(seed: u64, options: &Options) -> Result<Report, Failure> {
 pub fn run_and_record(seed: u64, options: &Options) -> (Result<Report, Failure>, Vec<Recorded>) {
     let mut rng = Rng::new(mix(seed));
     let mut blueprint = generate(&mut rng);
+    blueprint.compound = generate_compound(seed, options.compound, &mut blueprint);
     blueprint.consul = generate_consul(seed, options.consul).filter(|_| blueprint.has_a_publisher());
     let mut world = blueprint.build(seed, options.story, options.record.as_deref());
     world.punctual = matches!(options.consul, ConsulChoice::Off | ConsulChoice::Silent);
@@ -101,7 +111,8 @@ impl Run {
         let (awake, noise) = (!self.world.is_anybody_in_tilt(), self.world.stats.noise());
         let end = self.world.now + RESTLESS;
         self.world.run_until(end)?;
-        let calm = awake && !self.world.is_anybody_in_tilt() && self.world.all_follow_masters();
+        let copied = self.world.redises.iter().all(|server| server.is_master() || server.is_linked());
+        let calm = awake && !self.world.is_anybody_in_tilt() && copied && self.world.all_follow_masters();
         let written = self.world.stats.transactions();
         let end = self.world.now + REST;
         self.world.run_until(end)?;
@@ -129,7 +140,9 @@ impl Run {
             if self.rng.per_mille(200) {
                 self.operate()?;
             }
-            if self.rng.per_mille(60) {
+            if self.world.compound_chance(600) {
+                self.compound_round()?;
+            } else if self.rng.per_mille(60) {
                 self.empty_return()?;
             } else {
                 self.round(length)?;
@@ -148,13 +161,85 @@ impl Run {
         let safe = self.held_by_all();
         let end = self.world.now + length;
         let losses = Chaos::new(&mut self.world, &mut self.rng, length, self.host_names).plan();
-        self.world.run_until(end)?;
+        self.world.watched_until(end)?;
         self.world.apply(Step::Heal);
         let healed = self.world.now;
         self.settle()?;
         let took = self.world.now - healed;
         self.world.stats.convergence_times.push(took);
         if losses { Ok(()) } else { self.check_writes(&safe) }
+    }
+
+    /// Disasters that belong together, repair, agreement. Where only sentinels and masters fail, no write that a replica
+    /// has acknowledged is lost.
+    ///
+    /// The promise covers what was acknowledged before the repair, in a round in which no replica dies or is cut off,
+    /// no server loses its data, the dead master stays dead, and nobody is stopped or cut off: a replica that has the
+    /// write is then alive, can be asked by every leader, and tells the highest offset. It does not cover a master that
+    /// returns while its replicas are being turned, nor one replica that dies after it alone has acknowledged.
+    fn compound_round(&mut self) -> Result<(), Failure> {
+        let safe = self.held_by_all();
+        let known = self.confirmed_writes();
+        self.world.watched_until(self.world.now)?;
+        let Some(mut plan) = Compounding::new(&mut self.world) else { return Ok(()) };
+        let length = plan.length();
+        let promises = plan.plan();
+        let end = self.world.now + length;
+        let losses = if !promises && self.world.compound_chance(200) {
+            Chaos::new(&mut self.world, &mut self.rng, length, self.host_names).plan()
+        } else {
+            false
+        };
+        self.world.watched_until(end)?;
+        let confirmed = self.confirmed_writes();
+        self.world.apply(Step::Heal);
+        let healed = self.world.now;
+        self.forget_abandoned();
+        self.settle()?;
+        let took = self.world.now - healed;
+        self.world.stats.convergence_times.push(took);
+        if promises {
+            self.check_confirmed(&known, &confirmed)?;
+        }
+        if losses { Ok(()) } else { self.check_writes(&safe) }
+    }
+
+    /// Identities that will not come back count for the majority until an operator has them forgotten. A replica that
+    /// gets what it missed may repeat their last hellos: it takes a while until it is certain that nobody does.
+    fn forget_abandoned(&mut self) {
+        let Some(compound) = &mut self.world.compound else { return };
+        for id in std::mem::take(&mut compound.abandoned) {
+            for seconds in [5, 20] {
+                let at = self.world.now + Duration::from_secs(seconds);
+                self.world.plan(at, Step::ForgetIdentity { id: id.clone() });
+            }
+        }
+    }
+
+    /// How many writes each client that waits for replicas has seen acknowledged.
+    fn confirmed_writes(&self) -> Vec<usize> {
+        let count =
+            |client: &crate::clients::Client| if client.waits { client.acked_writes.len() } else { 0 };
+        self.world.clients.iter().map(count).collect()
+    }
+
+    fn check_confirmed(&mut self, from: &[usize], to: &[usize]) -> Result<(), Failure> {
+        for (index, client) in self.world.clients.iter().enumerate() {
+            let held = self.world.held_by_master(client.group);
+            let acked = &client.acked_writes[from[index]..to[index]];
+            let lost = acked.iter().filter(|data| !self.world.writes.contains(held, **data)).count();
+            if lost > 0 {
+                let name = &self.world.groups[usize::from(client.group)].name;
+                let what = format!(
+                    "{name} lost {lost} of {} writes that a replica had acknowledged, though only sentinels and masters \
+                     failed",
+                    acked.len()
+                );
+                self.world.violated(Invariant::WaitedWritesKept, what);
+                return Err(self.world.failure.take().expect("it was just noted"));
+            }
+        }
+        Ok(())
     }
 
     /// The one disaster that well sentinels must turn into none: a master is back at once, but without its data.
@@ -226,10 +311,13 @@ impl Run {
         self.world.run_until(end)?;
         let request = Request::Monitor { group: name.clone(), master, quorum };
         self.world.apply(Step::Request { node, request });
-        let changes = vec![
+        let mut changes = vec![
             GroupChange::DownAfter(config.down_after),
             GroupChange::FailoverTimeout(config.failover_timeout),
         ];
+        if config.master_reboot_down_after > Duration::ZERO {
+            changes.push(GroupChange::MasterRebootDownAfter(config.master_reboot_down_after));
+        }
         self.world.apply(Step::Request { node, request: Request::Set { group: name, changes } });
         self.settle()
     }
@@ -241,11 +329,16 @@ impl Run {
         let write_from = self.world.now + self.rng.span(Duration::from_millis(5));
         let client = self.world.burst(group, write_from);
         let known = client.map_or(0, |client| self.world.clients[client].acked_writes.len());
+        let elections = self.world.elections_of(group);
         self.world.apply(Step::Request { node, request: Request::Failover { group: name.clone() } });
         self.settle()?;
         let Some(client) = client.filter(|_| self.world.sentinels.iter().all(SentinelHost::is_core)) else {
             return Ok(());
         };
+        // A message that stalls may make a single sentinel fail over anew, where one is a quorum: that was not ordered.
+        if self.world.elections_of(group) > elections + 1 {
+            return Ok(());
+        }
         let held = self.world.held_by_master(group);
         let acked = &self.world.clients[client].acked_writes[known..];
         let lost = acked.iter().filter(|data| !self.world.writes.contains(held, **data)).count();

@@ -3,7 +3,7 @@
 use crate::consul::ConsulDeed;
 use crate::disk::DiskMode;
 use crate::network::{NodeId, Path};
-use consentinel_core::{Endpoint, Event, Request};
+use consentinel_core::{Endpoint, Event, Request, SentinelId};
 use std::time::Duration;
 
 /// How a process ends.
@@ -60,10 +60,18 @@ pub(crate) enum Step {
     Slow { node: NodeId, factor: u32 },
     /// Restarts a node at another address; its host name follows.
     Move { node: NodeId },
+    /// Makes a Redis server announce its second address to its masters from now on, or its first one again.
+    Announce { node: NodeId, second: bool },
+    /// Gives a dead sentinel a new disk: it will start with a fresh identity, and knows the configured masters only.
+    Renew { node: NodeId },
+    /// An operator makes all sentinels forget one that will never come back.
+    ForgetIdentity { id: SentinelId },
     /// Asks a sentinel for something, as an operator would.
     Request { node: NodeId, request: Request },
     /// Tells a Redis server whom to follow, as an operator would.
     ReplicaOf { node: NodeId, master: Option<Endpoint> },
+    /// A master hangs in a FAILOVER that an operator ordered it, to a replica that does not come.
+    OwnFailover { node: NodeId },
     /// Changes a Redis server's priority.
     Priority { node: NodeId, priority: u32 },
     /// Kills a sentinel when it is about to carry out its n-th action from now.
@@ -126,8 +134,11 @@ impl Step {
             | Step::Jump { node, .. }
             | Step::Slow { node, .. }
             | Step::Move { node }
+            | Step::Announce { node, .. }
+            | Step::Renew { node }
             | Step::Request { node, .. }
             | Step::ReplicaOf { node, .. }
+            | Step::OwnFailover { node }
             | Step::Priority { node, .. }
             | Step::CrashAtAction { node, .. }
             | Step::Torn { node, .. } => fix(node),
@@ -138,7 +149,7 @@ impl Step {
             ) => {
                 fix(node);
             }
-            Step::Consul(_) | Step::Repair | Step::Ambush(_) | Step::Heal => {}
+            Step::Consul(_) | Step::Repair | Step::Ambush(_) | Step::ForgetIdentity { .. } | Step::Heal => {}
         }
         self
     }

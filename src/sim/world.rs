@@ -2,6 +2,7 @@
 
 use crate::addresses::Addresses;
 use crate::clients::Client;
+use crate::compound::Compound;
 use crate::consul::Consul;
 use crate::data::Writes;
 use crate::event::{Event, Message};
@@ -82,6 +83,7 @@ pub(crate) struct World {
     pub(crate) clients: Vec<Client>,
     pub(crate) groups: Vec<Group>,
     pub(crate) consul: Option<Box<Consul>>,
+    pub(crate) compound: Option<Compound>,
     pub(crate) addresses: Addresses,
     pub(crate) writes: Writes,
     pub(crate) witness: Witness,

@@ -3,14 +3,16 @@
 //!
 //! Three sentinels, quorum 2, down-after one second, a master and two replicas; rounds of everything by turns.
 //! `just bench --rounds 20`; `just bench --only ours` leaves the original out; `just bench --table consul` prints one of
-//! the tables.
+//! the tables; CONSENTINEL=path measures another build of ours.
 
 mod consul;
 mod consul_report;
+mod faults;
 mod figures;
 mod load;
 mod load_report;
 mod machine;
+mod mass;
 mod options;
 mod report;
 mod round;
@@ -24,6 +26,10 @@ use options::{Options, Table};
 use report::Report;
 use round::Disaster;
 use without_consul::{Consuls, WithoutConsulReport};
+
+/// Masters in the table of load, and in that of mass.
+const THOUSAND: usize = 1000;
+const HUNDRED: usize = 100;
 
 fn main() {
     let options = match Options::parse(std::env::args().skip(1)) {
@@ -44,7 +50,7 @@ fn main() {
                 Table::Failover => failovers(&options, phase, &counter, &mut report),
                 Table::Consul => publications(&options, phase, &counter, &mut consul),
                 Table::WithoutConsul => silences(&options, phase, &counter, &mut without),
-                Table::Load => {}
+                Table::Load | Table::Faults | Table::Mass => {}
             }
         }
     }
@@ -52,7 +58,14 @@ fn main() {
     if options.tables.contains(&Table::Load) {
         loads(&options, &mut load);
     }
-    println!("{}\n{report}{consul}{without}{load}", machine::headline());
+    if options.tables.contains(&Table::Faults) {
+        faults::play(&options);
+    }
+    let mass = match options.tables.contains(&Table::Mass) {
+        true => mass::play(&options.programs, options.masters.unwrap_or(HUNDRED)),
+        false => Default::default(),
+    };
+    println!("{}\n{report}{consul}{without}{load}{mass}", machine::headline());
 }
 
 fn loads(options: &Options, report: &mut LoadReport) {
@@ -61,7 +74,7 @@ fn loads(options: &Options, report: &mut LoadReport) {
         report.add_burst(program, question, burst);
     });
     let folder = Folder::new();
-    let servers = load::Servers::start(&folder, options.masters);
+    let servers = load::Servers::start(&folder, options.masters.unwrap_or(THOUSAND));
     for _ in 0..options.rounds.div_ceil(4) {
         for program in &options.programs {
             let watched = load::many(program, &servers);

@@ -1,12 +1,13 @@
 //! What to measure.
 
+use crate::faults::Fault;
 use consentinel_lab::Program;
 use std::path::PathBuf;
 
 const ROUNDS: usize = 10;
-const MASTERS: usize = 1000;
 const USAGE: &str = "usage: just bench [--rounds N] [--only ours|original] \
-    [--table failover|consul|without-consul|load]... [--masters N]";
+    [--table failover|consul|without-consul|load|faults|mass]... [--masters N] \
+    [--fault leader|disks|orders|returning|planned|stuck]...";
 
 /// One of the tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,10 @@ pub(crate) enum Table {
     WithoutConsul,
     /// Requests and a thousand masters, beside the original. Only when it is asked for: it starts a thousand servers.
     Load,
+    /// A hundred masters that die at once, beside the original. Only when it is asked for: it takes minutes.
+    Mass,
+    /// Two faults at once, beside the original. Only when it is asked for: it takes minutes for each round.
+    Faults,
 }
 
 /// What the command line asks for.
@@ -26,8 +31,10 @@ pub(crate) struct Options {
     pub(crate) rounds: usize,
     pub(crate) programs: Vec<Program>,
     pub(crate) tables: Vec<Table>,
-    /// How many masters the table of load has.
-    pub(crate) masters: usize,
+    /// How many masters the tables of load and mass have.
+    pub(crate) masters: Option<usize>,
+    /// The groups of rows in the table of faults.
+    pub(crate) faults: Vec<Fault>,
 }
 
 impl Options {
@@ -36,7 +43,8 @@ impl Options {
             rounds: ROUNDS,
             programs: vec![Program::Original, ours()],
             tables: Vec::new(),
-            masters: MASTERS,
+            masters: None,
+            faults: Vec::new(),
         };
         while let Some(arg) = args.next() {
             match (arg.as_str(), args.next()) {
@@ -46,17 +54,25 @@ impl Options {
                     options.rounds = count.parse().map_err(|_| format!("'{count}' is no number; {USAGE}"))?;
                 }
                 ("--masters", Some(count)) => {
-                    options.masters =
-                        count.parse().map_err(|_| format!("'{count}' is no number; {USAGE}"))?;
+                    let count = count.parse().map_err(|_| format!("'{count}' is no number; {USAGE}"))?;
+                    options.masters = Some(count);
                 }
                 ("--only", Some(name)) if name == "ours" => options.programs = vec![ours()],
                 ("--only", Some(name)) if name == "original" => options.programs = vec![Program::Original],
                 ("--table", Some(name)) => options.tables.push(table(&name)?),
+                ("--fault", Some(name)) => {
+                    let fault =
+                        Fault::of(&name).ok_or_else(|| format!("there is no fault '{name}'; {USAGE}"))?;
+                    options.faults.push(fault);
+                }
                 _ => return Err(format!("what is '{arg}'? {USAGE}")),
             }
         }
         if options.tables.is_empty() {
             options.tables = vec![Table::Failover, Table::Consul, Table::WithoutConsul];
+        }
+        if options.faults.is_empty() {
+            options.faults = Fault::ALL.to_vec();
         }
         Ok(options)
     }
@@ -68,11 +84,14 @@ fn table(name: &str) -> Result<Table, String> {
         "consul" => Ok(Table::Consul),
         "without-consul" => Ok(Table::WithoutConsul),
         "load" => Ok(Table::Load),
+        "faults" => Ok(Table::Faults),
+        "mass" => Ok(Table::Mass),
         _ => Err(format!("there is no table '{name}'; {USAGE}")),
     }
 }
 
-/// The daemon that was built for this benchmark.
+/// The daemon that was built for this benchmark, or the one that CONSENTINEL names.
 pub(crate) fn ours() -> Program {
-    Program::Ours(PathBuf::from(env!("CARGO_BIN_EXE_consentinel")))
+    let other = std::env::var_os("CONSENTINEL").map(PathBuf::from);
+    Program::Ours(other.unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_consentinel"))))
 }

@@ -1,6 +1,6 @@
 //! How Consul is reached, and what it allows.
 
-use super::consul_stage::{is_named, is_published, record, says};
+use super::consul_stage::{is_named, is_passing, is_published, record, says};
 use super::consul_tool::tool;
 use crate::{PATIENCE, three_daemons};
 use consentinel_lab::{
@@ -71,7 +71,7 @@ fn what_is_denied_is_told_as_the_rule_that_is_missing() {
     let rules = [
         ("service_prefix ", r#"service_prefix "redis" { policy = "write" }"#),
         ("key_prefix ", r#"key_prefix "consentinel/mymaster/" { policy = "write" }"#),
-        ("node_prefix ", r#"node "consentinel-mymaster" { policy = "write" }"#),
+        ("node_prefix \"consentinel-", r#"node "consentinel-mymaster" { policy = "write" }"#),
     ];
     let without = |begin: &str| {
         let mut blocks: Vec<_> = guarded.policy.split("\n\n").collect();
@@ -129,6 +129,34 @@ fn the_last_will_shows_nobody_the_token() {
         assert!(answer.body.contains("last will") || path.contains("service"), "{path}: {answer:?}");
         assert!(!answer.body.contains(&token), "{path} shows the token");
     }
+}
+
+#[test]
+fn the_last_will_is_done_under_default_deny() {
+    let guarded = Guarded::set();
+    let token = guarded.consul.token_with("consentinel", &guarded.policy);
+    let extra = Extra::consul(&guarded.consul.address())
+        .variable("CONSUL_HTTP_TOKEN", &token)
+        .line("sentinel consul on-publishers-lost critical");
+    let mut cluster = Cluster::start(&three_daemons().with(&extra));
+    is_published(&guarded.consul, &cluster, 0);
+    eventually("every agent has its instructions", PATIENCE, || {
+        (guarded.consul.entries("consentinel-will").len() == 3).then_some(())
+    });
+    let file = guarded.folder.path().join("token");
+    std::fs::write(&file, &token).expect("the folder is ours");
+    let config = cluster.sentinels[0].config().display().to_string();
+    let (address, file) = (guarded.consul.address(), file.display().to_string());
+    let check = || tool(&["check", "mymaster", "-c", &config, "--address", &address, "--token-file", &file]);
+    let (text, code) = check();
+    assert_eq!(code, 0, "{text}");
+
+    cluster.sentinels.iter_mut().for_each(consentinel_lab::Sentinel::kill);
+    eventually("there is no master any more", PATIENCE, || {
+        guarded.consul.entries("redis").iter().all(|entry| !is_passing(entry)).then_some(())
+    });
+    cluster.sentinels.iter_mut().for_each(consentinel_lab::Sentinel::start);
+    is_published(&guarded.consul, &cluster, 0);
 }
 
 #[test]

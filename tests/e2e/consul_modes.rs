@@ -28,6 +28,22 @@ fn whoever_is_not_told_of_a_consul_asks_none() {
 }
 
 #[test]
+fn a_verbose_log_has_the_daemons_lines_and_not_those_of_its_libraries() {
+    let extra = Extra::default().line("loglevel verbose");
+    let mut stage = Stage::set_with(&ConsulOptions::default(), three_daemons(), &extra);
+    let new = stage.fail_over(0);
+    is_named(&stage.consul, stage.cluster.redis[new].port);
+    for sentinel in &stage.cluster.sentinels {
+        let log = sentinel.log();
+        assert!(log.contains("+switch-master"), "{log}");
+        for word in ["pooling idle", "reuse idle", "checkout", "hyper", "reqwest", "starting new connection"]
+        {
+            assert!(!log.contains(word), "{word}: {log}");
+        }
+    }
+}
+
+#[test]
 fn a_dry_run_says_what_it_would_write_and_writes_nothing() {
     let folder = Folder::new();
     let consul = Consul::dev(&folder);

@@ -2,7 +2,9 @@
 
 use super::consul_stage::{Stage, epoch};
 use crate::{PATIENCE, three_daemons};
-use consentinel_lab::{ConsulOptions, Dig, Extra, Setup, dig_all, eventually, free_port, poll_until};
+use consentinel_lab::{
+    ConsulOptions, Dig, Extra, Setup, consul_version, dig_all, eventually, free_port, poll_until,
+};
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// Every name by which something is found, and some by which nothing is.
@@ -99,11 +101,20 @@ impl Twice {
 }
 
 /// What is not the same. Consul leaves out the SOA record where a node or an address has no record of that kind, and
-/// says at every agent's name what it knows of the agent: neither is a thing of ours.
+/// says at every agent's name what it knows of the agent: neither is a thing of ours. Up to 1.10 it writes the domain of a
+/// target in small letters, since then as it was asked, as we do.
 fn difference(question: &str, theirs: &Dig, ours: &Dig) -> Option<String> {
     let mut theirs = theirs.clone();
     let mut ours = ours.clone();
-    theirs.additional.retain(|record| !record.contains("consul-network-segment"));
+    let of_agent = ["consul-network-segment", "consul-version"];
+    theirs.additional.retain(|record| !of_agent.iter().any(|text| record.contains(text)));
+    if consul_version() < (1, 11) {
+        for dig in [&mut theirs, &mut ours] {
+            for records in [&mut dig.answer, &mut dig.additional] {
+                *records = records.iter().map(|record| record.to_ascii_lowercase()).collect();
+            }
+        }
+    }
     if question == "consul SOA" {
         // Who answers for the zone is somebody else.
         for dig in [&mut theirs, &mut ours] {

@@ -1,7 +1,8 @@
 //! SENTINEL FAILOVER.
 
 use crate::{PATIENCE, three_daemons};
-use consentinel_lab::{Client, Cluster, GROUP, Value, eventually};
+use consentinel_lab::{Client, Cluster, GROUP, Release, Value, eventually};
+use std::io::{ErrorKind, Result};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -60,6 +61,48 @@ fn a_failover_on_request_loses_no_acknowledged_write() {
             println!("round {round}, writer {writer}: {acknowledged} acknowledged, {kept:?} kept");
             assert!(kept >= Some(acknowledged), "{acknowledged} were acknowledged, {kept:?} are there");
         }
+    }
+}
+
+#[test]
+fn a_held_write_is_refused_and_its_client_cut_off_then() {
+    for release in [Release::Machine, Release::Redis8, Release::Valkey8] {
+        let mut setup = three_daemons();
+        setup.serving.release = release;
+        let cluster = Cluster::start(&setup);
+        let port = cluster.redis[0].port;
+        let written = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            let written = &written;
+            let writer = |number| scope.spawn(move || write_until_refused(port, number, written));
+            let writers: Vec<_> = (0..WRITERS).map(writer).collect();
+            eventually("they write", PATIENCE, || (written.load(Ordering::Relaxed) > 1000).then_some(()));
+            let reply = cluster.sentinels[0].call(&["SENTINEL", "FAILOVER", GROUP]);
+            assert_eq!(reply.as_ref().and_then(Value::text), Some("OK"), "{reply:?}");
+            for writer in writers {
+                let last = writer.join().expect("it does not panic");
+                let text = last.as_ref().ok().and_then(Value::error);
+                assert!(text.is_some_and(|text| text.starts_with("READONLY")), "{release:?}: {last:?}");
+            }
+        });
+        cluster.wait_until_settled(cluster.wait_for_new_master(0, PATIENCE));
+    }
+}
+
+/// Sends a write when the one before is answered, until one is refused, and waits for the end of the connection then.
+/// Gives the last answer, or how the connection ended without one.
+fn write_until_refused(port: u16, number: usize, written: &AtomicU64) -> Result<Value> {
+    let mut client = Client::connect(port, PATIENCE)?;
+    loop {
+        let reply = client.call(&["INCR", &format!("writer:{number}")])?;
+        if let Value::Int(_) = reply {
+            written.fetch_add(1, Ordering::Relaxed);
+            continue;
+        }
+        let end = client.read();
+        assert!(end.is_err(), "after {reply:?} came {end:?}");
+        assert_ne!(end.map_err(|error| error.kind()), Err(ErrorKind::WouldBlock), "nobody cut it off");
+        return Ok(reply);
     }
 }
 

@@ -3,11 +3,12 @@
 use crate::events::Events;
 use crate::folder::Folder;
 use crate::redis::{Redis, Serving};
-use crate::resp::Fields;
+use crate::resp::{Client, Fields, Value};
 use crate::sentinel::{Extra, Program, Sentinel};
 use crate::wait::{eventually, poll_until};
 use std::fmt::Debug;
 use std::net::IpAddr;
+use std::sync::Barrier;
 use std::time::Duration;
 
 /// What the watched master is called.
@@ -15,6 +16,9 @@ pub const GROUP: &str = "mymaster";
 
 /// The original looks at replicas with the INFO of every tenth second, and may need several looks.
 const DISCOVERY: Duration = Duration::from_secs(90);
+
+/// For the reply to an order.
+const AN_ORDER: Duration = Duration::from_secs(30);
 
 /// What to start.
 #[derive(Clone, Debug)]
@@ -174,6 +178,26 @@ impl Cluster {
     /// Subscribes to every sentinel.
     pub fn events(&self) -> Vec<Events> {
         self.sentinels.iter().map(Sentinel::events).collect()
+    }
+
+    /// SENTINEL FAILOVER to every sentinel, as close to each other as threads can make it, and the replies.
+    pub fn order_at_once(&self) -> Vec<String> {
+        let barrier = Barrier::new(self.sentinels.len());
+        std::thread::scope(|scope| {
+            let order = |port: u16| {
+                let barrier = &barrier;
+                scope.spawn(move || {
+                    let mut client = Client::connect(port, AN_ORDER).expect("the sentinel listens");
+                    barrier.wait();
+                    match client.call(&["SENTINEL", "FAILOVER", GROUP]) {
+                        Ok(Value::Simple(text) | Value::Error(text)) => text,
+                        other => format!("{other:?}"),
+                    }
+                })
+            };
+            let threads: Vec<_> = self.sentinels.iter().map(|sentinel| order(sentinel.port)).collect();
+            threads.into_iter().map(|thread| thread.join().expect("it does not panic")).collect()
+        })
     }
 
     /// Waits until every sentinel names one master other than the given server, and says which server it is.

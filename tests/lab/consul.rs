@@ -2,9 +2,11 @@
 
 mod api;
 mod certificates;
+mod newer;
 mod servers;
 
 pub use certificates::Certificates;
+pub use newer::{Mood, NewerConsul};
 pub use servers::ConsulServers;
 
 use crate::dns::{Dns, Kind, Message};
@@ -14,6 +16,8 @@ use crate::{Folder, eventually, free_port};
 use serde_json::{Value, json};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// For what a healthy Consul does, an election among its servers included.
@@ -159,6 +163,10 @@ impl Consul {
                     "serf_wan": serf_wan, "server": server },
             }),
         );
+        if consul_version() >= (1, 14) {
+            // A server listens there unless it is told not to, and all would on the same port.
+            merge(&mut config, json!({ "ports": { "grpc_tls": -1 } }));
+        }
         config
     }
 
@@ -191,6 +199,11 @@ impl Consul {
     /// SIGCONT.
     pub fn resume(&self) {
         self.process.as_ref().expect("it runs").resume();
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("it runs").pid()
     }
 
     /// Whether it was started and not killed.
@@ -244,11 +257,30 @@ impl Consul {
     }
 }
 
-/// The Consul that `just deps` fetched, or else the machine's.
+/// The Consul that `CONSUL` names, or the one that `just deps` fetched, or else the machine's.
 pub fn consul_program() -> PathBuf {
+    if let Some(named) = std::env::var_os("CONSUL") {
+        let named = std::path::absolute(named).expect("CONSUL names a program");
+        assert!(named.is_file(), "CONSUL names {}, and there is no such file", named.display());
+        return named;
+    }
     let fetched = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.cache/bin/consul"));
     let found = if fetched.is_file() { Some(fetched) } else { find_on_path(&["consul"]) };
     found.expect("there is a consul: run `just deps`")
+}
+
+/// Which Consul that is: 1.8 is `(1, 8)`.
+pub fn consul_version() -> (u32, u32) {
+    static VERSION: OnceLock<(u32, u32)> = OnceLock::new();
+    *VERSION.get_or_init(|| {
+        let output = Command::new(consul_program()).arg("version").output().expect("consul runs");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let version = || {
+            let mut parts = text.split_whitespace().nth(1)?.trim_start_matches('v').split('.');
+            Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+        };
+        version().unwrap_or_else(|| panic!("consul does not say its version: {text}"))
+    })
 }
 
 /// Puts all of the second into the first; maps that both have are merged.

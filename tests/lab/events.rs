@@ -1,10 +1,13 @@
 //! What a sentinel says, with the time at which it said so.
 
 use crate::resp::Client;
+use std::collections::BTreeMap;
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+const A_GLANCE: Duration = Duration::from_micros(100);
 
 /// An event that was heard.
 #[derive(Clone, Debug)]
@@ -88,6 +91,35 @@ impl Events {
     pub fn expect(&self, name: &str, within: Duration) -> Event {
         self.wait_for(name, within)
             .unwrap_or_else(|| panic!("waited {within:?} in vain for {name}; heard {:?}", self.names()))
+    }
+
+    /// Which of the sentinels is the first to say an event of that name. Looks so often that the sentinel can be stopped
+    /// before it has done its next step.
+    pub fn first_to_say(all: &[Events], name: &str, within: Duration) -> Option<usize> {
+        let deadline = Instant::now() + within;
+        while Instant::now() < deadline {
+            if let Some(number) = all.iter().position(|events| events.has(name)) {
+                return Some(number);
+            }
+            std::thread::sleep(A_GLANCE); // between two polls
+        }
+        None
+    }
+
+    /// How many sentinels were elected in each epoch.
+    pub fn leaders(all: &[Events]) -> BTreeMap<String, usize> {
+        let mut leaders = BTreeMap::new();
+        for events in all {
+            let mut epoch = String::new();
+            for event in events.all() {
+                match event.name.as_str() {
+                    "+new-epoch" => epoch = event.payload,
+                    "+elected-leader" => *leaders.entry(epoch.clone()).or_default() += 1,
+                    _ => {}
+                }
+            }
+        }
+        leaders
     }
 
     /// Forgets what was heard so far.

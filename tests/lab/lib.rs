@@ -7,6 +7,7 @@
 mod authority;
 mod browser;
 mod cluster;
+mod connections;
 mod consul;
 mod dialogue;
 mod dig;
@@ -27,6 +28,8 @@ mod release;
 mod resolver;
 mod resp;
 mod sentinel;
+mod slow_disk;
+mod views;
 mod wait;
 mod web;
 mod writer;
@@ -34,7 +37,10 @@ mod writer;
 pub use authority::{Authority, Certificate};
 pub use browser::{Browser, Look};
 pub use cluster::{Cluster, GROUP, Setup};
-pub use consul::{Certificates, Consul, ConsulOptions, ConsulServers, consul_program};
+pub use connections::connections_to;
+pub use consul::{
+    Certificates, Consul, ConsulOptions, ConsulServers, Mood, NewerConsul, consul_program, consul_version,
+};
 pub use dialogue::Dialogue;
 pub use dig::{Dig, dig, dig_all};
 pub use dns::{Code, Data, Dns, Kind, Message, Record, dns_question};
@@ -54,6 +60,8 @@ pub use release::{Release, cached};
 pub use resolver::{Resolver, shipped, shipped_path};
 pub use resp::{Client, Fields, Value};
 pub use sentinel::{Extra, Program, Sentinel};
+pub use slow_disk::SlowDisks;
+pub use views::{Sight, View, Views};
 pub use wait::{eventually, poll_until};
 pub use web::{Follower, Reply, Sent, Web, escaped, read_reply};
-pub use writer::{Outcome, Writer};
+pub use writer::{Outcome, Run, Writer};

@@ -17,6 +17,16 @@ pub struct Process {
 }
 
 impl Process {
+    /// Starts haproxy with that configuration; its file and its log are in that folder.
+    pub fn haproxy(home: &Path, config: &str) -> Process {
+        let file = home.join("haproxy.cfg");
+        std::fs::write(&file, config).expect("the folder is ours");
+        let places = ["/usr/sbin/haproxy", "/usr/bin/haproxy", "/usr/local/sbin/haproxy"];
+        let program = places.iter().map(Path::new).find(|path| path.is_file());
+        let program = program.expect("haproxy: run `just deps`");
+        Process::start(program, &["-db".as_ref(), "-f".as_ref(), file.as_os_str()], &home.join("log"))
+    }
+
     /// Starts a program; both its outputs are appended to the log. Where `setpriv` is there, the kernel kills it when
     /// this process is killed and cannot do so itself. Of what the environment says about a Consul nothing reaches it.
     pub fn start<S: AsRef<OsStr>>(program: &Path, args: &[S], log: &Path) -> Process {

@@ -92,9 +92,17 @@ impl Client {
 
     /// Sends a command.
     pub fn send(&mut self, words: &[&str]) -> Result<()> {
-        let mut text = format!("*{}\r\n", words.len());
-        for word in words {
-            text += &format!("${}\r\n{word}\r\n", word.len());
+        self.send_all(&[words])
+    }
+
+    /// Sends commands that arrive together.
+    pub fn send_all(&mut self, commands: &[&[&str]]) -> Result<()> {
+        let mut text = String::new();
+        for words in commands {
+            text += &format!("*{}\r\n", words.len());
+            for word in *words {
+                text += &format!("${}\r\n{word}\r\n", word.len());
+            }
         }
         self.0.get_mut().write_all(text.as_bytes())
     }

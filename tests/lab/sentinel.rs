@@ -91,6 +91,8 @@ pub struct Sentinel {
     pub program: Program,
     /// What it is started with. The lines count only at the first start.
     pub extra: Extra,
+    /// Its configuration before it first ran.
+    first_config: String,
     folder: PathBuf,
     process: Option<Process>,
 }
@@ -106,10 +108,17 @@ impl Sentinel {
         let folder = folder.sub(&format!("sentinel-{port}"));
         let head = format!("port {port}\nbind 127.0.0.1\ndir {}\n", folder.display());
         let more: String = extra.lines.iter().map(|line| format!("{line}\n")).collect();
-        std::fs::write(folder.join("sentinel.conf"), head + config + &more).expect("the folder is ours");
-        let mut sentinel = Sentinel { port, program, extra, folder, process: None };
-        sentinel.start();
+        let first_config = head + config + &more;
+        let mut sentinel = Sentinel { port, program, extra, first_config, folder, process: None };
+        sentinel.start_anew();
         sentinel
+    }
+
+    /// Starts it with the configuration that it had at first, and so with another id and without a memory: as a container
+    /// without a volume.
+    pub fn start_anew(&mut self) {
+        std::fs::write(self.config(), &self.first_config).expect("the folder is ours");
+        self.start();
     }
 
     /// Starts it, for the first time or again, with its configuration as it was left.

@@ -39,9 +39,13 @@ impl Outcome {
     }
 }
 
+/// From the first of a run of accepted writes to its last; a refusal or an error ends the run.
+pub type Run = (Instant, Instant);
+
 /// A thread that writes to one server about every millisecond, over a new connection whenever one is lost.
 pub struct Writer {
     outcome: Arc<Mutex<Outcome>>,
+    runs: Arc<Mutex<Vec<Run>>>,
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -50,28 +54,59 @@ impl Writer {
     /// Starts.
     pub fn start(port: u16) -> Writer {
         let outcome = Arc::new(Mutex::new(Outcome::default()));
+        let runs = Arc::new(Mutex::new(Vec::new()));
         let over = Arc::new(AtomicBool::new(false));
         let thread = std::thread::spawn({
-            let (outcome, over) = (outcome.clone(), over.clone());
-            move || write_on(port, &outcome, &over)
+            let (outcome, runs, over) = (outcome.clone(), runs.clone(), over.clone());
+            move || write_on(port, &outcome, &runs, &over)
         });
-        Writer { outcome, over, thread: Some(thread) }
+        Writer { outcome, runs, over, thread: Some(thread) }
     }
 
     /// What came of it so far.
     pub fn outcome(&self) -> Outcome {
         *self.outcome.lock().expect("the writer does not panic")
     }
+
+    /// When the server took writes.
+    pub fn runs(&self) -> Vec<Run> {
+        self.runs.lock().expect("the writer does not panic").clone()
+    }
+
+    /// For how long two of the servers took writes at the same time.
+    pub fn overlap(writers: &[Writer]) -> Duration {
+        let runs: Vec<Vec<Run>> = writers.iter().map(Writer::runs).collect();
+        let mut sum = Duration::ZERO;
+        for (number, one) in runs.iter().enumerate() {
+            let others = runs[number + 1..].iter().flatten();
+            for (first, last) in others {
+                let shared =
+                    one.iter().map(|run| run.1.min(*last).saturating_duration_since(run.0.max(*first)));
+                sum += shared.sum::<Duration>();
+            }
+        }
+        sum
+    }
 }
 
-fn write_on(port: u16, outcome: &Mutex<Outcome>, over: &AtomicBool) {
+fn write_on(port: u16, outcome: &Mutex<Outcome>, runs: &Mutex<Vec<Run>>, over: &AtomicBool) {
     let mut client = None;
+    let mut is_running = false;
     while !over.load(Ordering::Relaxed) {
         if client.is_none() {
             client = Client::connect(port, PATIENCE).ok();
         }
         let reply = client.as_mut().map(|client| client.call(&["SET", "lab:writer", "x"]));
         let at = Instant::now();
+        let is_accepted = matches!(reply, Some(Ok(Value::Simple(_))));
+        if is_accepted {
+            let mut runs = runs.lock().expect("nobody panics while holding it");
+            match runs.last_mut() {
+                Some(run) if is_running => run.1 = at,
+                _ => runs.push((at, at)),
+            }
+        }
+        is_running = is_accepted;
         let mut outcome = outcome.lock().expect("nobody panics while holding it");
         match reply {
             Some(Ok(Value::Simple(_))) => {

@@ -1,7 +1,7 @@
 //! `consentinel consul check`
 
 use super::{Desk, Failure};
-use crate::registrar::{Finding, Names, rules_as_policy};
+use crate::registrar::{Finding, Names, rules_as_policy, sentence};
 use consentinel_core::{RegistryError, RegistryFault};
 use std::process::ExitCode;
 
@@ -51,8 +51,10 @@ pub(super) async fn run(desk: &Desk, masters: &[String]) -> Result<ExitCode, Fai
     if look_at_consul(desk, &mut report).await {
         let mut names = Vec::new();
         for master in masters_to_check(desk, masters, &mut report).await? {
-            names.push(desk.names(&master)?);
+            names.push(desk.names(&master).await?);
         }
+        let seeing = "seeing what else stands under our names, as DNS shows it";
+        report.finding(seeing, desk.errand.try_seeing().await);
         for names in &names {
             look_at_master(desk, names, &mut report).await;
         }
@@ -104,6 +106,12 @@ async fn look_at_consul(desk: &Desk, report: &mut Report) -> bool {
                 report.warn(&format!(
                     "DNS answers for {what} may be kept for {ttl}: clients learn of a failover so much later \
                      (dns_config in the agent's configuration)"
+                ));
+            }
+            for (limit, span) in &agent.short_timeouts {
+                report.warn(&format!(
+                    "the agent ends requests after {span} ({limit}): one that waits for changes takes up to 64 s, and is cut \
+                     each time; raise it in http_config"
                 ));
             }
             if agent.dns_cache {
@@ -176,11 +184,12 @@ async fn look_at_master(desk: &Desk, names: &Names, report: &mut Report) {
     match errand.strangers(names).await {
         Ok(strangers) => {
             for stranger in strangers {
-                report.warn(&format!(
-                    "{group}: service {} stands on node {}, too ({} at {}): DNS answers it beside ours; take it \
-                     away, or name our service differently: sentinel consul-service {group} <name>",
-                    stranger.service, stranger.node, stranger.id, stranger.address
-                ));
+                match stranger.is_answered {
+                    true => report.fail(&sentence(group, &stranger)),
+                    false => report.warn(&format!(
+                        "{group}: {stranger} is critical: once it is not, DNS answers it beside ours"
+                    )),
+                }
             }
         }
         Err(error) => tell(report, &error),

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 /// Says what is there, asks, and takes it away.
 pub(super) async fn run(desk: &Desk, master: &str, yes: bool) -> Result<ExitCode, Failure> {
-    let names = desk.names(master)?;
+    let names = desk.names(master).await?;
     let sight = desk.errand.look(&names).await.map_err(line)?;
     if is_empty(&sight) {
         println!("Nothing of {master} is in Consul at {}.", desk.errand.address());
@@ -25,6 +25,34 @@ pub(super) async fn run(desk: &Desk, master: &str, yes: bool) -> Result<ExitCode
         }
         false => Err("the record has changed meanwhile, and nothing was done: look again\n".into()),
     }
+}
+
+/// Says what others have registered under a master's names, asks, and takes it away.
+pub(super) async fn run_foreign(desk: &Desk, master: &str, yes: bool) -> Result<ExitCode, Failure> {
+    let names = desk.names(master).await?;
+    let strangers = desk.errand.strangers(&names).await.map_err(line)?;
+    let address = desk.errand.address();
+    if strangers.is_empty() {
+        println!("Nothing of others stands under the names of {master} in Consul at {address}.");
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("From Consul at {address} this is taken away:");
+    for stranger in &strangers {
+        println!("  {stranger}");
+    }
+    println!(
+        "Whoever has registered it may do so again: an agent that has it in its configuration, or another fleet of \
+         sentinels. Take it away there first."
+    );
+    if !yes && !confirmed()? {
+        println!("Nothing was done.");
+        return Ok(ExitCode::FAILURE);
+    }
+    for stranger in &strangers {
+        desk.errand.remove(stranger).await.map_err(|error| format!("{stranger}: {error}\n"))?;
+        println!("Taken away: {stranger}.");
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn is_empty(sight: &Sight) -> bool {

@@ -56,6 +56,10 @@ struct Show {
 struct Deregister {
     /// The master.
     master: String,
+    /// Not the master itself, but what others have registered under the names of its services: DNS answers it beside the
+    /// master. Your own token is needed for that (--token-file), not the daemon's.
+    #[arg(long)]
+    foreign: bool,
     /// Do not ask.
     #[arg(long)]
     yes: bool,
@@ -117,6 +121,9 @@ struct Reach {
     /// Where the records are in KV.
     #[arg(long, value_name = "PREFIX")]
     kv_prefix: Option<String>,
+    /// What nodes are called; {master} stands for the master's name.
+    #[arg(long, value_name = "NAME")]
+    node_template: Option<String>,
     /// What services are called; {master} stands for the master's name.
     #[arg(long, value_name = "NAME")]
     service_template: Option<String>,
@@ -154,7 +161,10 @@ async fn carry_out(command: Command) -> Result<ExitCode, Failure> {
         Command::Show(Show { masters, json, reach, daemon }) => {
             show::run(&Desk::open(&reach)?, &masters, json, daemon.sentinel.as_deref()).await
         }
-        Command::Deregister(Deregister { master, yes, reach }) => {
+        Command::Deregister(Deregister { master, foreign: true, yes, reach }) => {
+            deregister::run_foreign(&Desk::open(&reach)?, &master, yes).await
+        }
+        Command::Deregister(Deregister { master, foreign: false, yes, reach }) => {
             deregister::run(&Desk::open(&reach)?, &master, yes).await
         }
     }
@@ -179,9 +189,11 @@ impl Desk {
         self.errand.groups().await.map_err(line)
     }
 
-    fn names(&self, master: &str) -> Result<Names, Failure> {
-        Names::new(&GroupName::new(master), &self.survey.consul)
-            .map_err(|error| format!("{error}\n  {}\n", error.hint()))
+    async fn names(&self, master: &str) -> Result<Names, Failure> {
+        let names = Names::new(&GroupName::new(master), &self.survey.consul)
+            .map_err(|error| format!("{error}\n  {}\n", error.hint()))?;
+        // Where it cannot be asked, what follows will tell.
+        Ok(self.errand.settled(names.clone()).await.unwrap_or(names))
     }
 }
 
@@ -206,6 +218,7 @@ impl Reach {
             ("namespace", self.namespace.clone()),
             ("partition", self.partition.clone()),
             ("kv-prefix", self.kv_prefix.clone()),
+            ("node-template", self.node_template.clone()),
             ("service-template", self.service_template.clone()),
             // Whoever calls this means Consul, whatever the configuration says.
             ("enabled", Some("yes".into())),

@@ -49,7 +49,7 @@ pub(super) async fn run(
 ) -> Result<ExitCode, Failure> {
     let mut all = Vec::new();
     for master in desk.masters(masters).await? {
-        let names = desk.names(&master)?;
+        let names = desk.names(&master).await?;
         let sight = desk.errand.look(&names).await.map_err(line)?;
         let told = ask_daemon(desk, sentinel, &master).await;
         all.push(Shown { names, sight, told });

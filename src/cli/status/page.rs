@@ -292,6 +292,12 @@ fn consul(gathered: &Gathered, publication: &Publication, sheet: &mut Sheet) {
     for damaged in &publication.damaged {
         sheet.line(2, &[Piece::new(format!("! altered by somebody else: {damaged}"), Ink::Bad)]);
     }
+    for foreign in &publication.foreign {
+        sheet.line(
+            2,
+            &[Piece::new(format!("! somebody else's, and answered by DNS, too: {foreign}"), Ink::Bad)],
+        );
+    }
 }
 
 fn entry(difference: &Difference) -> Row {

@@ -72,6 +72,11 @@ fn predicate(state: &str) -> String {
 }
 
 fn of_publication(name: &str, publication: &Publication, trouble: Option<&str>, problems: &mut Vec<String>) {
+    for foreign in &publication.foreign {
+        problems.push(format!(
+            "{name}: DNS answers {foreign}, too: consentinel consul deregister --foreign {name} takes it away"
+        ));
+    }
     if publication.error.is_some() && publication.error.as_deref() == trouble {
         // Consul as a whole cannot be asked, which is said already.
         return;
@@ -106,6 +111,10 @@ fn meaning(state: &str) -> &'static str {
         }
         "fenced" => "the record there is of a newer epoch than this sentinel knows",
         "contradicted" => "the record there names another master of the same epoch",
+        "taken" => {
+            "another fleet of sentinels publishes under the same names, so nothing is published here; give this fleet others: \
+             sentinel consul kv-prefix <prefix>, and sentinel consul service-template <name>"
+        }
         _ => "nothing more is known",
     }
 }

@@ -1,6 +1,6 @@
 //! What operators ask of one group.
 
-use super::{Failover, Group};
+use super::Group;
 use crate::context::Context;
 use crate::ids::{NodeId, PeerId};
 use crate::{ConfigChange, Endpoint, Event, GroupChange, Quorum, Refusal, SentinelId};
@@ -11,24 +11,40 @@ impl Group {
         self.event(Event::Monitor, format!("{} quorum {quorum}", self.describe_master(cx)), cx);
     }
 
-    /// Forgets replicas and sentinels, and begins to look for them anew.
+    /// Forgets replicas and sentinels that do not answer, and replicas that follow a master of somebody else's. What
+    /// answers stays: without it, nothing could be decided until it is found again. A failover under way goes on, and
+    /// keeps what it needs.
     pub(crate) fn reset(&mut self, cx: &mut Context) {
         for id in self.replica_ids() {
-            self.forget_node(id, cx);
+            if !self.outlives_reset(id, cx) {
+                self.forget_node(id, cx);
+            }
         }
-        for slot in std::mem::take(&mut self.peers).into_keys() {
-            cx.leave_peer(slot, self.id);
+        for slot in self.peers.keys().copied().collect::<Vec<_>>() {
+            // A link that is missing for a moment says nothing.
+            if self.is_peer_down(slot) {
+                self.peers.remove(&slot);
+                cx.leave_peer(slot, self.id);
+            }
         }
-        self.odown = None;
-        self.leader = None;
-        self.survey = None;
-        self.switched = cx.now;
-        self.vouched = false;
-        self.enter(Failover::Idle, cx);
-        self.master_mut().start_afresh(cx.now);
+        if !self.failover.is_active() {
+            self.last_attempt = None;
+            self.retry = None;
+            self.survey = None;
+        }
+        self.nodes.values_mut().for_each(|node| node.want_info());
         self.event(Event::ResetMaster, self.describe_master(cx), cx);
         cx.storage.urgently();
         self.advance_all(cx);
+    }
+
+    fn outlives_reset(&self, id: NodeId, cx: &Context) -> bool {
+        let Some(node) = self.nodes.get(&id) else { return false };
+        if self.failover.is_active() && (node.ousted || self.failover.successor() == Some(id)) {
+            return true;
+        }
+        let follows = node.info().and_then(|info| info.master.as_ref());
+        node.sdown.is_none() && follows.is_none_or(|master| self.find(master, cx).is_some())
     }
 
     pub(super) fn forget_node(&mut self, id: NodeId, cx: &mut Context) {
@@ -39,6 +55,7 @@ impl Group {
 
     /// Lets go of everything: the group is no longer watched.
     pub(crate) fn retire(mut self, cx: &mut Context) {
+        self.answer_order(false, cx);
         self.event(Event::Unmonitor, self.describe_master(cx), cx);
         self.forget_publication(cx);
         for id in self.nodes.keys().copied().collect::<Vec<_>>() {

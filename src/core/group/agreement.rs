@@ -70,7 +70,7 @@ impl Group {
     /// Asks every peer that owes no answer: is it down for you too? In an election also: will you vote for us?
     pub(super) fn ask(&mut self, cx: &mut Context) {
         let election = match self.failover {
-            Failover::Election { epoch, .. } if self.own_vote_is_safe(cx) => Some(epoch),
+            Failover::Election { epoch, .. } => Some(epoch),
             _ => None,
         };
         for slot in self.peers.keys().copied().collect::<Vec<_>>() {
@@ -83,6 +83,15 @@ impl Group {
         let gap = if self.odown.is_some() { period } else { self.asking.gap.min(period) };
         self.asking.next = cx.now + gap;
         self.asking.gap = (gap * 2).min(period);
+    }
+
+    /// A peer can be asked again: in an election its vote is not waited for any longer than needed.
+    pub(crate) fn ask_for_missing_vote(&mut self, slot: PeerId, cx: &mut Context) {
+        if let Failover::Election { epoch, .. } = self.failover
+            && self.vote_of(slot).is_none_or(|(_, of)| *of < epoch)
+        {
+            self.ask_peer(slot, Some(epoch), cx);
+        }
     }
 
     fn ask_peer(&self, slot: PeerId, election: Option<Epoch>, cx: &mut Context) {
@@ -112,6 +121,9 @@ impl Group {
         }
         let Some(opinion) = self.peers.get_mut(&slot) else { return };
         opinion.down = answer.down.then_some(cx.now);
+        if election.is_some() {
+            opinion.vote_took = cx.now - self.stood;
+        }
         if answer.leader.is_none() || election > Some(answer.epoch) {
             opinion.refused = election.or(opinion.refused);
         }
@@ -128,7 +140,7 @@ impl Group {
     }
 
     pub(crate) fn is_mastered_by(&self, addr: &Endpoint, cx: &Context) -> bool {
-        cx.names.same_place(&self.master().addr, addr)
+        self.is_master_at(addr, cx)
     }
 }
 

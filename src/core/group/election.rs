@@ -27,6 +27,8 @@ impl Group {
             if *candidate != cx.myid {
                 self.last_attempt = Some(cx.now);
                 self.retry = None;
+                self.fruitless += 1;
+                self.watch_leader(cx);
                 if matches!(self.failover, Failover::Standing { .. }) {
                     self.enter(Failover::Idle, cx);
                 }
@@ -41,9 +43,55 @@ impl Group {
     fn may_vote(&self, epoch: Epoch) -> bool {
         let unspent = match active(Mutation::StaleEpochAccepted) {
             true => epoch != self.leader_epoch && epoch > Epoch(0),
-            false => epoch > self.leader_epoch && epoch > self.config_epoch,
+            false => epoch > self.leader_epoch && epoch > self.config_epoch && epoch > self.spent,
         };
-        unspent || (active(Mutation::VoteGivenTwice) && epoch > Epoch(0))
+        let free = unspent && !self.failover.is_led();
+        free || (active(Mutation::VoteGivenTwice) && epoch > Epoch(0))
+    }
+
+    /// While another sentinel leads, it is asked often whether it is still there: nobody else begins before it is known
+    /// to be gone.
+    fn watch_leader(&self, cx: &mut Context) {
+        let Some(slot) = self.leader_slot(cx) else { return };
+        let until = cx.now + self.election_timeout(cx);
+        let period = crate::node::ping_period(self.config.down_after, cx);
+        cx.with_peer(slot, |peer, cx| peer.watch_closely(period, until, cx));
+        cx.advance_peer(slot);
+    }
+
+    /// The peer that has our last vote.
+    fn leader_slot(&self, cx: &Context) -> Option<PeerId> {
+        let leader = self.leader.as_ref()?;
+        self.peers.keys().copied().find(|slot| cx.peers.get(slot).is_some_and(|peer| peer.id == *leader))
+    }
+
+    /// Whether the sentinel that has our last vote is down, or its process has ended.
+    pub(super) fn leader_is_gone(&self, cx: &Context) -> bool {
+        self.leader_slot(cx).is_some_and(|slot| self.is_peer_down(slot) || self.is_gone(slot, cx))
+    }
+
+    /// Whether this sentinel takes a peer for down.
+    pub(super) fn is_peer_down(&self, slot: PeerId) -> bool {
+        self.peers.get(&slot).is_some_and(|opinion| opinion.sdown.is_some())
+    }
+
+    /// Whether that peer, elected in that epoch, may still be in the middle of its failover.
+    pub(super) fn may_act(&self, slot: PeerId, epoch: Epoch, cx: &Context) -> bool {
+        let lately = self.last_attempt.is_some_and(|at| cx.now < at + LEADER_ACTS);
+        lately && epoch > self.config_epoch && self.is_reachable(slot, cx) && !self.is_gone(slot, cx)
+    }
+
+    /// The sentinel that we have just voted for, and that may be in the middle of a failover.
+    pub(super) fn led_by_another(&self, cx: &Context) -> Option<(SentinelId, Epoch)> {
+        self.leader_slot(cx).filter(|slot| self.may_act(*slot, self.leader_epoch, cx))?;
+        self.leader.clone().map(|leader| (leader, self.leader_epoch))
+    }
+
+    /// Whether a peer's process has ended since we voted for it, or is not there now: what it led it leads no more.
+    fn is_gone(&self, slot: PeerId, cx: &Context) -> bool {
+        let Some(peer) = cx.peers.get(&slot) else { return true };
+        let since_vote = peer.refused.is_some_and(|at| self.last_attempt.is_some_and(|last| at >= last));
+        since_vote || peer.refuses
     }
 
     fn vote_for(&mut self, candidate: SentinelId, epoch: Epoch, cx: &mut Context) {
@@ -68,14 +116,32 @@ impl Group {
         if let Some(retry) = &self.retry {
             return retry.at.min(rested);
         }
-        // Nobody needs to be waited for who is down himself.
-        let leader = self.peers.iter().find(|(slot, _)| {
-            self.leader.is_some() && cx.peers.get(slot).map(|peer| &peer.id) == self.leader.as_ref()
-        });
-        match leader {
-            Some((_, opinion)) if opinion.sdown.is_some() => (last + self.election_timeout(cx)).min(rested),
+        // A leader that is down, or whose process has ended, is not waited for: a new epoch is safe.
+        match self.leader_slot(cx) {
+            Some(slot) if self.is_gone(slot, cx) => last,
+            // It may be silent because our own request for its vote waits for its disk.
+            Some(slot)
+                if self.is_peer_down(slot) && cx.peers.get(&slot).is_some_and(|peer| peer.owes_vote()) =>
+            {
+                (last + self.config.down_after + cx.storage.pace(cx.now) * 4).min(rested)
+            }
+            Some(slot) if self.is_peer_down(slot) => last,
+            Some(_) if self.odown.is_some() && self.select_replica(cx).is_some() => {
+                (last + self.leader_patience(cx)).min(rested)
+            }
+            // It was forgotten since, or another identity took its place.
+            None if self.leader.as_ref().is_some_and(|leader| *leader != cx.myid) => {
+                (last + self.config.down_after).min(rested)
+            }
             _ => rested,
         }
+    }
+
+    /// How long a leader that answers may take although there is a replica to promote: it may be cut off from the servers,
+    /// or its disk may have failed. Each leader that comes to nothing gives the next one more time.
+    fn leader_patience(&self, cx: &Context) -> Duration {
+        let once = self.config.down_after.max(LEADER_TAKES);
+        once * 2_u32.pow(self.fruitless.saturating_sub(1).min(10)) + cx.storage.pace(cx.now) * 4
     }
 
     pub(super) fn election_timeout(&self, cx: &Context) -> Duration {
@@ -89,28 +155,33 @@ impl Group {
         let next = cx.current_epoch.next();
         let place = |id: &SentinelId| (mix(hash(id.as_str()) ^ next.0), id.clone());
         let own = place(&cx.myid);
-        let up = self.peers.iter().filter(|(_, opinion)| opinion.sdown.is_none());
-        let before =
-            up.filter_map(|(slot, _)| cx.peers.get(slot)).filter(|peer| place(&peer.id) < own).count();
-        let step = self.vote_takes(cx).clamp(STAND_STEP, LONGEST_STEP);
+        let before = self.peers_up(cx).filter(|peer| place(&peer.id) < own).count();
+        let step = self.request_takes(cx).clamp(STAND_STEP, LONGEST_STEP);
         step * before as u32 + cx.rng.span(STAND_JITTER)
     }
 
-    /// How long it takes to ask for a vote: two saves, the candidate's and the voter's, and the way there and back.
-    fn vote_takes(&self, cx: &Context) -> Duration {
-        let up = self.peers.iter().filter(|(_, opinion)| opinion.sdown.is_none());
-        let way = up
-            .filter_map(|(slot, _)| cx.peers.get(slot))
-            .map(|peer| peer.alive.rtt)
-            .max()
-            .unwrap_or_default();
-        cx.storage.latency * 3 + way * 3 / 2
+    /// The peers that could stand, too.
+    fn peers_up<'a>(&'a self, cx: &'a Context) -> impl Iterator<Item = &'a crate::peer::Peer> {
+        let up = |(slot, opinion): (&PeerId, &super::Opinion)| {
+            cx.peers.get(slot).filter(|_| opinion.sdown.is_none() && !self.is_gone(*slot, cx))
+        };
+        self.peers.iter().filter_map(up)
+    }
+
+    /// How long it takes at least until all have heard that this sentinel stands. The disks do not matter: the request
+    /// does not wait for ours, and who hears it does not stand any more.
+    fn request_takes(&self, cx: &Context) -> Duration {
+        self.peers_up(cx).map(|peer| peer.alive.rtt).max().unwrap_or_default() * 3 / 2
     }
 
     /// Begins an election: a new epoch, and the own vote.
     pub(super) fn stand(&mut self, goal: Goal, cx: &mut Context) {
         let reused = active(Mutation::EpochReused) && cx.current_epoch > Epoch(0);
-        let epoch = if reused { cx.current_epoch } else { cx.current_epoch.next() };
+        let epoch = match goal {
+            _ if reused => cx.current_epoch,
+            Goal::Obey => self.epoch_of_order(cx),
+            Goal::Replace | Goal::Reaffirm => cx.current_epoch.next(),
+        };
         if epoch == cx.current_epoch && !reused {
             cx.log(
                 Level::Warning,
@@ -119,6 +190,7 @@ impl Group {
             return self.enter(Failover::Idle, cx);
         }
         cx.current_epoch = epoch;
+        self.stood = cx.now;
         self.last_attempt = Some(cx.now);
         if let Some(retry) = &mut self.retry {
             retry.at = Time::NEVER;
@@ -131,9 +203,15 @@ impl Group {
         cx.storage.urgently();
         let saved = cx.storage.covering().expect("the epoch has just been marked to be written");
         self.enter(Failover::Election { epoch, saved, since: cx.now, goal }, cx);
+        // An earlier leader may have promoted somebody: what replicas are is asked beside the votes.
+        for id in self.nodes.keys().copied().collect::<Vec<_>>() {
+            self.ask_for_info(id, cx);
+        }
+        // Votes are asked for while our own is being written: it does not count before it is on disk.
+        self.ask(cx);
     }
 
-    /// Whether our own vote is on disk, so that it may count and others may be asked for theirs.
+    /// Whether our own vote is on disk, so that it may count.
     pub(super) fn own_vote_is_safe(&self, cx: &Context) -> bool {
         match self.failover {
             Failover::Election { saved, .. } => {
@@ -153,18 +231,12 @@ impl Group {
 
     /// Our own vote has just reached the disk, or could not be written.
     pub(crate) fn on_saved(&mut self, cx: &mut Context) {
-        if let Failover::Election { epoch, .. } = self.failover {
-            if cx.storage.failure().is_some() {
-                cx.log(
-                    Level::Warning,
-                    format!("epoch {epoch} cannot be written: this sentinel will not lead"),
-                );
-                self.abort(Event::AbortNotElected, cx);
-                self.retry_soon(cx);
-            } else if self.own_vote_is_safe(cx) {
-                self.asking.next = cx.now;
-                self.ask(cx);
-            }
+        if let Failover::Election { epoch, .. } = self.failover
+            && cx.storage.failure().is_some()
+        {
+            cx.log(Level::Warning, format!("epoch {epoch} cannot be written: this sentinel will not lead"));
+            self.abort(Event::AbortNotElected, cx);
+            self.retry_soon(cx);
         }
         self.announce(cx);
         self.advance(cx);
@@ -191,8 +263,9 @@ impl Group {
         if active(Mutation::MajorityOffByOne) {
             needed -= 1;
         }
-        let mut votes = BTreeMap::from([(&cx.myid, 1)]);
-        let mut open = 0;
+        let safe = self.own_vote_is_safe(cx);
+        let mut votes = BTreeMap::from([(&cx.myid, usize::from(safe))]);
+        let mut open = usize::from(!safe);
         let mut reachable = 1;
         for (slot, opinion) in &self.peers {
             let connected = self.is_reachable(*slot, cx);
@@ -218,9 +291,36 @@ impl Group {
         }
     }
 
+    /// Counts the votes of an election that an operator ordered. There is time to ask all that answer: none of them may be
+    /// in the middle of a failover, and where no majority answers all of them must agree.
+    pub(super) fn tally_order(&self, epoch: Epoch, cx: &Context) -> Tally {
+        let tally = self.tally(epoch, cx);
+        let leads = |(slot, opinion): (&PeerId, &super::Opinion)| {
+            let id = cx.peers.get(slot).map(|peer| &peer.id);
+            let vote = opinion.vote.as_ref().filter(|(_, of)| opinion.refused == Some(epoch) && *of < epoch);
+            vote.is_some_and(|(leader, of)| Some(leader) == id && *of > self.config_epoch)
+        };
+        if self.peers.iter().any(leads) {
+            return Tally::Lost;
+        }
+        let answering = self.peers.iter().filter(|(slot, _)| self.is_reachable(**slot, cx));
+        let granted: Vec<bool> = answering
+            .map(|(_, opinion)| {
+                opinion.vote.as_ref().is_some_and(|(leader, of)| *of == epoch && *leader == cx.myid)
+            })
+            .collect();
+        // Peers that have fallen silent since they were asked may have given their votes to another one.
+        let asked = !granted.is_empty() || self.order.as_ref().is_some_and(|order| order.alone);
+        let all = asked && granted.iter().all(|granted| *granted) && self.own_vote_is_safe(cx);
+        match tally {
+            Tally::Undecided if all => Tally::Won,
+            other => other,
+        }
+    }
+
     /// Nobody can win any more: another election, soon, but not at the same time as the others'.
     pub(super) fn retry_soon(&mut self, cx: &mut Context) {
-        let first = self.vote_takes(cx).clamp(FIRST_RETRY, LONGEST_STEP);
+        let first = self.request_takes(cx).clamp(FIRST_RETRY, LONGEST_STEP);
         self.retry_after(first, cx);
     }
 
@@ -249,6 +349,9 @@ pub(super) enum Tally {
 }
 
 const STAND_STEP: Duration = Duration::from_millis(15);
-const LONGEST_STEP: Duration = Duration::from_millis(150);
+const LONGEST_STEP: Duration = Duration::from_secs(1);
+const LEADER_TAKES: Duration = Duration::from_secs(1);
+/// How long a leader that was just voted for is taken to be at work.
+const LEADER_ACTS: Duration = Duration::from_secs(2);
 const STAND_JITTER: Duration = Duration::from_millis(5);
 const FIRST_RETRY: Duration = Duration::from_millis(15);

@@ -4,7 +4,7 @@ use super::Group;
 use crate::context::Context;
 use crate::ids::NodeId;
 use crate::node::Node;
-use crate::{Endpoint, Entry, Epoch, Health, Info, Role, Time};
+use crate::{Entry, Epoch, Health, Info, Role, Time};
 use std::time::Duration;
 
 impl Group {
@@ -75,7 +75,7 @@ impl Group {
         cx: &Context,
     ) -> Option<(Health, String)> {
         let turning = !node.told_since(self.switched) || cx.now < self.switched + TURNING;
-        let seat = Seat { master: &self.master().addr, turning, replaced: node.ousted };
+        let seat = Seat { master: self.master(), turning, replaced: node.ousted };
         self.judge_beneath(&seat, node, known, cx)
     }
 
@@ -93,7 +93,7 @@ impl Group {
         };
         let mut entries = vec![entry(Role::Master, master, appointed(epoch))];
         for (id, node) in self.nodes.iter().filter(|(id, _)| **id != chosen) {
-            let seat = Seat { master: &master.addr, turning: true, replaced: *id == self.master };
+            let seat = Seat { master, turning: true, replaced: *id == self.master };
             if node.info().is_none_or(|info| info.announced)
                 && let Some(judged) = self.judge_beneath(&seat, node, None, cx)
             {
@@ -129,7 +129,7 @@ impl Group {
             return Some((Critical, "is reading its data".to_owned()));
         }
         match &info.master {
-            Some(follows) if cx.names.same_place(follows, seat.master) => {}
+            Some(follows) if seat.master.is_at(follows, &cx.names) => {}
             _ if turning => return Some((Warning, "is being turned to the new master".to_owned())),
             _ => return Some((Critical, "does not follow the master".to_owned())),
         }
@@ -160,8 +160,7 @@ impl Group {
     /// By how many bytes a replica is behind the master: both numbers are the master's, and of one moment.
     pub(super) fn lag_of(&self, node: &Node, cx: &Context) -> Option<u64> {
         let master = self.master().info()?;
-        let (_, offset) =
-            master.replica_offsets.iter().find(|(addr, _)| cx.names.same_place(addr, &node.addr))?;
+        let (_, offset) = master.replica_offsets.iter().find(|(addr, _)| node.is_at(addr, &cx.names))?;
         Some(master.master_repl_offset.0.saturating_sub(offset.0))
     }
 
@@ -184,7 +183,7 @@ impl Group {
 /// What a replica is judged by.
 struct Seat<'a> {
     /// Whom it is to follow.
-    master: &'a Endpoint,
+    master: &'a Node,
     /// That has changed lately.
     turning: bool,
     /// It was the master before.

@@ -1,7 +1,8 @@
 //! A failover that this sentinel leads, from the first intention to the last replica.
 
 use super::election::Tally;
-use super::handover::Handover;
+use super::order::ORDER_WAITS;
+use super::planned_failover::Handover;
 use super::{Group, Retry};
 use crate::context::Context;
 use crate::ids::NodeId;
@@ -41,6 +42,8 @@ pub(crate) enum Failover {
     Selecting {
         epoch: Epoch,
         since: Time,
+        /// INFO counts as fresh when it came after this.
+        asked: Time,
     },
     /// It has chosen, and the master is well: the chosen one is to have all that the master has accepted.
     HandingOver {
@@ -70,6 +73,17 @@ pub(crate) enum Failover {
 impl Failover {
     pub(super) fn is_active(&self) -> bool {
         !matches!(self, Failover::Idle | Failover::Standing { .. })
+    }
+
+    /// Whether this sentinel leads, and what it does has not led to a new master yet.
+    pub(super) fn is_led(&self) -> bool {
+        matches!(
+            self,
+            Failover::Selecting { .. }
+                | Failover::HandingOver { .. }
+                | Failover::Promoting { .. }
+                | Failover::WaitPromotion { .. }
+        )
     }
 
     /// Whether everything waits for that node to become master.
@@ -114,7 +128,13 @@ impl Group {
     pub(super) fn enter(&mut self, state: Failover, cx: &mut Context) {
         self.failover = state;
         self.failover_since = cx.now;
+        match self.failover {
+            Failover::Idle => self.answer_order(false, cx),
+            Failover::Selecting { .. } => self.answer_order(true, cx),
+            _ => {}
+        }
         if self.failover == Failover::Idle {
+            self.order = None;
             self.end_hold(cx);
             // How far each replica was turned is part of a failover, and over with it.
             self.nodes.values_mut().for_each(|node| node.reconf = crate::node::Reconf::None);
@@ -129,7 +149,7 @@ impl Group {
                 Failover::Idle => self.consider(cx),
                 Failover::Standing { at, goal } => self.hold_back(at, goal, cx),
                 Failover::Election { epoch, since, goal, .. } => self.count_votes(epoch, since, goal, cx),
-                Failover::Selecting { epoch, since } => self.choose(epoch, since, cx),
+                Failover::Selecting { epoch, since, asked } => self.choose(epoch, since, asked, cx),
                 Failover::HandingOver { epoch, successor, since, step } => {
                     self.hand_over(epoch, successor, since, step, cx)
                 }
@@ -155,14 +175,18 @@ impl Group {
             Failover::Standing { at, .. } => at,
             // Until the own vote is on disk, it is the disk that is waited for.
             Failover::Election { .. } if !self.own_vote_is_safe(cx) => Time::NEVER,
-            Failover::Election { since, goal: Goal::Obey, .. } => since + FORCED_ELECTION,
-            Failover::Election { since, .. } => since + self.election_timeout(cx),
+            Failover::Election { since, goal: Goal::Obey, .. } => since + ORDER_WAITS,
+            Failover::Election { since, .. } => since + self.election_patience(cx),
+            Failover::Selecting { since, .. } if cx.now >= since + FRESH_INFO_WAIT => since + STREAM_WAIT,
             Failover::Selecting { since, .. } => since + FRESH_INFO_WAIT,
-            Failover::HandingOver { since, .. } => self.handover_deadline(since),
+            Failover::HandingOver { since, step, .. } => self.handover_deadline(since, step, cx),
             Failover::Promoting { since, .. } | Failover::WaitPromotion { since, .. } => {
                 self.hold_deadline().min(since + timeout)
             }
-            Failover::Reconfiguring { since } => self.reconf_deadline(cx).min(since + timeout),
+            Failover::Reconfiguring { since } => {
+                let held = self.demotion_deadline(cx).min(self.hold_deadline());
+                self.reconf_deadline(cx).min(self.reconf_ends(since)).min(held)
+            }
         }
     }
 
@@ -181,7 +205,8 @@ impl Group {
     fn hold_back(&mut self, at: Time, goal: Goal, cx: &mut Context) {
         let still = match goal {
             Goal::Reaffirm => self.may_reaffirm(cx),
-            Goal::Replace | Goal::Obey => self.may_stand(cx),
+            Goal::Replace => self.may_stand(cx),
+            Goal::Obey => cx.storage.failure().is_none(),
         };
         if !still {
             self.enter(Failover::Idle, cx);
@@ -192,39 +217,50 @@ impl Group {
     }
 
     fn count_votes(&mut self, epoch: Epoch, since: Time, goal: Goal, cx: &mut Context) {
-        if !self.own_vote_is_safe(cx) {
-            return;
-        }
         let needless = match goal {
             Goal::Replace => self.master().sdown.is_none(),
             Goal::Reaffirm => !self.master_looks_sane(cx),
             Goal::Obey => false,
         };
-        let late = cx.now >= since + self.election_timeout(cx);
-        match self.tally(epoch, cx) {
-            _ if active(Mutation::PromotionBeforeElection) => self.lead(epoch, cx),
+        let tally = match goal {
+            Goal::Obey => self.tally_order(epoch, cx),
+            Goal::Replace | Goal::Reaffirm => self.tally(epoch, cx),
+        };
+        // Without our own vote others may have given enough; otherwise it is the disk that is waited for.
+        let waits_for_disk = !self.own_vote_is_safe(cx) && !matches!(tally, Tally::Won | Tally::Lost);
+        let late = cx.now >= since + self.election_patience(cx);
+        match tally {
+            _ if active(Mutation::PromotionBeforeElection) => self.lead(epoch, since, cx),
+            _ if self.leader_epoch > epoch => self.lose(goal, cx),
+            _ if waits_for_disk => {}
             // What was decided long ago, or is not needed any more, is not acted upon.
             _ if goal != Goal::Obey && (needless || late) => {
                 self.lose(goal, cx);
                 self.retry_later(cx);
             }
             Tally::Won if goal == Goal::Reaffirm => self.reaffirmed(epoch, cx),
-            Tally::Won => self.lead(epoch, cx),
-            // We, or enough others, gave the vote to somebody else: it is his turn.
+            Tally::Won => self.lead(epoch, since, cx),
+            // We, or enough others, gave the vote to another sentinel: it is its turn.
             Tally::Lost => self.lose(goal, cx),
-            _ if self.leader_epoch > epoch => self.lose(goal, cx),
-            // An operator's order needs no agreement, but a moment is given to those who would agree: an epoch that
-            // a majority has granted cannot be anybody else's.
-            Tally::Undecided if goal == Goal::Obey && cx.now >= since + FORCED_ELECTION => {
-                self.lead(epoch, cx)
+            Tally::Undecided if goal == Goal::Obey && cx.now >= since + ORDER_WAITS => {
+                self.lose(goal, cx);
+                if self.odown.is_some() {
+                    // Several orders may have taken each other's votes: a master that is down is not left for that.
+                    self.retry_soon(cx);
+                }
             }
-            Tally::Split if goal == Goal::Obey => self.lead(epoch, cx),
+            Tally::Split if goal == Goal::Obey => self.order_again(cx),
             Tally::Split => {
                 self.lose(goal, cx);
                 self.retry_soon(cx);
             }
             Tally::Undecided => {}
         }
+    }
+
+    /// How long an election may take; longer where a vote takes long to be written.
+    fn election_patience(&self, cx: &Context) -> Duration {
+        self.election_timeout(cx).max(cx.storage.latency * SAVES_OF_AN_ELECTION)
     }
 
     /// The clock can be trusted again. What had not been said to any server yet begins anew, if it is still needed.
@@ -245,39 +281,49 @@ impl Group {
         self.advance_all(cx);
     }
 
-    fn lose(&mut self, goal: Goal, cx: &mut Context) {
+    pub(super) fn lose(&mut self, goal: Goal, cx: &mut Context) {
         match goal {
             Goal::Reaffirm => self.enter(Failover::Idle, cx),
             Goal::Replace | Goal::Obey => self.abort(Event::AbortNotElected, cx),
         }
     }
 
-    fn lead(&mut self, epoch: Epoch, cx: &mut Context) {
+    pub(super) fn lead(&mut self, epoch: Epoch, since: Time, cx: &mut Context) {
         self.retry = None;
         self.event(Event::ElectedLeader, self.describe_master(cx), cx);
         if cx.crash_after_election {
             cx.out.push_back(Action::Exit);
         }
-        self.enter(Failover::Selecting { epoch, since: cx.now }, cx);
+        let asked = since;
+        self.enter(Failover::Selecting { epoch, since: cx.now, asked }, cx);
         self.event(Event::SelectReplica, self.describe_master(cx), cx);
-        let asked_since = self.master().sdown.unwrap_or(cx.now);
         for id in self.replica_ids() {
-            if self.nodes.get(&id).is_some_and(|node| !node.told_since(asked_since)) {
-                self.nodes.get_mut(&id).expect("it was just found").want_info();
-                self.advance_node_only(id, cx);
+            if self.nodes.get(&id).is_some_and(|node| !node.told_since(asked)) {
+                self.ask_for_info(id, cx);
             }
         }
     }
 
-    fn choose(&mut self, epoch: Epoch, since: Time, cx: &mut Context) {
-        // The master may be well, when an operator ordered this: then what counts is what was said since the order.
-        let fresh_since = self.master().sdown.unwrap_or(since);
-        if cx.now < since + FRESH_INFO_WAIT && !self.all_told_since(fresh_since) {
+    fn choose(&mut self, epoch: Epoch, since: Time, asked: Time, cx: &mut Context) {
+        if cx.now < since + FRESH_INFO_WAIT && !self.all_told_since(asked) {
             return;
         }
         let Some(chosen) = self.select_replica(cx) else {
+            if cx.now < since + FRESH_INFO_WAIT {
+                // An earlier leader may have turned them, and cut off our links with that.
+                return;
+            }
             return self.abort(Event::AbortNoGoodReplica, cx);
         };
+        if self.order.is_some() && self.master_is_between_links() && cx.now < since + STREAM_WAIT {
+            // It is not down: what it has accepted is to be kept.
+            return self.ask_for_info(self.master, cx);
+        }
+        if self.is_behind(chosen, asked) && cx.now < since + STREAM_WAIT {
+            // It has just synchronized, and the master sends it the stream only with its next sign of life. Writes need not
+            // be held meanwhile.
+            return self.advance_node_only(chosen, cx);
+        }
         self.event(Event::SelectedReplica, self.describe(chosen, cx), cx);
         if self.ask_to_hold(cx) {
             let (successor, since) = (chosen, cx.now);
@@ -347,15 +393,16 @@ impl Group {
         self.switch_to(promoted, true, cx);
     }
 
-    /// An operator orders a failover.
-    pub(crate) fn force_failover(&mut self, cx: &mut Context) {
-        self.stand(Goal::Obey, cx);
-        self.asking = super::Asking { next: cx.now, gap: super::FIRST_ASK_GAP };
-        self.advance(cx);
-    }
-
     pub(crate) fn fails_over(&self) -> bool {
         self.failover.is_active()
+    }
+
+    /// Asks a node for INFO now, whenever its turn would be.
+    pub(super) fn ask_for_info(&mut self, id: NodeId, cx: &mut Context) {
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.want_info();
+        }
+        self.advance_node_only(id, cx);
     }
 
     /// Lets a node do what is due without judging it: for use in the middle of a step of the group.
@@ -369,6 +416,8 @@ impl Group {
 
 /// How long a leader waits for replicas that have not told their offsets since the master went down.
 const FRESH_INFO_WAIT: Duration = Duration::from_millis(250);
-/// How long an operator's order waits for votes before it goes without them.
-const FORCED_ELECTION: Duration = Duration::from_secs(1);
+/// So many saves one after the other fit into an election.
+const SAVES_OF_AN_ELECTION: u32 = 5;
+/// How long a planned failover waits for a replica that has just synchronized to receive the stream.
+const STREAM_WAIT: Duration = Duration::from_secs(2);
 const AFTER_LOSS: Duration = Duration::from_millis(100);

@@ -5,7 +5,8 @@ use super::{Failover, Group, Opinion};
 use crate::context::Context;
 use crate::ids::PeerId;
 use crate::mutation::{Mutation, active};
-use crate::{Endpoint, Epoch, Event, Hello, Host, Level};
+use crate::{Endpoint, Epoch, Event, Hello, Host, Level, SentinelId, Time};
+use std::net::IpAddr;
 use std::time::Duration;
 
 impl Group {
@@ -16,30 +17,16 @@ impl Group {
         if !cx.storage.has_identity() || cx.config.observe {
             return;
         }
-        let in_memory = (self.master().addr.clone(), self.config_epoch);
-        let hasty = active(Mutation::HelloBeforeSave);
-        let (master, config_epoch) = if hasty { &in_memory } else { &self.announced.config };
-        let (master, config_epoch) = (cx.shown(master), *config_epoch);
-        let hello = |local, cx: &Context| Hello {
-            addr: cx.own_endpoint(local),
-            id: cx.myid.clone(),
-            current_epoch: if hasty { cx.current_epoch } else { cx.storage.saved_epoch },
-            group: self.name.clone(),
-            master: master.clone(),
-            config_epoch,
-        };
         let held = self.nodes.keys().copied().find(|id| self.holds_writes(*id, cx.now));
-        for (_, node) in self.nodes.iter_mut().filter(|(id, _)| Some(**id) != held) {
-            if let Some(local) = node.command.local() {
-                node.publish(hello(local, cx), cx);
+        for id in self.nodes.keys().copied().filter(|id| Some(*id) != held).collect::<Vec<_>>() {
+            let Some(local) = self.nodes.get(&id).and_then(|node| node.command.local()) else { continue };
+            let hello = self.hello(local, cx);
+            if let Some(node) = self.nodes.get_mut(&id) {
+                node.publish(hello, cx);
             }
         }
-        for slot in self.peers.keys() {
-            cx.with_peer(*slot, |peer, cx| {
-                if let Some(local) = peer.channel.local() {
-                    peer.say(hello(local, cx), cx);
-                }
-            });
+        for slot in self.peers.keys().copied().collect::<Vec<_>>() {
+            self.say_hello_to(slot, cx);
         }
     }
 
@@ -54,16 +41,19 @@ impl Group {
         };
         if let Some(opinion) = self.peers.get_mut(&slot) {
             opinion.last_hello = cx.now;
+            opinion.config_epoch = opinion.config_epoch.max(hello.config_epoch);
         }
         if let Some(peer) = cx.peers.get_mut(&slot) {
             peer.heard = true;
+            peer.channel.retry_now(cx.now);
         }
+        cx.advance_peer(slot);
         cx.adopt_epoch(hello.current_epoch, &self.name, &self.config);
         let newer = hello.config_epoch > self.config_epoch && !active(Mutation::NewerConfigIgnored)
             || hello.config_epoch < self.config_epoch && active(Mutation::OlderConfigAccepted)
             || hello.config_epoch == self.config_epoch && active(Mutation::EqualConfigAccepted);
         if newer && hello.master.port != 0 {
-            if !cx.names.same_place(&self.master().addr, &hello.master) {
+            if !self.is_master_at(&hello.master, cx) {
                 self.event(Event::ConfigUpdateFrom, self.describe_peer(slot, cx), cx);
             }
             self.adopt_config(&hello.master, hello.config_epoch, cx);
@@ -77,6 +67,48 @@ impl Group {
             cx.log(Level::Warning, format!("{text}; an election is to settle it"));
             self.hold(Goal::Reaffirm, cx);
             self.advance(cx);
+        } else if hello.config_epoch < self.announced.config.1 {
+            self.correct(slot, cx);
+        } else if self.awaits_demotion() {
+            self.advance(cx);
+        }
+    }
+
+    /// A peer has said something older than what we know: it is told at once, not with the next hello to all.
+    fn correct(&mut self, slot: PeerId, cx: &mut Context) {
+        let Some(opinion) = self.peers.get_mut(&slot) else { return };
+        if opinion.corrected.is_none_or(|at| cx.now >= at + CORRECT_AGAIN) {
+            opinion.corrected = Some(cx.now);
+            self.say_hello_to(slot, cx);
+        }
+    }
+
+    /// Says hello to one peer, if there is a link to it.
+    pub(crate) fn say_hello_to(&self, slot: PeerId, cx: &mut Context) {
+        if !cx.storage.has_identity() || cx.config.observe || !self.peers.contains_key(&slot) {
+            return;
+        }
+        cx.with_peer(slot, |peer, cx| {
+            if let Some(local) = peer.channel.local() {
+                peer.say(self.hello(local, cx), cx);
+            }
+        });
+    }
+
+    /// What this sentinel says of itself: only what is on disk.
+    fn hello(&self, local: IpAddr, cx: &Context) -> Hello {
+        let hasty = active(Mutation::HelloBeforeSave);
+        let (master, config_epoch) = match hasty {
+            true => (&self.master().addr, self.config_epoch),
+            false => (&self.announced.config.0, self.announced.config.1),
+        };
+        Hello {
+            addr: cx.own_endpoint(local),
+            id: cx.myid.clone(),
+            current_epoch: if hasty { cx.current_epoch } else { cx.storage.saved_epoch },
+            group: self.name.clone(),
+            master: cx.shown(master),
+            config_epoch,
         }
     }
 
@@ -87,7 +119,9 @@ impl Group {
         let known = cx.names.ip(&ours.host).is_some() && cx.names.ip(&theirs.host).is_some();
         let same_epoch =
             hello.config_epoch == self.config_epoch && self.announced.config.1 == self.config_epoch;
-        known && same_epoch && self.config_epoch > Epoch(0) && !cx.names.same_place(ours, theirs)
+        let same_server =
+            cx.names.same_place(ours, theirs) || self.is_master_at(ours, cx) && self.is_master_at(theirs, cx);
+        known && same_epoch && self.config_epoch > Epoch(0) && !same_server
     }
 
     /// A master that is known by its name may have moved: where it is now is looked up before anybody is contradicted.
@@ -106,6 +140,16 @@ impl Group {
     /// Finds the speaker among the peers, or welcomes a new one.
     fn meet(&mut self, hello: &Hello, cx: &mut Context) -> Option<PeerId> {
         let known = cx.peer_named(&hello.id).filter(|slot| self.peers.contains_key(slot));
+        let lately = |at: Time| cx.now < at + OLD_HELLOS_LAST;
+        let displaced = known.and_then(|slot| cx.peers.get(&slot));
+        let displaced = displaced.is_some_and(|peer| peer.replaced_by.is_some() && lately(peer.replaced_at));
+        if displaced
+            || cx.gone_peers.get(&hello.id).is_some_and(|at| lately(*at))
+            || self.is_own_place(hello, cx)
+        {
+            // It was said before that sentinel was replaced, and comes late.
+            return None;
+        }
         if let Some(slot) = known {
             self.follow_peer(slot, hello, cx);
             return Some(slot);
@@ -120,9 +164,13 @@ impl Group {
             );
             return None;
         }
-        self.displace(&hello.addr, cx);
+        self.displace(&hello.addr, &hello.id, cx);
         let slot = cx.join_peer(&hello.id, &hello.addr, self.id);
         self.peers.insert(slot, Opinion::new(cx.now));
+        if cx.born.is_some_and(|born| cx.now < born + self.election_timeout(cx)) {
+            // A sentinel that lost its file does not know how it voted in an election that may still be under way.
+            self.spent = self.spent.max(hello.current_epoch);
+        }
         self.event(Event::NewSentinel, self.describe_peer(slot, cx), cx);
         self.follow_peer(slot, hello, cx);
         cx.storage.soon(cx.now);
@@ -139,19 +187,24 @@ impl Group {
         let payload =
             format!("{} ip {} port {} for {}", self.describe_master(cx), to.host, to.port, hello.id);
         self.event(Event::SentinelAddressSwitch, payload, cx);
-        self.displace(&hello.addr, cx);
-        cx.with_peer(slot, |peer, cx| peer.move_to(hello.addr.clone(), cx));
+        self.displace(&hello.addr, &hello.id, cx);
+        cx.with_peer(slot, |peer, cx| {
+            peer.replaced_by = None;
+            peer.move_to(hello.addr.clone(), cx);
+        });
         cx.advance_peer(slot);
         cx.storage.soon(cx.now);
     }
 
     /// Another sentinel was thought to be at that address: it is not there any more.
-    fn displace(&mut self, addr: &Endpoint, cx: &mut Context) {
+    fn displace(&mut self, addr: &Endpoint, by: &SentinelId, cx: &mut Context) {
         for slot in self.peers.keys().copied().collect::<Vec<_>>() {
             if cx.peers.get(&slot).is_some_and(|peer| cx.names.same_place(&peer.addr, addr)) {
                 self.event(Event::SentinelInvalidAddr, self.describe_peer(slot, cx), cx);
                 cx.with_peer(slot, |peer, cx| {
                     let nowhere = Endpoint::new(peer.addr.host.clone(), 0);
+                    peer.replaced_by = Some(by.clone());
+                    peer.replaced_at = cx.now;
                     peer.move_to(nowhere, cx);
                 });
                 cx.storage.soon(cx.now);
@@ -160,8 +213,45 @@ impl Group {
     }
 }
 
+impl Group {
+    /// A sentinel that was created anew at its address, with a new identity, takes the place of the one before as soon
+    /// as it answers there: the old identity never comes back, and must not count for the majority.
+    pub(super) fn drop_replaced_peers(&mut self, cx: &mut Context) {
+        let replaced = |slot: &PeerId| {
+            let by = cx.peers.get(slot)?.replaced_by.as_ref()?;
+            let by = cx.peer_named(by).filter(|by| self.peers.contains_key(by))?;
+            cx.peers.get(&by).filter(|peer| peer.answered).map(|peer| (*slot, peer.id.clone()))
+        };
+        for (slot, by) in self.peers.keys().filter_map(replaced).collect::<Vec<_>>() {
+            let gone = cx.peers.get(&slot).map(|peer| peer.id.to_string()).unwrap_or_default();
+            let text = format!("sentinel {gone} of {} was replaced by {by} at its address", self.name);
+            cx.log(Level::Notice, text);
+            if let Some(peer) = cx.peers.get(&slot) {
+                cx.gone_peers.insert(peer.id.clone(), cx.now);
+            }
+            self.peers.remove(&slot);
+            cx.leave_peer(slot, self.id);
+            cx.storage.soon(cx.now);
+        }
+        cx.gone_peers.retain(|_, at| cx.now < *at + GONE_REMEMBERED);
+    }
+
+    /// Whether a hello speaks of the place where this sentinel is: its own earlier identity said it.
+    fn is_own_place(&self, hello: &Hello, cx: &Context) -> bool {
+        let servers = self.nodes.values().filter_map(|node| node.command.local());
+        let mut ends = cx.peers.values().filter_map(|peer| peer.channel.local()).chain(servers);
+        ends.any(|end| cx.names.same_place(&cx.own_endpoint(end), &hello.addr))
+    }
+}
+
 /// More sentinels than anybody runs: a bound for what a forger could make us remember.
 const MOST_PEERS: usize = 64;
+/// A peer that does not take it in is not told more often than that.
+const CORRECT_AGAIN: Duration = Duration::from_millis(100);
+/// So long a hello may have waited on its way.
+const OLD_HELLOS_LAST: Duration = Duration::from_secs(10);
+/// How long an identity that was replaced is remembered: what it has published may have to be settled.
+const GONE_REMEMBERED: Duration = Duration::from_secs(3600);
 /// How long a look-up may take, and how long it is good for.
 const LOOK_UP_TAKES: Duration = Duration::from_secs(1);
 const LOOK_UP_LASTS: Duration = Duration::from_secs(10);

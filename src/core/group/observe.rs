@@ -15,6 +15,7 @@ impl Group {
         if node.command.on_up(link, up.local, &self.config.auth, cx) {
             node.alive.on_link_up(cx.now);
             node.want_info();
+            self.release_again(id, cx);
             self.greet(id, cx);
             self.advance_node(id, cx);
             self.advance(cx);
@@ -84,9 +85,8 @@ impl Group {
         for id in self.replica_ids() {
             let Some(node) = self.nodes.get(&id) else { continue };
             let addr = node.addr.clone();
-            let twin = |other: &NodeId| {
-                self.nodes.get(other).is_some_and(|other| cx.names.same_place(&other.addr, &addr))
-            };
+            let twin =
+                |other: &NodeId| self.nodes.get(other).is_some_and(|other| other.is_at(&addr, &cx.names));
             match kept.iter().copied().find(twin) {
                 None => kept.push(id),
                 Some(_) if self.failover.promotes(id) => {}
@@ -134,6 +134,9 @@ impl Group {
                 self.on_refusal(id, master, &text, cx);
             }
             (Purpose::ReplicaOf { plain: true, .. }, reply) => node.complain("SLAVEOF", &reply, cx),
+            (Purpose::Release, _) => node.release_until = None,
+            (Purpose::Cut, reply) => node.complain("CLIENT KILL", &reply, cx),
+            (Purpose::Clients { thorough }, reply) => self.on_clients(id, thorough, reply, cx),
             (Purpose::Hold, reply) => {
                 self.on_hold_answered(&reply, cx);
                 self.advance(cx);
@@ -149,7 +152,13 @@ impl Group {
         let busy = ["LOADING", "BUSY", "MASTERDOWN"].iter().any(|code| text.starts_with(code));
         let text = for_log(text);
         let addr = node.addr.clone();
-        if cx.tilt.is_none() && !busy {
+        let hands_over = text.contains("while failing over");
+        if cx.tilt.is_none() && hands_over && node.abort_own_failover(cx) {
+            cx.log(Level::Warning, format!("{addr} is in a FAILOVER of its own, which is aborted: {text}"));
+            node.turn(master, false, cx);
+            return self.advance_node(id, cx);
+        }
+        if cx.tilt.is_none() && !busy && !hands_over {
             cx.log(Level::Warning, format!("{addr} refused to be turned ({text}): SLAVEOF alone follows"));
             node.turn(master, true, cx);
             return self.advance_node(id, cx);
@@ -164,6 +173,9 @@ impl Group {
     /// A node told about itself.
     pub(super) fn on_info(&mut self, id: NodeId, info: Arc<Info>, cx: &mut Context) {
         self.note_run_id(id, &info, cx);
+        if !self.merge_twin(id, cx) {
+            return self.advance_all(cx);
+        }
         self.note_role(id, &info, cx);
         if id == self.master && info.role == Some(Role::Master) {
             self.welcome_replicas(&info, cx);
@@ -207,7 +219,10 @@ impl Group {
         if node.info().and_then(|info| info.master.as_ref()) != info.master.as_ref() {
             node.follows_since = cx.now;
         }
-        if role == Role::Replica {
+        let follows_ours = info.master.as_ref().is_some_and(|master| self.is_master_at(master, cx));
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        // A replaced master that follows somebody else has not been put right yet.
+        if role == Role::Replica && (follows_ours || id == self.master) {
             node.ousted = false;
         }
         if node.role == role {
@@ -215,9 +230,11 @@ impl Group {
         }
         node.role = role;
         node.role_since = cx.now;
-        let expected = if id == self.master { Role::Master } else { Role::Replica };
+        let before = node.described_as.take();
+        let expected = if id == self.master && before.is_none() { Role::Master } else { Role::Replica };
         let event = if role == expected { Event::RoleAsExpected } else { Event::RoleUnexpected };
-        self.event(event, format!("{} new reported role is {}", self.describe(id, cx), role.as_str()), cx);
+        let what = before.unwrap_or_else(|| self.describe(id, cx));
+        self.event(event, format!("{what} new reported role is {}", role.as_str()), cx);
     }
 
     fn welcome_replicas(&mut self, info: &Info, cx: &mut Context) {
@@ -229,6 +246,7 @@ impl Group {
                 if self.learn_name(known, addr) {
                     cx.storage.soon(cx.now);
                 }
+                self.follow_announced(known, addr, info, cx);
                 continue;
             }
             if self.nodes.len() > MOST_NODES {

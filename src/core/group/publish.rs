@@ -13,9 +13,11 @@ use super::failover::Goal;
 use crate::context::Context;
 use crate::mutation::{Mutation, active};
 use crate::node::Node;
+use crate::registry::MOST_SENTINELS;
 use crate::{
     Action, Entry, EntryKey, Epoch, Guard, Health, Level, Lock, PublicationCounters, PublicationState,
-    PublicationView, Published, Record, RegistryError, RegistryRequest, Role, Time, Transaction,
+    PublicationView, Published, Record, RegistryError, RegistryFault, RegistryRequest, Role, SentinelId,
+    Time, Transaction,
 };
 use std::ops::{Deref, DerefMut};
 use std::sync::LazyLock;
@@ -49,6 +51,8 @@ pub(crate) struct Publishing {
     writing: Option<Writing>,
     /// What has no answer yet, apart from a write.
     asked: Option<Asked>,
+    /// Whether the lock was given back. That is answered only when it is in vain.
+    unlocking: bool,
     /// How many times in a row it was in vain, or somebody was quicker.
     tries: u32,
     bounces: u32,
@@ -64,14 +68,23 @@ pub(crate) struct Publishing {
     /// Somebody was quicker: what was seen is not what stands there.
     outdated: bool,
     /// Since when the record has not been ours to write.
-    shut_out: Option<(PublicationState, Time)>,
+    shut_out: Option<ShutOut>,
     /// The objective end of the master that was published as a stranger to the lock.
     doom: Option<Time>,
+    /// When the word of another that it was down was last taken back.
+    lifted: Option<Time>,
     /// What stood as it should when it was last compared.
     settled: Vec<Entry>,
     /// When there is something to do even if nothing happens.
     due: Option<Time>,
     counters: PublicationCounters,
+}
+
+#[derive(Clone, Copy)]
+struct ShutOut {
+    state: PublicationState,
+    since: Time,
+    told: bool,
 }
 
 struct Writing {
@@ -83,6 +96,7 @@ struct Writing {
 enum Asked {
     Look,
     Lock,
+    Unlock,
     Write,
 }
 
@@ -109,10 +123,13 @@ impl Group {
         }
         self.publishing.due = None;
         self.publishing.gated = false;
+        if self.master().sdown.is_some() {
+            // What is said of it next is about another time that it was down.
+            self.publishing.lifted = None;
+        }
         // Whoever has nothing to wait for any more begins anew when he has.
         self.publishing.held = self.publishing.turn.take();
-        let busy = self.publishing.writing.is_some() || self.publishing.outdated;
-        if cx.tilt.is_some() || busy {
+        if self.publishing.is_busy() {
             return;
         }
         let state = self.publication_state(cx);
@@ -124,14 +141,14 @@ impl Group {
         if self.publishing.asked.is_some() && self.publishing.tries > 0 && !unheard {
             return;
         }
-        if !matches!(state, PublicationState::Fenced | PublicationState::Contradicted) {
-            self.publishing.shut_out = None;
-        }
+        let shut_out = self.publishing.shut_out.take();
         match state {
-            PublicationState::Unseen => self.look(cx),
             PublicationState::Behind => self.claim(cx),
             PublicationState::Published => self.tend(cx),
-            PublicationState::Fenced | PublicationState::Contradicted => self.stand_aside(state, cx),
+            PublicationState::Unseen => self.look(cx),
+            PublicationState::Fenced | PublicationState::Contradicted | PublicationState::Taken => {
+                self.stand_aside(state, shut_out, cx);
+            }
         }
     }
 
@@ -150,6 +167,9 @@ impl Group {
         let Some(record) = seen.record.as_ref().filter(|record| record.epoch <= Epoch::MAX) else {
             return PublicationState::Behind;
         };
+        if self.is_of_others(record, cx) {
+            return PublicationState::Taken;
+        }
         let (ours, master) = (self.config_epoch, &self.master().addr);
         // Only the holder of the lock says so: others may show the same server by another address on purpose.
         let moved = record.master != cx.shown(master) && seen.lock == Lock::Ours;
@@ -157,13 +177,37 @@ impl Group {
             std::cmp::Ordering::Greater if active(Mutation::PublishedOverNewer) => PublicationState::Behind,
             std::cmp::Ordering::Less => PublicationState::Behind,
             std::cmp::Ordering::Greater => PublicationState::Fenced,
-            std::cmp::Ordering::Equal if !cx.names.same_place(&record.master, master) => {
+            std::cmp::Ordering::Equal if !self.is_master_at(&record.master, cx) => {
                 PublicationState::Contradicted
             }
             // The same server, by another address: the record must tell, for the next flip goes by it.
             std::cmp::Ordering::Equal if moved => PublicationState::Behind,
             std::cmp::Ordering::Equal => PublicationState::Published,
         }
+    }
+
+    /// Whether nothing in a record is of this group: it belongs to another fleet that uses the same names. What is left of
+    /// this fleet is enough: a server, or one of the sentinels.
+    fn is_of_others(&self, record: &Record, cx: &Context) -> bool {
+        let is_server = |node: &Node| {
+            node.is_at(&record.master, &cx.names)
+                || cx.shown(&node.addr) == record.master
+                || node.run_id.as_ref() == Some(&record.run_id)
+        };
+        let is_sentinel = |id: &SentinelId| {
+            let is_peer = || cx.peer_named(id).is_some_and(|slot| self.peers.contains_key(&slot));
+            *id == cx.myid || is_peer() || cx.gone_peers.contains_key(id)
+        };
+        let mut sentinels = [&record.publisher].into_iter().chain(&record.sentinels);
+        !active(Mutation::PublishedOverOthers)
+            && !self.nodes.values().any(|node| is_server(node))
+            && !sentinels.any(is_sentinel)
+    }
+
+    /// The sentinels of this group that are known, this one first.
+    fn fleet(&self, cx: &Context) -> Vec<SentinelId> {
+        let peers = self.peers.keys().filter_map(|slot| cx.peers.get(slot)).map(|peer| peer.id.clone());
+        [cx.myid.clone()].into_iter().chain(peers).take(MOST_SENTINELS).collect()
     }
 
     fn look(&mut self, cx: &mut Context) {
@@ -221,7 +265,8 @@ impl Group {
         let master = cx.shown(&master.addr);
         let before = seen.record.as_ref().map(|record| record.master.clone());
         let before = before.filter(|before| *before != master);
-        let record = Record { epoch, master, run_id, publisher: cx.myid.clone() };
+        let (publisher, sentinels) = (cx.myid.clone(), self.fleet(cx));
+        let record = Record { epoch, master, run_id, publisher, sentinels };
         let desired = self.desired(epoch, &seen.entries, cx);
         let mut remove = stray(&seen, &desired);
         // At this version of the record, this is the one entry that is the master's, whatever else was seen.
@@ -288,11 +333,19 @@ impl Group {
         false
     }
 
+    /// Who does not trust its own clock says nothing of how well servers are: others may.
+    pub(super) fn leave_health_to_others(&mut self, cx: &mut Context) {
+        if cx.config.registry.on && self.publishing.holds_lock() && !self.publishing.is_busy() {
+            self.let_go(cx);
+        }
+    }
+
     /// A sentinel that hears nothing of the others has no say in how well the servers are.
     fn let_go(&mut self, cx: &mut Context) {
         if let Some((_, seen)) = &mut self.publishing.seen {
             seen.lock = Lock::Theirs;
         }
+        self.publishing.unlocking = true;
         self.ask_registry(RegistryRequest::Unlock, cx);
     }
 
@@ -309,29 +362,52 @@ impl Group {
             self.publishing.settled = desired;
             return self.publishing.rest();
         }
-        let deed = if desired == self.publishing.settled { Deed::Repair } else { Deed::Amend };
+        // Another sentinel may have said without the lock that the master is down: nobody has meddled then.
+        let is_word = |entry: &Entry| seen.entries.iter().any(|it| it.key() == entry.key() && is_doomed(&it));
+        let is_untouched = !anew && remove.is_empty() && seen.node_intact;
+        let by_sentinel = is_untouched && set.iter().all(is_word);
+        let deed =
+            if desired == self.publishing.settled && !by_sentinel { Deed::Repair } else { Deed::Amend };
         let locked = !active(Mutation::HealthWithoutLock);
         let guard = Guard::Hold { fence: seen.fence, record, locked };
         let sweep = seen.damaged.clone();
         self.write(Transaction { guard, remove, sweep, set }, deed, cx);
     }
 
-    /// Somebody else, who could not wait for us, says that the master is objectively down. If we see it otherwise, he
-    /// is given a while before his word is taken back.
+    /// Somebody else, who could not wait for us, says that the master is objectively down. If we see it otherwise, it
+    /// is given a moment before its word is taken back.
     fn respect_doom(&mut self, seen: &Published, desired: &mut [Entry], cx: &mut Context) {
-        let ours = self.publishing.doom.is_some();
-        let doomed = |entry: &&Entry| entry.health == Health::Critical && entry.sentence.starts_with(DOOMED);
-        let Some(theirs) = seen.master().filter(doomed) else {
-            return;
-        };
-        let Some(master) = desired.first_mut().filter(|master| master.health != Health::Critical) else {
+        let Some(master) = desired.first_mut() else { return };
+        if master.health == Health::Critical {
             self.publishing.doom = self.odown;
             return;
+        }
+        let Some(theirs) = seen.master().filter(is_doomed) else {
+            self.publishing.doom = None;
+            return;
         };
-        if !ours && !self.is_turn(Turn::PutBack, (DOOM_LASTS, Duration::ZERO), cx) {
+        if !self.may_lift_doom(cx) {
             master.health = theirs.health;
             master.sentence.clone_from(&theirs.sentence);
         }
+    }
+
+    /// Whether it is time to say that a master is not objectively down any more: first for the one who said that it was,
+    /// and for the others when nobody else has.
+    fn may_lift_doom(&mut self, cx: &mut Context) -> bool {
+        if self.publishing.doom.is_some() {
+            // The holder of the lock comes first, and perhaps sees it a moment later.
+            let delay = if self.publishing.holds_lock() { Duration::ZERO } else { OWN_DOOM_LASTS };
+            return self.is_turn(Turn::PutBack, (delay, Duration::ZERO), cx);
+        }
+        // Who is contradicted at once is left alone for a while: a quorum may be small, and see it otherwise for good.
+        let again = self.publishing.lifted.map_or(Time::ZERO, |at| at + LIFTED_AGAIN);
+        let delay = DOOM_LASTS.max(again - cx.now);
+        let may = self.is_turn(Turn::PutBack, (delay, CLAIM_SPREAD), cx);
+        if may {
+            self.publishing.lifted = Some(cx.now);
+        }
+        may
     }
 
     /// The lock is not ours. What cannot wait for whoever holds it is done all the same.
@@ -341,6 +417,13 @@ impl Group {
         let guard = Guard::Hold { fence: seen.fence, record, locked: false };
         let transaction = Transaction { guard, remove: vec![], sweep: vec![], set: vec![master.clone()] };
         match there {
+            // The holder of the lock may be gone.
+            Some(there) if is_doomed(&there) && master.health != Health::Critical => {
+                if self.sees_majority(cx) && self.may_lift_doom(cx) {
+                    self.publishing.doom = None;
+                    self.write(transaction, Deed::Amend, cx);
+                }
+            }
             Some(there) if there.health == Health::Passing && self.odown.is_some() => {
                 // Once for each time that it goes down: whoever holds the lock may see it otherwise.
                 if self.publishing.doom != self.odown {
@@ -360,29 +443,30 @@ impl Group {
     /// The record is not ours to write: it is of a newer epoch, or names another master of the same one. Normally a
     /// hello brings us what we do not know yet. When it does not, and we have a master that is well, an election is to
     /// give it an epoch above the record's: then nobody else's failover can be behind it.
-    fn stand_aside(&mut self, state: PublicationState, cx: &mut Context) {
-        let since = match self.publishing.shut_out {
-            Some((of, since)) if of == state => since,
-            _ => cx.now,
-        };
-        let new = self.publishing.shut_out.is_none_or(|(of, _)| of != state);
-        self.publishing.shut_out = Some((state, since));
+    fn stand_aside(&mut self, state: PublicationState, before: Option<ShutOut>, cx: &mut Context) {
+        let before = before.filter(|before| before.state == state);
+        let ShutOut { since, told, .. } = before.unwrap_or(ShutOut { state, since: cx.now, told: false });
+        let patience = cx.config.timing.publish_period * PATIENCE;
+        let is_over = cx.now >= since + patience;
+        // A sentinel that has just begun may know none of its own yet.
+        let tells = !told && (is_over || state != PublicationState::Taken);
+        self.publishing.shut_out = Some(ShutOut { state, since, told: told || tells });
         let Some((_, Published { record: Some(record), lock, .. })) = self.publishing.seen.clone() else {
             return;
         };
         if lock == Lock::Ours {
             self.let_go(cx);
         }
-        let patience = cx.config.timing.publish_period * PATIENCE;
-        if cx.now < since + patience {
-            self.publishing.due = Some(since + patience);
-            if new {
-                self.tell_shut_out(state, &record, cx);
-            }
+        if tells {
+            self.tell_shut_out(state, &record, cx);
+        }
+        self.publishing.due = Some(if is_over { cx.now } else { since } + patience);
+        if !is_over || state == PublicationState::Taken {
             return;
         }
-        self.publishing.due = Some(cx.now + patience);
         let publisher = cx.peer_named(&record.publisher).is_some_and(|slot| self.peers.contains_key(&slot));
+        // Or the one that came in its place knows nothing of it.
+        let publisher = publisher || cx.gone_peers.contains_key(&record.publisher);
         if (publisher || record.publisher == cx.myid)
             && self.failover == super::Failover::Idle
             && self.may_reaffirm(cx)
@@ -396,6 +480,15 @@ impl Group {
         let Record { epoch, master, publisher, .. } = record;
         let (name, our_epoch, master) = (&self.name, self.config_epoch, master.joined());
         let ours = cx.shown(&self.master().addr).joined();
+        if state == PublicationState::Taken {
+            let text = format!(
+                "Consul: {name} is published there by another fleet of sentinels: {master} by epoch {epoch}, written by \
+                 {publisher}; none of this is known here. Nothing is published. Give this fleet other names: sentinel \
+                 consul kv-prefix <prefix>, and sentinel consul service-template <name>. If the other fleet is gone \
+                 for good: consentinel consul deregister {name}"
+            );
+            return cx.log(Level::Warning, text);
+        }
         let what = match state {
             PublicationState::Contradicted => "another master of the same epoch",
             _ => "a newer epoch",
@@ -432,6 +525,16 @@ impl Group {
         known.map(|entry| entry.sentence.as_str())
     }
 
+    /// Whether the record in Consul is of our configuration.
+    pub(super) fn is_published(&self) -> bool {
+        self.published().is_some_and(|(_, epoch)| epoch >= self.config_epoch)
+    }
+
+    /// Whether that may still come about soon: there is a Consul, and it answers.
+    pub(super) fn is_publishing(&self, cx: &Context) -> bool {
+        cx.config.registry.on && self.publishing.error.is_none() && !self.is_published()
+    }
+
     /// The epoch of the record, and when it was seen.
     pub(crate) fn published(&self) -> Option<(Time, Epoch)> {
         let (at, seen) = self.publishing.seen.as_ref()?;
@@ -444,7 +547,10 @@ impl Group {
         let seen = publishing.seen.as_ref().map(|(_, seen)| seen);
         let known = seen.map_or(&[][..], |seen| &seen.entries);
         Some(PublicationView {
-            state: self.publication_state(cx),
+            state: match &publishing.error {
+                Some((_, error)) if error.kind == RegistryFault::Taken => PublicationState::Taken,
+                _ => self.publication_state(cx),
+            },
             error: publishing.error.as_ref().map(|(_, error)| error.clone()),
             tries: publishing.tries,
             desired: self.desired(self.config_epoch, known, cx),
@@ -456,6 +562,16 @@ impl Group {
 }
 
 impl Publishing {
+    /// Whether the lock was ours when it was last seen.
+    fn holds_lock(&self) -> bool {
+        self.seen.as_ref().is_some_and(|(_, seen)| seen.lock == Lock::Ours)
+    }
+
+    /// Whether an answer must come first: to a write, or of what stands there now.
+    fn is_busy(&self) -> bool {
+        self.writing.is_some() || self.outdated
+    }
+
     /// There is nothing to do, or it was done.
     fn rest(&mut self) {
         self.bounces = 0;
@@ -463,6 +579,11 @@ impl Publishing {
             self.tries = 0;
         }
     }
+}
+
+/// Whether that entry says that a quorum takes the master for down.
+fn is_doomed(entry: &&Entry) -> bool {
+    entry.health == Health::Critical && entry.sentence.starts_with(DOOMED)
 }
 
 /// The entries that stand in Consul and should not.
@@ -482,6 +603,10 @@ const PUT_BACK_DELAY: Duration = Duration::from_secs(1);
 /// How long health waits for a failover to come first.
 const HEALTH_PAUSE: Duration = Duration::from_millis(500);
 /// How long another sentinel's word that the master is objectively down is let stand.
-const DOOM_LASTS: Duration = Duration::from_secs(5);
+const DOOM_LASTS: Duration = Duration::from_millis(500);
+/// How long the holder of the lock has to take it back before the one who said it does.
+const OWN_DOOM_LASTS: Duration = Duration::from_millis(200);
+/// How long until that is done again.
+const LIFTED_AGAIN: Duration = Duration::from_secs(30);
 /// After so many hellos' time whoever knows better would have spoken.
 const PATIENCE: u32 = 5;

@@ -28,7 +28,8 @@ impl Group {
         let Some(reboot) = self.master().reboot else { return };
         let Some(info) = self.master().info().cloned() else { return };
         let next = match reboot {
-            Reboot::Loading(_) if told == self.master => judge(&info, cx.now),
+            Reboot::Loading(_) if told == self.master && !info.loading => judge(&info, cx.now),
+            // Counted from the restart: what it says while it loads does not start the period anew.
             Reboot::Loading(since) => Some(Reboot::Loading(since)),
             Reboot::Suspected { since, keys } if self.somebody_remembers(&info, keys, since) => {
                 Some(Reboot::Emptied { since: cx.now, keys })
@@ -60,10 +61,7 @@ impl Group {
 
     fn ask_replicas(&mut self, cx: &mut Context) {
         for id in self.replica_ids() {
-            if let Some(node) = self.nodes.get_mut(&id) {
-                node.want_info();
-            }
-            self.advance_node_only(id, cx);
+            self.ask_for_info(id, cx);
         }
     }
 

@@ -9,7 +9,7 @@ use crate::{Event, Role, Time};
 
 impl Group {
     pub(super) fn turn_replicas(&mut self, since: Time, cx: &mut Context) {
-        if cx.now >= since + self.config.failover_timeout {
+        if cx.now >= self.reconf_ends(since) {
             return self.end_by_force(cx);
         }
         if self.odown.is_some() {
@@ -24,7 +24,7 @@ impl Group {
         for id in self.replica_ids() {
             let Some(node) = self.nodes.get(&id) else { continue };
             if node.reconf == Reconf::None
-                && !node.ousted
+                && !node.is_replaced_master()
                 && syncing < self.config.parallel_syncs as usize
                 && node.is_usable()
             {
@@ -32,23 +32,36 @@ impl Group {
             }
         }
         let waiting = |id: &NodeId, node: &Node| {
-            *id != self.master && !node.ousted && node.sdown.is_none() && node.reconf != Reconf::Done
+            *id != self.master
+                && !node.is_replaced_master()
+                && node.sdown.is_none()
+                && node.reconf != Reconf::Done
         };
-        if !self.nodes.iter().any(|(id, node)| waiting(id, node)) {
+        if !self.awaits_demotion() && !self.nodes.iter().any(|(id, node)| waiting(id, node)) {
             self.event(Event::FailoverEnd, self.describe_master(cx), cx);
             self.enter(Failover::Idle, cx);
         }
+    }
+
+    /// When replicas that are still not turned are told for the last time. The writes that the old master holds are
+    /// answered first.
+    pub(super) fn reconf_ends(&self, since: Time) -> Time {
+        if self.awaits_demotion() { Time::NEVER } else { since + self.config.failover_timeout }
     }
 
     fn turn_replica(&mut self, id: NodeId, event: Event, cx: &mut Context) -> bool {
         if active(Mutation::ReplicasNotTurned) {
             return false;
         }
-        let target = self.master().addr.clone();
-        let target = cx.shown(&target);
+        let target = cx.shown(&self.master().addr);
+        let itself = self.is_master_itself(id, cx);
         let Some(node) = self.nodes.get_mut(&id) else { return false };
-        if cx.names.same_place(&node.addr, &target) {
-            // Nobody is told to follow himself.
+        if node.run_id.is_none() {
+            // It may be the new master by another address: that is not known before it has said who it is.
+            return false;
+        }
+        if itself {
+            // No server is told to follow itself.
             node.reconf = Reconf::Done;
             return false;
         }
@@ -87,7 +100,9 @@ impl Group {
         self.event(Event::FailoverEnd, self.describe_master(cx), cx);
         for id in self.replica_ids() {
             // The replaced master is another matter: others may have settled meanwhile that it is the master after all.
-            let untold = |node: &Node| node.reconf == Reconf::None && !node.ousted && node.command.is_open();
+            let untold = |node: &Node| {
+                node.reconf == Reconf::None && !node.is_replaced_master() && node.command.is_open()
+            };
             if self.nodes.get(&id).is_some_and(|node| untold(node)) {
                 self.turn_replica(id, Event::ReconfSentBestEffort, cx);
             }
@@ -102,8 +117,7 @@ impl Group {
         }
         let Some(node) = self.nodes.get(&id) else { return };
         let Some(info) = node.info().filter(|info| info.role == Some(Role::Replica)) else { return };
-        let follows =
-            info.master.as_ref().is_some_and(|master| cx.names.same_place(master, &self.master().addr));
+        let follows = info.master.as_ref().is_some_and(|master| self.is_master_at(master, cx));
         let (synced, mut reconf) = (info.master_link_up, node.reconf);
         if follows && matches!(reconf, Reconf::Sent(_)) {
             reconf = Reconf::InProgress(cx.now);

@@ -54,10 +54,18 @@ impl Group {
 
     fn need_of(&self, id: NodeId, cx: &Context) -> Option<Need> {
         let node = self.nodes.get(&id)?;
-        let told = node.turned_to.as_ref().is_some_and(|to| cx.names.same_place(to, &self.master().addr));
+        let told = node.turned_to.as_ref().is_some_and(|to| self.is_master_at(to, cx));
         let turned_lately = told && node.turned.is_some_and(|at| cx.now < at + TURN_AGAIN);
-        if cx.names.same_place(&node.addr, &self.master().addr) {
-            // Nobody is told to follow himself.
+        if self.is_master_itself(id, cx) {
+            // No server is told to follow itself.
+            return None;
+        }
+        if self.held.is_some_and(|hold| hold.node == id) {
+            // It holds writes back until all tell the switch, and is turned then.
+            return None;
+        }
+        if node.left_to_leader.is_some_and(|until| cx.now < until) && !self.leader_is_gone(cx) {
+            // The leader demotes it when all tell the switch; turning it now would cut its clients off before that.
             return None;
         }
         if node.info().is_some_and(|info| info.loading) {
@@ -90,19 +98,30 @@ impl Group {
         let node = self.nodes.get(&id)?;
         let follows = node.info()?.master.as_ref()?;
         let patience = self.config.failover_timeout;
-        let astray = !cx.names.same_place(follows, &self.master().addr) && !self.failover.turns_replicas();
+        let astray = !self.is_master_at(follows, cx) && !self.failover.turns_replicas();
         let long = cx.now - node.follows_since > patience && self.well_for(id, patience, cx);
-        (astray && long && !active(Mutation::ReplicasNotTurned))
+        (astray && (long || node.ousted) && !active(Mutation::ReplicasNotTurned))
             .then_some(Need { event: Event::FixReplicaConfig, long })
     }
 
     pub(super) fn turn_to_master(&mut self, id: NodeId, event: Event, cx: &mut Context) {
+        if self.is_master_itself(id, cx) {
+            return;
+        }
+        let may_hold = self.nodes.get(&id).is_some_and(|node| cx.now < node.may_hold_until);
+        if may_hold || self.held.is_some_and(|hold| hold.node == id) {
+            self.held = self.held.filter(|hold| hold.node != id);
+            self.plan_cuts(id, cx);
+        }
+        let gently = self.cuts_later(id) && !active(Mutation::HeldWritesCut);
         let master = cx.shown(&self.master().addr);
         let Some(node) = self.nodes.get_mut(&id) else { return };
-        if node.turn(Some(master), false, cx) {
+        node.may_hold_until = Time::ZERO;
+        let sent = if gently { node.demote(master, cx) } else { node.turn(Some(master), false, cx) };
+        if sent {
             self.event(event, self.describe(id, cx), cx);
-            if self.held.is_some_and(|hold| hold.node == id) {
-                self.let_writes_pass(cx);
+            if event == Event::ConvertToReplica && !gently {
+                self.release(id, cx);
             }
             self.advance_node_only(id, cx);
         }

@@ -113,7 +113,11 @@ impl Group {
             syncing: info.syncing,
             ousted: is_master && node.ousted,
             priority: info.priority,
-            foreign: history.is_some() && info.replid.is_some() && history != info.replid,
+            // What was promoted after it had that history goes on from it.
+            foreign: history.is_some()
+                && info.replid.is_some()
+                && history != info.replid
+                && history != info.former_replid,
             offset: if is_master { info.master_repl_offset } else { info.repl_offset },
             is_master,
             run_id: node.run_id.clone(),
@@ -121,10 +125,14 @@ impl Group {
     }
 
     /// A replica that a leader promoted before he vanished is master already, and may have taken writes: it is
-    /// preferred, as long as no other one has more.
+    /// preferred, as long as no other one has more. What another has of a history of its own is not more.
     fn orphaned_promotion(&self, candidates: &[(NodeId, Merit)]) -> Option<NodeId> {
-        let most = candidates.iter().map(|(_, merit)| merit.offset).max()?;
-        let orphan = |merit: &Merit| merit.is_master && !merit.ousted && merit.offset >= most;
+        let has_more =
+            |other: &Merit, merit: &Merit| other.offset > merit.offset && (merit.foreign || !other.foreign);
+        let orphan = |merit: &Merit| {
+            let beaten = candidates.iter().any(|(_, other)| has_more(other, merit));
+            merit.is_master && !merit.ousted && !beaten
+        };
         candidates.iter().find(|(_, merit)| orphan(merit)).map(|(id, _)| *id)
     }
 }

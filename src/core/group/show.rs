@@ -23,6 +23,8 @@ impl Group {
             master: self.view_node(self.master, cx).expect("a group always has its master among its nodes"),
             replicas,
             sentinels,
+            outgoing: self.outgoing(cx).map(Box::new),
+            ordered: self.order.is_some(),
             odown: self.odown,
             failover: self.failover.phase(),
             failover_since: self.failover_since,
@@ -37,6 +39,11 @@ impl Group {
             leader_epoch: self.leader_epoch,
             publication: self.view_publication(cx),
         }
+    }
+
+    fn outgoing(&self, cx: &Context) -> Option<NodeView> {
+        let told = self.find(&self.announced.master, cx).filter(|id| *id != self.master)?;
+        self.view_node(told, cx)
     }
 
     /// Where the master is, as clients are told: what is on disk.
@@ -61,6 +68,7 @@ impl Group {
             run_id: node.run_id.clone(),
             link: view_link(&node.command, &node.alive, node.sdown),
             pubsub_up: node.pubsub.is_open(),
+            pubsub_missing: node.pubsub.is_missing(),
             info: node.info.clone(),
             role: node.role,
             role_since: node.role_since,
@@ -109,6 +117,7 @@ impl Group {
 
 fn view_link(channel: &Channel, alive: &Liveness, sdown: Option<Time>) -> LinkView {
     LinkView {
+        missing: channel.is_missing(),
         up: channel.is_open(),
         pending: channel.pending(),
         ping_pending: alive.ping_pending(),

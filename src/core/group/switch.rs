@@ -9,11 +9,21 @@ use crate::{Endpoint, Epoch, Event, Role};
 impl Group {
     /// Makes a node the master. Clients and peers hear of it when it is on disk.
     pub(super) fn switch_to(&mut self, new: NodeId, led: bool, cx: &mut Context) {
+        let planned = !led && self.master().is_usable() && self.odown.is_none();
+        let until = planned.then(|| cx.now + self.config.down_after.min(LEADER_DEMOTES));
+        let holds = cx.now + self.hold_lasts_once_promoted();
+        if let Some(node) = self.nodes.get_mut(&self.master) {
+            node.left_to_leader = until;
+            if planned {
+                node.may_hold_until = holds;
+            }
+        }
         let old = std::mem::replace(&mut self.master, new);
         self.switched = cx.now;
         self.vouched = false;
         self.odown = None;
         self.last_attempt = None;
+        self.fruitless = 0;
         self.retry = None;
         self.survey = None;
         self.asking.next = crate::Time::NEVER;
@@ -44,9 +54,17 @@ impl Group {
     pub(super) fn adopt_config(&mut self, master: &Endpoint, epoch: Epoch, cx: &mut Context) {
         self.config_epoch = epoch;
         self.abandon_failover(cx);
+        if let Some(node) = self.find(master, cx).and_then(|id| self.nodes.get_mut(&id))
+            && node.other_addrs.contains(master)
+        {
+            // All sentinels are to tell clients the same address.
+            node.call_it(master);
+        }
         if cx.names.same_place(&self.master().addr, master) {
             self.last_attempt = None;
             self.retry = None;
+            // A majority has just found it well: what peers said before that counts no more.
+            self.peers.values_mut().for_each(super::Opinion::forget_verdict);
             return self.mark_changed(false, cx);
         }
         let new = match self.find(master, cx) {
@@ -56,6 +74,10 @@ impl Group {
         // Nobody says so before the new one has said itself that it is master. Who has followed so far goes on following;
         // who has not seen any master yet waits for its own word.
         let vouched = self.vouched;
+        let described = self.describe(new, cx);
+        if let Some(node) = self.nodes.get_mut(&new).filter(|node| node.role == Role::Replica) {
+            node.described_as = Some(described);
+        }
         self.switch_to(new, false, cx);
         self.vouched = vouched;
     }
@@ -85,6 +107,7 @@ impl Group {
             self.announced.config = (self.announced.master.clone(), self.config_epoch);
             self.announced.pending = None;
         }
+        self.announced.at = cx.now;
         if !cx.names.same_place(&before, &self.announced.master) {
             self.tell_switch(&before, cx);
         }
@@ -107,3 +130,6 @@ impl Group {
         }
     }
 }
+
+/// How long the leader of a planned failover may take to demote the old master, which holds writes back meanwhile.
+const LEADER_DEMOTES: std::time::Duration = std::time::Duration::from_secs(12);

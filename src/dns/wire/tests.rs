@@ -63,7 +63,11 @@ fn a_name_is_read_in_small_letters_and_said_back_as_it_came() {
     let ask = ask(&asked);
     assert_eq!(
         ask.question,
-        Question { labels: ["redis", "service", "consul"].map(str::to_owned).to_vec(), kind: Kind::Srv }
+        Question {
+            labels: ["redis", "service", "consul"].map(str::to_owned).to_vec(),
+            written: ["ReDiS", "service", "CONSUL"].map(str::to_owned).to_vec(),
+            kind: Kind::Srv
+        }
     );
     let (answer, truncated) = ask.write(&servers(1), ask.limit());
     assert!(!truncated);

@@ -63,9 +63,12 @@ fn zone_with(naming: Naming) -> Zone {
     zone
 }
 
+fn labels(name: &str) -> Vec<String> {
+    name.split('.').map(str::to_owned).collect()
+}
+
 fn ask(zone: &mut Zone, name: &str, kind: Kind) -> Reply {
-    let labels = name.split('.').map(str::to_owned).collect();
-    zone.answer(&Question { labels, kind }, Some(Ipv4Addr::LOCALHOST.into()))
+    zone.answer(&Question::new(labels(name), kind), Some(Ipv4Addr::LOCALHOST.into()))
 }
 
 /// The answer of the usual group.
@@ -323,10 +326,18 @@ fn an_ipv6_master_has_no_ipv4_address() {
 }
 
 #[test]
+fn targets_have_the_domain_in_the_letters_of_the_question() {
+    let reply = answer("redis.service.dc1.cOnSuL", Kind::Srv);
+    assert_eq!(data(&reply.answers), [srv(1, 6379, "0a000001.addr.dc1.cOnSuL")]);
+    let owners: Vec<&Owner> = reply.additional.iter().map(|record| &record.owner).collect();
+    assert_eq!(owners[0], &Owner::Name("0a000001.addr.dc1.cOnSuL".into()));
+    assert_eq!(owners[1], &Owner::Name("consentinel-mymaster.node.dc1.cOnSuL".into()));
+}
+
+#[test]
 fn who_stands_still_says_so() {
     let zone = zone_with(naming());
-    let question =
-        |name: &str| Question { labels: name.split('.').map(str::to_owned).collect(), kind: Kind::A };
+    let question = |name: &str| Question::new(labels(name), Kind::A);
     let reply = zone.out_of_touch(&question("redis.service.consul"), "asleep".into());
     assert_eq!(reply, Reply::only(Code::Failed).because(NOT_READY, "asleep"));
 }

@@ -28,6 +28,18 @@ pub(super) fn troubles(picture: &Picture) -> Vec<String> {
     if let Some(names) = names(&|master| master.server.role.is_none()) {
         troubles.push(format!("never seen since the start: {names}"));
     }
+    let has_strangers = |master: &&crate::driver::picture::Master| {
+        master.publication.as_ref().is_some_and(|publication| !publication.foreign.is_empty())
+    };
+    let is_taken = |master: &&crate::driver::picture::Master| {
+        master.publication.as_ref().is_some_and(|publication| publication.state == "taken")
+    };
+    if let Some(names) = names(&is_taken) {
+        troubles.push(format!("another fleet publishes in Consul under the same names: {names}"));
+    }
+    if let Some(names) = names(&has_strangers) {
+        troubles.push(format!("DNS answers entries of somebody else under the same name: {names}"));
+    }
     // An observer needs nobody.
     if let Some(names) = names(&|master| !master.majority_reachable && !picture.observes) {
         troubles.push(format!("no majority of the sentinels is heard, no failover is possible: {names}"));
@@ -38,7 +50,7 @@ pub(super) fn troubles(picture: &Picture) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::picture::{Master, Server};
+    use crate::driver::picture::{Master, Publication, Server};
 
     fn master(name: &str) -> Master {
         let server = Server { role: Some("master".into()), ..Server::default() };
@@ -53,8 +65,16 @@ mod tests {
         picture.tilt_ms = Some(1);
         picture.masters[0].server.role = None;
         picture.masters[1].majority_reachable = false;
+        let foreign = vec!["service redis on node other".into()];
+        picture.masters[0].publication = Some(Publication { foreign, ..Publication::default() });
         let told = troubles(&picture).join("\n");
-        for part in ["disk full", "TILT", "never seen since the start: a", "no failover is possible: b"] {
+        for part in [
+            "disk full",
+            "TILT",
+            "never seen since the start: a",
+            "no failover is possible: b",
+            "same name: a",
+        ] {
             assert!(told.contains(part), "{part}: {told}");
         }
         picture.observes = true;

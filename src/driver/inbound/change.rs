@@ -44,6 +44,9 @@ pub(super) fn monitor(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
     let Ok(quorum) = u32::try_from(quorum) else { return cx.fail("ERR Invalid quorum") };
     // A name that fits into no hello could never be told to another sentinel.
     let Ok(group) = store::group_name(&words[2]) else { return cx.fail("ERR Invalid master name") };
+    if let Some(error) = cx.server.consul.as_ref().and_then(|consul| consul.refuses(&group)) {
+        return cx.fail(format!("ERR {error}. {}", error.hint()));
+    }
     Outcome::Ask(Request::Monitor { group, master: Endpoint::new(host, port), quorum: Quorum(quorum) })
 }
 

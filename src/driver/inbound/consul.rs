@@ -8,6 +8,7 @@ use consentinel_core::{
     Entry, GroupName, GroupView, Lock, PublicationCounters, PublicationView, RegistryFault, Role,
 };
 use std::fmt::Write;
+use std::sync::Arc;
 
 /// SENTINEL CONSUL `<master>`
 pub(super) fn consul(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
@@ -19,12 +20,13 @@ pub(super) fn consul(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
     };
     let mut fields = fields(publication);
     if let Some(names) = names(cx, &group.name) {
-        fields.push(("service", names.service));
-        fields.push(("node", names.node));
+        fields.push(("service", names.service.clone()));
+        fields.push(("node", names.node.clone()));
     }
     let published = publication.seen.as_ref().map(|seen| seen.entries.as_slice()).unwrap_or_default();
     let damaged = publication.seen.as_ref().map(|seen| seen.damaged.as_slice()).unwrap_or_default();
-    cx.out.map(fields.len() + 3);
+    let strangers = cx.server.consul.as_ref().map(|gauge| gauge.strangers(&group.name)).unwrap_or_default();
+    cx.out.map(fields.len() + 4);
     for (field, value) in &fields {
         cx.out.bulk(field);
         cx.out.bulk(value);
@@ -36,13 +38,15 @@ pub(super) fn consul(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
     cx.out.bulk("damaged");
     cx.out.array(damaged.len());
     damaged.iter().for_each(|name| cx.out.bulk(name));
+    cx.out.bulk("foreign");
+    cx.out.array(strangers.len());
+    strangers.iter().for_each(|stranger| cx.out.bulk(stranger.to_string()));
     Outcome::Answered
 }
 
 /// What things are called, unless the group cannot be published under its name at all.
-fn names(cx: &Context<'_>, group: &GroupName) -> Option<Names> {
-    let gauge = cx.server.consul.as_ref()?;
-    Names::new(group, &gauge.settings).ok()
+fn names(cx: &Context<'_>, group: &GroupName) -> Option<Arc<Names>> {
+    cx.server.consul.as_ref()?.names(group)
 }
 
 fn fields(publication: &PublicationView) -> Vec<(&'static str, String)> {
@@ -125,7 +129,6 @@ pub(super) fn info(cx: &Context<'_>, text: &mut String) -> std::fmt::Result {
     write!(text, "consul_net_input_bytes:{}\r\n", counted.received)?;
     write!(text, "consul_net_output_bytes:{}\r\n", counted.sent)?;
     write!(text, "consul_watched_masters:{}\r\n", counted.watched)?;
-    write!(text, "consul_polled_masters:{}\r\n", counted.polled)?;
     let published = |group: &GroupView| group.publication.clone().map(|view| (group.name.clone(), view));
     let all: Vec<(GroupName, PublicationView)> = groups.iter().filter_map(published).collect();
     for (kind, count) in RegistryFault::ALL.iter().zip(counted.failures) {

@@ -2,7 +2,7 @@
 //! in the original's order.
 
 use crate::driver::wire::Writer;
-use consentinel_core::{Endpoint, FailoverPhase, GroupView, LinkView, NodeView, PeerView, ReconfPhase, Time};
+use consentinel_core::{Endpoint, GroupView, LinkView, NodeView, PeerView, ReconfPhase, Time};
 use std::fmt::Display;
 
 /// Fields and their values.
@@ -44,7 +44,7 @@ pub(super) struct Shown {
 
 /// A master.
 pub(super) fn master(group: &GroupView, shown: Shown) -> Fields {
-    let node = &group.master;
+    let node = group.told_master();
     let mut fields = Fields(Vec::with_capacity(32));
     fields.put("name", &group.name);
     fields.put("ip", node.shown_host(shown.names));
@@ -52,7 +52,7 @@ pub(super) fn master(group: &GroupView, shown: Shown) -> Fields {
     fields.put("runid", node.run_id.as_ref().map_or("", |id| id.as_str()));
     fields.put("flags", master_flags(group));
     link(&mut fields, &node.link, 1, shown.now, |fields| {
-        if group.failover != FailoverPhase::None {
+        if group.is_failing_over() {
             fields.put("failover-state", group.failover.as_str());
         }
     });
@@ -107,7 +107,7 @@ pub(super) fn sentinel(peer: &PeerView, group: &GroupView, shown: Shown) -> Fiel
     let flags = [
         (peer.link.sdown.is_some(), "s_down"),
         (true, "sentinel"),
-        (!peer.link.up, "disconnected"),
+        (peer.link.missing, "disconnected"),
         (peer.says_down, "master_down"),
     ];
     fields.put("flags", joined_flags(&flags));
@@ -146,12 +146,14 @@ fn server(fields: &mut Fields, node: &NodeView, now: Time) {
 }
 
 fn master_flags(group: &GroupView) -> String {
+    let node = group.told_master();
     joined_flags(&[
-        (group.master.link.sdown.is_some(), "s_down"),
+        (node.link.sdown.is_some(), "s_down"),
         (group.odown.is_some(), "o_down"),
         (true, "master"),
-        (!is_linked(&group.master), "disconnected"),
-        (group.failover != FailoverPhase::None, "failover_in_progress"),
+        (is_missing(node), "disconnected"),
+        (group.is_failing_over(), "failover_in_progress"),
+        (group.is_failing_over() && group.ordered, "force_failover"),
     ])
 }
 
@@ -159,7 +161,7 @@ fn replica_flags(node: &NodeView) -> String {
     joined_flags(&[
         (node.link.sdown.is_some(), "s_down"),
         (true, "slave"),
-        (!is_linked(node), "disconnected"),
+        (is_missing(node), "disconnected"),
         (node.promoted, "promoted"),
         (node.reconf == ReconfPhase::Sent, "reconf_sent"),
         (node.reconf == ReconfPhase::InProgress, "reconf_inprog"),
@@ -167,9 +169,10 @@ fn replica_flags(node: &NodeView) -> String {
     ])
 }
 
-/// The original counts a server as connected when both connections stand.
-fn is_linked(node: &NodeView) -> bool {
-    node.link.up && node.pubsub_up
+/// The original counts a server as connected when both connections stand. A connection that comes back at the first
+/// attempt was never missing: clients wait for a second or a minute when they read that it was.
+fn is_missing(node: &NodeView) -> bool {
+    node.link.missing || node.pubsub_missing
 }
 
 fn joined_flags(flags: &[(bool, &str)]) -> String {
@@ -178,7 +181,7 @@ fn joined_flags(flags: &[(bool, &str)]) -> String {
 
 /// A master's state in one word, as INFO has it.
 pub(super) fn status(group: &GroupView) -> &'static str {
-    match (group.odown, group.master.link.sdown) {
+    match (group.odown, group.told_master().link.sdown) {
         (Some(_), _) => "odown",
         (None, Some(_)) => "sdown",
         (None, None) => "ok",

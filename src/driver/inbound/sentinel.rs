@@ -71,7 +71,7 @@ pub(super) fn replicas(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
         let shown = shown(cx);
         // Whoever asks not to be announced is watched like any other, and named to nobody.
         let is_announced = |node: &&NodeView| node.info.as_ref().is_none_or(|(_, info)| info.announced);
-        let replicas = || group.replicas.iter().filter(is_announced);
+        let replicas = || group.told_replicas().filter(is_announced);
         cx.out.array(replicas().count());
         replicas().for_each(|node| describe::replica(node, &group, shown).write(&mut cx.out));
     })

@@ -141,7 +141,10 @@ struct Lines {
 
 impl Subscriber for Lines {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        of(metadata.level()) as u8 >= self.level.0.load(Ordering::Relaxed)
+        // Libraries have a lot to say about connections, and nobody has asked for it.
+        let is_ours = metadata.target() == form::EVENT || metadata.target().starts_with("consentinel");
+        (is_ours || *metadata.level() <= tracing::Level::INFO)
+            && of(metadata.level()) as u8 >= self.level.0.load(Ordering::Relaxed)
     }
 
     fn register_callsite(&self, _: &'static Metadata<'static>) -> tracing::subscriber::Interest {

@@ -3,7 +3,7 @@
 use super::{Consul, Entry, Master, Phase, Picture, Publication, Sentinel, Server};
 use crate::dns::Namer;
 use crate::driver::clock;
-use crate::registrar::{Gauge, Names, role_word};
+use crate::registrar::{Gauge, role_word};
 use consentinel_core::{
     Endpoint, FailoverPhase, GroupName, GroupView, Host, Info, Lock, NodeView, PeerView, PublicationView,
     Published, Role, Sentinel as Core, Time,
@@ -179,8 +179,13 @@ impl Brush<'_> {
         })
     }
 
+    fn foreign(&self, name: &GroupName) -> Vec<String> {
+        let strangers = self.scene.consul.map(|gauge| gauge.strangers(name)).unwrap_or_default();
+        strangers.iter().map(ToString::to_string).collect()
+    }
+
     fn publication(&self, name: &GroupName, view: &PublicationView) -> Publication {
-        let names = self.scene.consul.and_then(|gauge| Names::new(name, &gauge.settings).ok());
+        let names = self.scene.consul.and_then(|gauge| gauge.names(name));
         let seen = view.seen.as_ref();
         let record = seen.and_then(|seen| seen.record.as_ref());
         let counters = &view.counters;
@@ -189,7 +194,7 @@ impl Brush<'_> {
             error: view.error.as_ref().map(ToString::to_string),
             tries: view.tries,
             service: names.as_ref().map(|names| names.service.clone()).unwrap_or_default(),
-            node: names.map(|names| names.node).unwrap_or_default(),
+            node: names.map(|names| names.node.clone()).unwrap_or_default(),
             lock: seen.map(|seen| lock(seen).to_owned()),
             record_epoch: record.map(|record| record.epoch.0),
             record_master: record.map(|record| record.master.joined()),
@@ -198,6 +203,7 @@ impl Brush<'_> {
             desired: view.desired.iter().map(entry).collect(),
             published: seen.map(|seen| seen.entries.iter().map(entry).collect()).unwrap_or_default(),
             damaged: seen.map(|seen| seen.damaged.clone()).unwrap_or_default(),
+            foreign: self.foreign(name),
             claims: counters.claims,
             amendments: counters.amendments,
             repairs: counters.repairs,

@@ -51,8 +51,12 @@ fn entries() -> impl Strategy<Value = Vec<Entry>> {
 }
 
 fn record_strategy() -> impl Strategy<Value = Record> {
-    (0..=Epoch::MAX.0, addr(), "[0-9a-f]{0,40}", "[0-9a-f]{40}").prop_map(|(epoch, master, run, who)| {
-        Record { epoch: Epoch(epoch), master, run_id: RunId::new(&run), publisher: SentinelId::new(&who) }
+    let others = proptest::collection::vec("[0-9a-f]{40}", 0..4);
+    let parts = (0..=Epoch::MAX.0, addr(), "[0-9a-f]{0,40}", "[0-9a-f]{40}", others);
+    parts.prop_map(|(epoch, master, run, who, others)| {
+        let sentinels = others.iter().map(|id| SentinelId::new(id)).collect();
+        let (run_id, publisher) = (RunId::new(&run), SentinelId::new(&who));
+        Record { epoch: Epoch(epoch), master, run_id, publisher, sentinels }
     })
 }
 

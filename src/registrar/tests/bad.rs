@@ -87,7 +87,8 @@ fn a_status_of_trouble_is_told_by_its_kind() {
         (403, "Permission denied", Denied),
         (403, "ACL not found", Denied),
         (500, "No cluster leader", Leaderless),
-        (429, "rate limit exceeded, try again later", Nonsense),
+        (429, "rate limit exceeded, try again later", Limited),
+        (503, "rate limit exceeded for operation that can only be performed by the leader", Limited),
         (500, "rpc error: something", Nonsense),
         (418, "I'm a teapot", Nonsense),
         (302, "", Nonsense),
@@ -105,7 +106,8 @@ fn a_status_of_trouble_is_told_by_its_kind() {
 fn what_is_no_http_is_nonsense_and_what_breaks_off_is_unreachable() {
     let fault = |bytes: &'static [u8]| fault_of_look(move |_| Reply::Bytes(bytes)).kind;
     assert_eq!(fault(b"-ERR unknown command\r\n\r\n"), RegistryFault::Nonsense);
-    assert_eq!(fault(b""), RegistryFault::Unreachable);
+    // So an agent does when it has served enough connections.
+    assert_eq!(fault(b""), RegistryFault::Limited);
     assert_eq!(fault(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[]"), RegistryFault::Unreachable);
 }
 

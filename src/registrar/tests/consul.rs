@@ -1,7 +1,7 @@
 //! With a real Consul.
 
 use super::*;
-use consentinel_lab::{ConsulOptions, Kind};
+use consentinel_lab::{ConsulOptions, Kind, connections_to};
 use serde_json::json;
 use std::time::Instant;
 
@@ -320,23 +320,46 @@ fn an_agent_that_has_forgotten_the_sentinel_is_told_again() {
 }
 
 #[test]
-fn many_groups_are_looked_at_in_turn() {
+fn a_hundred_groups_take_no_more_connections_than_one_and_no_request_when_nothing_changes() {
     let folder = Folder::new();
     let consul = Consul::dev(&folder);
+    let port = consul.address().rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
     let mut desk = Desk::with(&consul.address(), |settings| settings.service_template = "s-{master}".into());
-    let groups: Vec<GroupName> =
-        (0..watching::WATCHED + 3).map(|at| GroupName::new(&format!("g{at}"))).collect();
+    let groups: Vec<GroupName> = (0..100).map(|at| GroupName::new(&format!("g{at}"))).collect();
+    let mut most = 0;
     for group in &groups {
         desk.registrar.ask(group.clone(), RegistryRequest::Look { tries: 0 });
-        desk.seen();
     }
-    let counted = desk.registrar.gauge().counters();
-    assert_eq!((counted.watched, counted.polled), (watching::WATCHED as u64, 3));
+    groups.iter().for_each(|_| drop(desk.seen()));
+    for group in &groups {
+        desk.registrar.ask(group.clone(), RegistryRequest::Write(Box::new(claim(Fence(0), 1, 7001, None))));
+        desk.registrar.ask(group.clone(), RegistryRequest::Lock);
+    }
+    let mut locked = 0;
+    eventually("all are published and locked", PATIENCE, || {
+        most = most.max(connections_to(std::process::id(), port));
+        while let Ok(Input::Registry { event, .. }) = desk.inputs.try_recv() {
+            locked += usize::from(matches!(event, RegistryEvent::Seen(seen) if seen.lock == Lock::Ours));
+        }
+        (locked >= groups.len()).then_some(())
+    });
+    assert!((2..=8).contains(&most), "{most} connections");
+    let quiet = consentinel_lab::poll_until(Duration::from_secs(2), || {
+        let requests = desk.registrar.gauge().counters().requests;
+        consentinel_lab::poll_until(Duration::from_millis(300), || {
+            (desk.registrar.gauge().counters().requests != requests).then_some(())
+        })
+        .is_none()
+        .then_some(())
+    });
+    assert!(quiet.is_some(), "there are requests all the time");
+    while desk.inputs.try_recv().is_ok() {}
     let last = groups.last().expect("one");
     consul.put_kv(&format!("consentinel/{last}/state"), &json!("what is this"));
-    assert!(desk.seen().fence > Fence(0));
+    assert!(desk.seen().record.is_none());
+    assert_eq!(desk.registrar.gauge().counters().watched, 100);
     desk.registrar.ask(groups[0].clone(), RegistryRequest::Forget);
     eventually("one is forgotten", PATIENCE, || {
-        (desk.registrar.gauge().counters().watched == watching::WATCHED as u64 - 1).then_some(())
+        (desk.registrar.gauge().counters().watched == 99).then_some(())
     });
 }

@@ -136,6 +136,7 @@ fn record(epoch: u64, port: u16) -> Record {
         master: at(port),
         run_id: RunId::new(&format!("{port:040}")),
         publisher: SentinelId::new(&"a".repeat(40)),
+        sentinels: vec![],
     }
 }
 

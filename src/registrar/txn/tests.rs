@@ -7,7 +7,7 @@ fn at(port: u16) -> Endpoint {
 
 fn record(port: u16) -> Record {
     let (run_id, publisher) = (RunId::new("r"), SentinelId::new("s"));
-    Record { epoch: Epoch(7), master: at(port), run_id, publisher }
+    Record { epoch: Epoch(7), master: at(port), run_id, publisher, sentinels: vec![] }
 }
 
 fn entry(role: Role, port: u16) -> Entry {

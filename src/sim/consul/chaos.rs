@@ -17,6 +17,7 @@ enum Kind {
     CutFromAll,
     Slow,
     Restarts,
+    Replays,
     Wiped,
     Drifts,
     SessionEnds,
@@ -29,6 +30,7 @@ const KINDS: &[(u64, Kind)] = &[
     (3, Kind::CutFromAll),
     (3, Kind::Slow),
     (3, Kind::Restarts),
+    (3, Kind::Replays),
     (3, Kind::Wiped),
     (6, Kind::Drifts),
     (3, Kind::SessionEnds),
@@ -144,6 +146,10 @@ impl Plan<'_> {
             Kind::Restarts => {
                 let after = Duration::from_millis(100) + self.rng.span(Duration::from_secs(4));
                 self.step(at, Step::Consul(ConsulDeed::Restart(after)));
+            }
+            Kind::Replays => {
+                let leaderless = Duration::from_millis(100) + self.rng.span(Duration::from_secs(3));
+                self.step(at, Step::Consul(ConsulDeed::Replay(leaderless)));
             }
             Kind::Wiped => {
                 let deed = self.wipe();

@@ -5,7 +5,10 @@ use super::{Behaviour, Consul};
 use crate::network::NodeId;
 use crate::step::Step;
 use crate::world::World;
-use consentinel_core::{Entry, EntryKey, Epoch, GroupName, Health, RegistryFault, Role};
+use consentinel_core::{
+    Endpoint, Entry, EntryKey, Epoch, GroupName, Health, Host, Record, RegistryFault, Role, RunId, SentinelId,
+};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 /// Something that is done to Consul.
@@ -17,6 +20,9 @@ pub(crate) enum ConsulDeed {
     Slow(Duration),
     /// It restarts, with all that it held, and is back after a while.
     Restart(Duration),
+    /// All servers restart, and the agents stay. A server reads its log before anything else, and answers requests that wait
+    /// for changes from what it has read so far; then there is no leader for a while.
+    Replay(Duration),
     /// Its keys are wiped, its catalog, or both; in the last case the indexes may begin anew.
     Wipe { keys: bool, catalog: bool, anew: bool },
     /// Somebody changes what is published: of one server, or of whom chance picks.
@@ -44,10 +50,22 @@ pub(crate) enum Drift {
     AlterNode,
     /// The record becomes something that nobody can read.
     SpoilRecord,
+    /// Another fleet of sentinels has published a group of the same name: its record is there instead of ours.
+    TakeRecord,
+    /// The other fleet's record is taken away.
+    ReturnRecord,
+}
+
+/// Who publishes for another fleet.
+const OTHERS: &str = "another-fleet";
+
+/// Whether that is another fleet's record.
+pub(crate) fn is_of_others(record: &Record) -> bool {
+    record.publisher.as_str() == OTHERS
 }
 
 impl Drift {
-    pub(crate) const ALL: [Drift; 8] = [
+    pub(crate) const ALL: [Drift; 10] = [
         Drift::Remove,
         Drift::Turn,
         Drift::Spoil,
@@ -56,6 +74,8 @@ impl Drift {
         Drift::RemoveNode,
         Drift::AlterNode,
         Drift::SpoilRecord,
+        Drift::TakeRecord,
+        Drift::ReturnRecord,
     ];
 }
 
@@ -76,6 +96,12 @@ impl World {
                 self.set_behaviour(Behaviour::Down);
                 let back = Step::Consul(ConsulDeed::Behave(Behaviour::Well));
                 self.plan(self.now + after, back);
+            }
+            ConsulDeed::Replay(leaderless) => {
+                self.replay();
+                self.set_behaviour(Behaviour::Leaderless);
+                let back = Step::Consul(ConsulDeed::Behave(Behaviour::Well));
+                self.plan(self.now + leaderless, back);
             }
             ConsulDeed::Wipe { keys, catalog, anew } => self.wipe_consul(keys, catalog, anew),
             ConsulDeed::Drift { what, of } => self.drift(what, of),
@@ -113,17 +139,26 @@ impl World {
                 Behaviour::Denying { reads: false } => "denies writing",
                 Behaviour::Denying { reads: true } => "denies everything",
                 Behaviour::Nonsense => "talks nonsense",
+                #[cfg(test)]
+                Behaviour::Limiting => "limits us",
                 Behaviour::Flaky(_) => "fails now and then",
             };
             words.to_owned()
         });
     }
 
-    /// Ends everything that is wrong with Consul itself. What was wiped or changed, the sentinels have to repair.
+    /// Ends everything that is wrong with Consul itself, and takes another fleet's records away. What was wiped or changed, the sentinels have to repair.
     pub(crate) fn heal_consul(&mut self) {
         self.set_behaviour(Behaviour::Well);
         if let Some(consul) = &mut self.consul {
             consul.delay = Duration::ZERO;
+            let groups: Vec<GroupName> = consul.state.shelves.keys().cloned().collect();
+            let returned =
+                groups.iter().filter_map(|group| consul.state.drift(group, Drift::ReturnRecord, None));
+            if returned.count() > 0 {
+                consul.meddled = self.now;
+                self.wake_watchers();
+            }
         }
     }
 
@@ -139,11 +174,8 @@ impl World {
         let now = self.now;
         let Some(consul) = &mut self.consul else { return };
         consul.meddled = now;
-        let groups: Vec<GroupName> = consul.state.shelves.keys().cloned().collect();
         consul.state.wipe(keys, catalog, anew);
-        for group in groups {
-            self.wake_watchers(&group);
-        }
+        self.wake_watchers();
     }
 
     fn session_to_end(&mut self, of: Option<NodeId>) -> Option<super::state::SessionId> {
@@ -182,7 +214,7 @@ impl World {
         let Some(text) = state.drift(&group, what, entry.as_ref()) else { return };
         let whose = entry.map(|entry| self.addresses.call(&entry.addr)).unwrap_or_default();
         self.tell_meddling(|_| format!("somebody {}", text.replace("{}", &whose)));
-        self.wake_watchers(&group);
+        self.wake_watchers();
     }
 }
 
@@ -227,10 +259,10 @@ impl State {
         what: Drift,
         entry: Option<&Entry>,
     ) -> Option<&'static str> {
-        let index = self.index + 1;
+        let index = self.index.max(1) + 1;
         let shelf = self.shelf(group);
         let text = shelf.drift(what, entry, index)?;
-        if what == Drift::SpoilRecord {
+        if matches!(what, Drift::SpoilRecord | Drift::TakeRecord | Drift::ReturnRecord) {
             shelf.kv_index = index;
         } else {
             shelf.catalog_index = index;
@@ -287,6 +319,19 @@ impl Shelf {
                 self.record.as_mut()?.1 = None;
                 self.record.as_mut()?.0 = index;
                 "spoils the record"
+            }
+            Drift::TakeRecord => {
+                let record = self.record()?.clone();
+                let master = Endpoint::new(Host::Ip(Ipv4Addr::new(203, 0, 113, 9).into()), 7777);
+                let (run_id, publisher) = (RunId::new(OTHERS), SentinelId::new(OTHERS));
+                let others = Record { master, run_id, publisher, sentinels: vec![], ..record };
+                self.record = Some((index, Some(others)));
+                "publishes another fleet under the same name"
+            }
+            Drift::ReturnRecord => {
+                self.record().filter(|record| is_of_others(record))?;
+                self.record = None;
+                "takes another fleet's record away"
             }
         };
         Some(text)

@@ -1,7 +1,7 @@
 //! A model of Consul: what a cluster holds, how it fails, and how each sentinel's registrar speaks with it.
 //!
 //! [`state`] is the one state that all servers share; [`server`] hears requests and answers them, or fails to;
-//! [`registrar`] carries out what a core asks, as the daemon's registrar does; [`meddle`] is what strangers do to it, [`chaos`] what happens to it in random
+//! [`registrar`] lets the daemon's own publisher speak with it; [`meddle`] is what strangers do to it, [`chaos`] what happens to it in random
 //! worlds.
 //! All chance comes from a generator of its own, and no message takes the network of the others: a world in which
 //! Consul is silent differs from one without Consul in nothing else.
@@ -16,14 +16,15 @@ mod tale;
 mod tests;
 mod wire;
 
-pub(crate) use meddle::{ConsulDeed, Drift};
+pub(crate) use meddle::{ConsulDeed, Drift, is_of_others};
 pub(crate) use registrar::Registrar;
 pub(crate) use state::{SessionId, Shelf, State};
 pub(crate) use wire::{Answer, Ask, Bell};
 
 use crate::network::NodeId;
 use consentinel_core::{GroupName, Rng, Time};
-use std::collections::BTreeMap;
+use consentinel_publisher::CallId;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// A cluster to be.
@@ -57,16 +58,11 @@ pub(crate) enum Behaviour {
     Denying { reads: bool },
     /// It answers what nobody understands. What is written may be done all the same.
     Nonsense,
+    /// It serves others, and has no room for us.
+    #[cfg(test)]
+    Limiting,
     /// Of a thousand requests so many meet one of the fates above.
     Flaky(u64),
-}
-
-/// A blocking query that waits.
-#[derive(Clone, Debug)]
-pub(crate) struct Watcher {
-    pub(crate) life: u32,
-    /// The number of the question that is answered when something changes.
-    pub(crate) number: u64,
 }
 
 /// A cluster.
@@ -75,11 +71,16 @@ pub(crate) struct Consul {
     pub(crate) node: NodeId,
     pub(crate) plan: ConsulPlan,
     pub(crate) state: State,
+    /// What it held before its last records were written.
+    pub(crate) past: VecDeque<State>,
     pub(crate) behaviour: Behaviour,
     /// What everything takes longer.
     pub(crate) delay: Duration,
-    /// Who waits for a change of a group.
-    pub(crate) watchers: BTreeMap<(GroupName, u16), Watcher>,
+    /// Requests that wait for a change.
+    pub(crate) watchers: Vec<Ask>,
+    /// The connections of each sentinel's registrar, by the requests that they serve, and how many were refused.
+    pub(crate) connections: BTreeSet<(u16, CallId)>,
+    pub(crate) refused: u64,
     pub(crate) rng: Rng,
     /// When somebody who is no sentinel last changed something.
     pub(crate) meddled: Time,
@@ -95,9 +96,12 @@ impl Consul {
             rng: Rng::new(plan.seed),
             plan,
             state: State::default(),
+            past: VecDeque::new(),
             behaviour,
             delay: Duration::ZERO,
-            watchers: BTreeMap::new(),
+            watchers: Vec::new(),
+            connections: BTreeSet::new(),
+            refused: 0,
             meddled: Time::ZERO,
             written: BTreeMap::new(),
         }

@@ -2,15 +2,28 @@
 //! not at all.
 
 use consentinel_core::{
-    Endpoint, Entry, EntryKey, Epoch, Fence, GroupName, Guard, Lock, Published, Record, Role, SentinelId,
-    Time, Transaction,
+    Endpoint, Entry, EntryKey, Epoch, Fence, GroupName, Guard, Record, RegistryError, Role, SentinelId, Time,
+    Transaction,
 };
+use consentinel_publisher::{self as publisher, Answer, Call, Everything, GroupRecord, Listing};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A session, by which somebody holds locks while he lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SessionId(pub(crate) u64);
+
+impl SessionId {
+    /// As Consul names it.
+    pub(crate) fn named(self) -> publisher::SessionId {
+        publisher::SessionId(self.0.to_string())
+    }
+
+    /// The one of that name; one that never was when nobody has ever had it.
+    pub(crate) fn parse(name: &publisher::SessionId) -> SessionId {
+        SessionId(name.0.parse().unwrap_or(0))
+    }
+}
 
 /// Whose it is, and until when unless it is renewed.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +44,9 @@ pub(crate) struct Stored {
     /// Somebody who is no sentinel had his hands on it since it was written.
     pub(crate) meddled: bool,
 }
+
+/// How many bytes one group takes in an answer.
+const BYTES: usize = 1000;
 
 /// A failover in the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,39 +75,6 @@ pub(crate) struct Shelf {
     pub(crate) catalog_index: u64,
 }
 
-/// The keys of a group, as they are read in one request.
-#[derive(Clone, Debug)]
-pub(crate) struct Keys {
-    pub(crate) fence: Fence,
-    pub(crate) record: Option<Record>,
-    pub(crate) lock: Lock,
-    pub(crate) index: u64,
-}
-
-/// Its part of the catalog, as it is read in another.
-#[derive(Clone, Debug)]
-pub(crate) struct Listing {
-    pub(crate) entries: Vec<Entry>,
-    pub(crate) damaged: Vec<String>,
-    pub(crate) node: Option<(Epoch, Endpoint)>,
-    pub(crate) index: u64,
-}
-
-impl Keys {
-    /// Both parts as the one thing that the core is shown.
-    pub(crate) fn with(self, listing: Listing) -> Published {
-        let written = self.record.as_ref().map(|record| (record.epoch, record.master.clone()));
-        Published {
-            fence: self.fence,
-            lock: self.lock,
-            entries: listing.entries,
-            damaged: listing.damaged,
-            node_intact: written.is_some() && written == listing.node,
-            record: self.record,
-        }
-    }
-}
-
 /// Everything that a cluster holds.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct State {
@@ -118,6 +101,23 @@ impl Shelf {
     /// The record, if there is one that can be read.
     pub(crate) fn record(&self) -> Option<&Record> {
         self.record.as_ref()?.1.as_ref()
+    }
+
+    fn group_record(&self) -> GroupRecord {
+        GroupRecord {
+            fence: self.fence(),
+            record: self.record().cloned(),
+            locked_by: self.lock.map(SessionId::named),
+        }
+    }
+
+    fn listing(&self) -> Listing {
+        let (spoilt, sound): (Vec<_>, Vec<_>) = self.entries.iter().partition(|(_, stored)| stored.spoilt);
+        Listing {
+            entries: sound.into_iter().map(|(_, stored)| stored.entry.clone()).collect(),
+            damaged: spoilt.into_iter().map(|(name, _)| name.clone()).collect(),
+            node: self.node.as_ref().map(|(epoch, master)| (*epoch, master.host.clone())),
+        }
     }
 
     fn fence(&self) -> Fence {
@@ -166,7 +166,8 @@ impl Shelf {
 
 impl State {
     fn next_index(&mut self) -> u64 {
-        self.index += 1;
+        // The first index is that of an empty cluster.
+        self.index = self.index.max(1) + 1;
         self.index
     }
 
@@ -203,33 +204,47 @@ impl State {
         Some(shelf.fence())
     }
 
-    /// A group's keys.
-    pub(crate) fn keys(&mut self, group: &GroupName, session: Option<SessionId>) -> Keys {
-        let shelf = self.shelf(group);
-        let lock = match shelf.lock {
-            None => Lock::Free,
-            Some(holder) if Some(holder) == session => Lock::Ours,
-            Some(_) => Lock::Theirs,
-        };
-        Keys { fence: shelf.fence(), record: shelf.record().cloned(), lock, index: shelf.kv_index }
-    }
-
-    /// A group's part of the catalog.
-    pub(crate) fn listing(&mut self, group: &GroupName) -> Listing {
-        let shelf = self.shelf(group);
-        let (spoilt, sound): (Vec<_>, Vec<_>) = shelf.entries.iter().partition(|(_, stored)| stored.spoilt);
-        Listing {
-            entries: sound.into_iter().map(|(_, stored)| stored.entry.clone()).collect(),
-            damaged: spoilt.into_iter().map(|(name, _)| name.clone()).collect(),
-            node: shelf.node.clone(),
-            index: shelf.catalog_index,
+    /// Whether a request that waits for a change goes on waiting.
+    pub(crate) fn is_unchanged(&self, call: &Call) -> bool {
+        match call {
+            Call::WatchRecords { index: Some(index) } => *index == self.records_index(),
+            Call::WatchEntries { index: Some(index) } => *index == self.entries_index(),
+            _ => false,
         }
     }
 
-    /// Whether anything of a group has changed since these versions of its two parts.
-    pub(crate) fn has_changed(&mut self, group: &GroupName, kv: u64, catalog: u64) -> bool {
-        let shelf = self.shelf(group);
-        (shelf.kv_index, shelf.catalog_index) != (kv, catalog)
+    fn records_index(&self) -> u64 {
+        self.shelves.values().map(|shelf| shelf.kv_index).max().unwrap_or(0).max(1)
+    }
+
+    fn entries_index(&self) -> u64 {
+        self.shelves.values().map(|shelf| shelf.catalog_index).max().unwrap_or(0).max(1)
+    }
+
+    /// The keys of all groups.
+    pub(crate) fn all_records(&self) -> Everything<GroupRecord> {
+        let groups = self.shelves.iter().map(|(name, shelf)| (name.clone(), shelf.group_record())).collect();
+        Everything { index: self.records_index(), bytes: BYTES * self.shelves.len(), groups }
+    }
+
+    /// The catalog of all groups.
+    pub(crate) fn all_entries(&self) -> Everything<Result<Listing, RegistryError>> {
+        let groups = self.shelves.iter().map(|(name, shelf)| (name.clone(), Ok(shelf.listing()))).collect();
+        Everything { index: self.entries_index(), bytes: BYTES * self.shelves.len(), groups }
+    }
+
+    /// One group.
+    pub(crate) fn read(&mut self, group: &GroupName) -> Answer {
+        let shelf = self.shelf(group).clone();
+        Answer::Read {
+            record: (self.records_index(), shelf.group_record()),
+            listing: (self.entries_index(), Ok(shelf.listing())),
+        }
+    }
+
+    /// Whether that session holds a group's lock.
+    pub(crate) fn is_locked_by(&self, group: &GroupName, session: SessionId) -> bool {
+        self.shelves.get(group).is_some_and(|shelf| shelf.lock == Some(session))
     }
 
     /// Takes a group's lock, if it is free and the session lives. Tells whether anything changed.

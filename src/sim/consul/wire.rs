@@ -1,51 +1,43 @@
 //! What travels between a registrar and Consul.
 
-use super::state::{Keys, Listing, SessionId};
-use consentinel_core::{Fence, GroupName, RegistryFault, Time, Transaction};
+use super::state::SessionId;
+use consentinel_core::{GroupName, RegistryEvent, RegistryFault, Time};
+use consentinel_publisher::{self as publisher, Call, CallId};
 
 /// A request on its way.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Ask {
     /// The sentinel whose registrar asks, and in which of its lives.
     pub(crate) from: u16,
     pub(crate) life: u32,
-    /// The registrar's number for it.
-    pub(crate) number: u64,
+    /// The registrar's number for it; nothing when it does not wait for the answer.
+    pub(crate) number: Option<CallId>,
     pub(crate) asked: Time,
     /// Whether the registrar has already given up waiting when it arrives.
     pub(crate) late: bool,
-    /// The registrar's session.
-    pub(crate) session: Option<SessionId>,
+    /// Whether it has waited for a change for as long as Consul lets it.
+    pub(crate) expired: bool,
     pub(crate) what: Question,
 }
 
 /// What is asked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Question {
-    /// The keys of a group.
-    Keys(GroupName),
-    /// Its part of the catalog.
-    Listing(GroupName),
-    /// To be answered when the group is not any more as it was at these versions.
-    Watch { group: GroupName, kv: u64, catalog: u64 },
-    /// A transaction.
-    Write(GroupName, Box<Transaction>),
-    /// The lock of a group.
-    Lock(GroupName),
-    /// To give it back.
-    Unlock(GroupName),
-    /// A session.
-    Begin,
-    /// To renew the session.
-    Renew,
-    /// To end the session.
-    End,
+    /// As the publisher asks it.
+    Call(Call),
+    /// To end a session.
+    End(SessionId),
 }
 
 impl Question {
     /// Whether it is meant to change something.
     pub(crate) fn writes(&self) -> bool {
-        !matches!(self, Question::Keys(_) | Question::Listing(_) | Question::Watch { .. })
+        !self.waits() && !matches!(self, Question::Call(Call::Read(_)))
+    }
+
+    /// Whether it may wait for a change.
+    pub(crate) fn waits(&self) -> bool {
+        matches!(self, Question::Call(Call::WatchRecords { .. } | Call::WatchEntries { .. }))
     }
 }
 
@@ -53,29 +45,15 @@ impl Question {
 #[derive(Debug)]
 pub(crate) struct Answer {
     /// The number of the question.
-    pub(crate) number: u64,
-    pub(crate) what: Result<Told, RegistryFault>,
+    pub(crate) number: CallId,
+    pub(crate) what: Result<publisher::Answer, RegistryFault>,
 }
 
-/// What is answered.
-#[derive(Debug)]
-pub(crate) enum Told {
-    Keys(Keys),
-    Listing(Listing),
-    Changed,
-    Written(Fence),
-    Stale,
-    Session(SessionId),
-    /// There is no such session.
-    NoSession,
-    Done,
-}
-
-/// What a registrar waits for by the clock.
+/// What reaches a registrar from itself.
 #[derive(Debug)]
 pub(crate) enum Bell {
-    /// A look may begin, or a blocking query has waited long enough: of that group, with that number.
-    Group(GroupName, u64),
-    /// The session is to be renewed.
-    Renewal,
+    /// It is time, unless another alarm was set since.
+    Alarm(u64),
+    /// Its core is told something.
+    Tell(GroupName, RegistryEvent),
 }

@@ -2,7 +2,7 @@
 //! sentinels see.
 
 use super::{Invariant, Seat};
-use crate::consul::{Behaviour, Shelf};
+use crate::consul::{Behaviour, Shelf, is_of_others};
 use crate::network::{NodeId, Path};
 use crate::world::World;
 use consentinel_core::{
@@ -65,6 +65,10 @@ impl World {
         transaction: &Transaction,
     ) {
         let Some(group) = self.group_index(name) else { return };
+        if before.record().is_some_and(is_of_others) {
+            let what = format!("{} writes where another fleet is published", self.sentinel_name(by));
+            self.violated(Invariant::OthersRecordKept, what);
+        }
         match &transaction.guard {
             Guard::Claim { record, .. } => {
                 self.stats.claims += 1;
@@ -75,7 +79,9 @@ impl World {
             }
             Guard::Hold { locked, record, .. } => {
                 self.stats.amendments += 1;
-                if before.record() != Some(record) {
+                // Where Consul begins anew a version may mean another record; of the same epoch and master it does no harm.
+                let of = |record: &Record| (record.epoch, record.master.clone());
+                if before.record().map(of) != Some(of(record)) {
                     let what = format!("{} amends a record that is another", self.sentinel_name(by));
                     self.violated(Invariant::Contract, what);
                 }
@@ -159,14 +165,16 @@ impl World {
         }
     }
 
-    /// Whoever does not hold the lock writes nothing but the master's entry: when it is missing, or when the master
-    /// is objectively down. If somebody was quicker, that must make no difference; where a stranger took it away a moment
+    /// Whoever does not hold the lock writes nothing but the master's entry: when it is missing, and when the master is
+    /// objectively down, or not any more. If somebody was quicker, that must make no difference; where a stranger took it away a moment
     /// ago, it may, until the holder of the lock has looked again.
     fn check_stranger(&mut self, by: u16, before: &Shelf, transaction: &Transaction) {
         let differs = |a: &Entry, b: &Entry| a.addr == b.addr && a.health != b.health;
+        let doomed = before.masters().any(|stored| stored.entry.sentence.starts_with("objectively down"));
         let allowed = |entry: &Entry| {
             entry.role == Role::Master
                 && (entry.health == Health::Critical
+                    || doomed
                     || !before.masters().any(|stored| differs(&stored.entry, entry)))
         };
         let Transaction { remove, sweep, set, .. } = transaction;

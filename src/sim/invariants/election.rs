@@ -1,8 +1,9 @@
 //! Elections: begun for a reason, won by votes, by one sentinel an epoch.
 
 use super::{Invariant, Seat};
+use crate::network::Path;
 use crate::world::World;
-use consentinel_core::{Epoch, SentinelId};
+use consentinel_core::{Epoch, PeerView, SentinelId};
 use std::time::Duration;
 
 /// How old an opinion may be: five ask periods, and the way that the answer took.
@@ -16,6 +17,10 @@ impl World {
         if SentinelId::new(id) == self.sentinels[usize::from(seat.0)].id {
             self.witness.candidacy.insert(seat, epoch);
             self.witness.candidacies.insert((seat, epoch));
+            let view =
+                self.sentinels[usize::from(seat.0)].brain.group(&self.groups[usize::from(seat.1)].name);
+            let known = view.map_or(0, |view| view.sentinels.len()) + 1;
+            self.witness.counted.insert((seat, epoch), known);
         }
     }
 
@@ -54,8 +59,15 @@ impl World {
                 .violated(Invariant::Elected, format!("{name} leads without having stood for election"));
         };
         self.witness.leading.insert(seat, epoch);
-        if self.witness.forced.contains(&seat) {
+        let forced = self.witness.forced.contains(&seat);
+        if forced {
             self.witness.forced_epochs.insert((seat.1, epoch));
+            // With nobody to ask it goes alone, and nobody can keep others from leading in the same epoch.
+            if !self.can_ask_a_majority(seat) {
+                return;
+            }
+        }
+        if self.knows_nobody(seat) {
             return;
         }
         let first = *self.witness.leaders.entry((seat.1, epoch)).or_insert(seat.0);
@@ -66,18 +78,52 @@ impl World {
             let other = self.sentinel_name(first);
             self.violated(Invariant::OneLeader, format!("{name} leads in epoch {epoch}, as {other} does"));
         }
-        if !self.is_ours(seat.0) {
+        if forced || !self.is_ours(seat.0) {
             return;
         }
         let host = &self.sentinels[usize::from(seat.0)];
         let Some(view) = host.brain.group(&self.groups[usize::from(seat.1)].name) else { return };
-        let votes = 1 + self.witness.granted.get(&(seat, epoch)).map_or(0, |peers| peers.len());
+        let granted = self.witness.granted.get(&(seat, epoch)).map_or(0, |peers| peers.len());
         let known = view.sentinels.len() + 1;
+        self.witness.counted.insert((seat, epoch), known);
         let needed = (known / 2 + 1).max(view.config.quorum.0 as usize);
+        // Its own vote counts when it is on disk.
+        if granted < needed {
+            let own = self.sentinels[usize::from(seat.0)].id.clone();
+            self.check_vote(seat, &own, epoch);
+        }
+        let votes = 1 + granted;
         if votes < needed {
             let what =
                 format!("{name} leads in epoch {epoch} with {votes} votes; {needed} of {known} are needed");
             self.violated(Invariant::Elected, what);
         }
+    }
+
+    /// How often a leader was elected for a group.
+    pub(crate) fn elections_of(&self, group: u16) -> usize {
+        self.witness.leaders.keys().filter(|(of, _)| *of == group).count()
+    }
+
+    /// Whether a sentinel knows of no other, though there are some: a fresh one whose only master is dead. It leads itself,
+    /// and knows of no replica to promote.
+    fn knows_nobody(&self, seat: Seat) -> bool {
+        let view = self.sentinels[usize::from(seat.0)].brain.group(&self.groups[usize::from(seat.1)].name);
+        let alone = view.is_some_and(|view| view.sentinels.is_empty() && view.replicas.is_empty());
+        alone && self.sentinels.len() > 1
+    }
+
+    /// Whether a majority can answer a sentinel, itself included. What it has not noticed yet does not matter: an order
+    /// that nobody answers is carried out alone.
+    fn can_ask_a_majority(&self, seat: Seat) -> bool {
+        let host = &self.sentinels[usize::from(seat.0)];
+        let Some(view) = host.brain.group(&self.groups[usize::from(seat.1)].name) else { return false };
+        let answers = |peer: &&PeerView| {
+            let Some(node) = self.addresses.by_id(&peer.id) else { return false };
+            let process = &self.processes[node.index()];
+            let paths = [self.net.path(host.node, node), self.net.path(node, host.node)];
+            peer.link.up && process.running() && !process.paused && paths == [Path::Open; 2]
+        };
+        (view.sentinels.iter().filter(answers).count() + 1) * 2 > view.sentinels.len() + 1
     }
 }

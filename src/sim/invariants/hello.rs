@@ -45,7 +45,9 @@ impl World {
         let stood = self.witness.candidacies.contains(&(seat, epoch));
         let votes = 1 + self.witness.granted.get(&(seat, epoch)).map_or(0, |peers| peers.len());
         let view = self.sentinels[usize::from(sentinel)].brain.group(&self.groups[usize::from(group)].name);
-        let known = view.map_or(0, |view| view.sentinels.len()) + 1;
+        let counted = self.witness.counted.get(&(seat, epoch)).copied();
+        // Who came to be known after the election does not count.
+        let known = counted.unwrap_or_else(|| view.map_or(0, |view| view.sentinels.len()) + 1);
         if !stood || votes * 2 <= known {
             let name = self.sentinel_name(sentinel);
             let what =

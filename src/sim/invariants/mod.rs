@@ -4,9 +4,14 @@
 mod consul;
 mod convergence;
 mod demotion;
+mod doom;
 mod election;
 mod hello;
+mod hold;
+mod progress;
 mod promotion;
+mod quorum;
+mod repetition;
 mod tilt;
 mod vote;
 
@@ -19,6 +24,10 @@ use consentinel_core::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+
+pub(crate) use hold::Hold;
+use progress::Progress;
+use repetition::Repetitions;
 
 /// What a world demands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,6 +63,8 @@ pub enum Invariant {
     WritesKept,
     /// Consul's catalog holds one master, the record's.
     OneMasterPublished,
+    /// What another fleet has published under the same names is left alone.
+    OthersRecordKept,
     /// The record in Consul never goes back to an older epoch.
     RecordGrows,
     /// Who is published as master was elected in that epoch, and no other ever is published in it.
@@ -62,8 +73,20 @@ pub enum Invariant {
     SeenBeforePublished,
     /// How well servers are is written by the holder of the lock.
     HealthByHolder,
+    /// A master that a majority hears is not critical in Consul for longer than a second.
+    WellMasterNamed,
     /// Where nothing happens, nothing is published.
     Quiescence,
+    /// While a majority of sentinels is well, a dead master is replaced within a bound that the faults explain.
+    FailoverInTime,
+    /// A server does not hold writes back for longer than a failover needs it.
+    HeldWritesReleased,
+    /// A write that was held is answered before its client is cut off.
+    HeldWritesAnswered,
+    /// A write that a replica has acknowledged (WAIT 1) is not lost while only sentinels and masters fail.
+    WaitedWritesKept,
+    /// No order, no save and no line in the log is repeated without end.
+    NothingRepeats,
     /// The core keeps its contract with the driver.
     Contract,
 }
@@ -116,6 +139,8 @@ pub(crate) struct Witness {
     pub(crate) reigns: BTreeSet<(NodeId, RunId)>,
     /// Epochs of failovers that an operator ordered.
     forced_epochs: BTreeSet<(u16, Epoch)>,
+    /// How many sentinels, itself included, one knew when it stood, and when it was elected.
+    counted: BTreeMap<(Seat, Epoch), usize>,
     /// Config epochs for which an original announced another master than the first.
     confused: BTreeSet<(u16, Epoch)>,
     /// The highest config epoch that each sentinel has announced.
@@ -126,6 +151,14 @@ pub(crate) struct Witness {
     tilt_until: BTreeMap<u16, Time>,
     /// What its clock last said.
     clocks: BTreeMap<u16, Time>,
+    /// What each did how often in the present minute.
+    repetitions: Repetitions,
+    /// How failovers go on.
+    progress: Progress,
+    /// When something was last changed on the ways of the network, or in how Consul answers.
+    way_to_consul_changed: Time,
+    /// Since when Consul has said of a master that is well that it is objectively down.
+    doomed: BTreeMap<u16, Time>,
     /// How often a sentinel thought at the same moment.
     busy: BTreeMap<u16, (Time, u32)>,
 }
@@ -133,6 +166,16 @@ pub(crate) struct Witness {
 impl Witness {
     pub(crate) fn sentinel_started(&mut self, sentinel: u16, clock: Time) {
         self.clocks.insert(sentinel, clock);
+    }
+
+    /// Behind a sentinel's address there is somebody else now, who has neither voted nor announced anything.
+    pub(crate) fn sentinel_renewed(&mut self, sentinel: u16) {
+        self.votes.retain(|(seat, _), _| seat.0 != sentinel);
+        self.granted.retain(|(seat, _), _| seat.0 != sentinel);
+        self.candidacy.retain(|seat, _| seat.0 != sentinel);
+        self.candidacies.retain(|(seat, _)| seat.0 != sentinel);
+        self.announced.retain(|seat, _| seat.0 != sentinel);
+        self.epochs.remove(&sentinel);
     }
 
     /// What a sentinel only had in mind is gone.
@@ -203,23 +246,33 @@ impl World {
 
     /// Before an action of a sentinel is carried out.
     pub(crate) fn observe(&mut self, sentinel: u16, action: &Action) {
+        if let Action::Notify(notice) = action {
+            self.count_line(sentinel, notice);
+        }
         match action {
             Action::Call { command: Command::Ping | Command::Info, .. } => {}
             Action::Call { call, command: Command::IsMasterDown { master, epoch, candidate }, .. } => {
                 let Some((group, _)) = self.group_of(master) else { return };
                 self.witness.asked.insert((sentinel, *call), group);
-                self.check_question((sentinel, group), *epoch, candidate.as_ref());
+                self.check_question(sentinel, *epoch, candidate.as_ref());
             }
             Action::Call { command: Command::Publish(hello), .. } => self.check_hello(sentinel, hello),
-            Action::Call { link, command: Command::ReplicaOf(to) | Command::ReplicaOfPlain(to), .. } => {
+            Action::Call {
+                link, command: Command::ReplicaOf(None) | Command::ReplicaOfPlain(None), ..
+            } => {
                 if let Some(node) = self.peer_behind(sentinel, *link) {
-                    match to {
-                        None => self.check_promotion(sentinel, node),
-                        Some(_) => {
-                            self.note_told(sentinel, node);
-                            self.check_demotion(sentinel, node);
-                        }
-                    }
+                    self.check_promotion(sentinel, node);
+                }
+            }
+            Action::Call {
+                link,
+                command: Command::ReplicaOf(_) | Command::ReplicaOfPlain(_) | Command::Demote(_),
+                ..
+            } => {
+                if let Some(node) = self.peer_behind(sentinel, *link) {
+                    self.count_order(sentinel, node);
+                    self.note_told(sentinel, node);
+                    self.check_demotion(sentinel, node);
                 }
             }
             Action::Respond { client, response: Response::Down { down, leader, epoch } } => {

@@ -6,11 +6,10 @@ use crate::world::World;
 use consentinel_core::{Epoch, SentinelId};
 
 impl World {
-    /// A sentinel asks a peer, perhaps for its vote: then it has voted for itself.
-    pub(super) fn check_question(&mut self, seat: Seat, epoch: Epoch, candidate: Option<&SentinelId>) {
-        self.check_current_epoch(seat.0, epoch, "asks a peer");
-        if let Some(candidate) = candidate {
-            self.check_vote(seat, candidate, epoch);
+    /// A sentinel asks a peer. A candidate asks while its own vote is being written: that vote counts later, if at all.
+    pub(super) fn check_question(&mut self, sentinel: u16, epoch: Epoch, candidate: Option<&SentinelId>) {
+        if candidate.is_none() {
+            self.check_current_epoch(sentinel, epoch, "asks a peer");
         }
     }
 
@@ -32,7 +31,7 @@ impl World {
         }
     }
 
-    fn check_vote(&mut self, seat: Seat, candidate: &SentinelId, epoch: Epoch) {
+    pub(super) fn check_vote(&mut self, seat: Seat, candidate: &SentinelId, epoch: Epoch) {
         if !self.is_ours(seat.0) {
             return;
         }

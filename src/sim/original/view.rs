@@ -36,6 +36,8 @@ impl OriginalSentinel {
             master: node_view(group, &group.master),
             replicas: group.replicas.values().map(|node| node_view(group, node)).collect(),
             sentinels: group.peers.iter().map(|(id, peer)| self.peer_view(id, peer)).collect(),
+            outgoing: None,
+            ordered: false,
             odown: group.odown.since_if_down(),
             failover: phase(&group.failover),
             failover_since: time(group.failover_change),
@@ -88,6 +90,7 @@ fn node_view(group: &Group, node: &Node) -> NodeView {
         run_id: node.run_id.clone(),
         link: link_view(&node.wire, &node.down),
         pubsub_up: is_up(&node.wire.pubsub),
+        pubsub_missing: !is_up(&node.wire.pubsub),
         info: node.info.clone(),
         role: node.role,
         role_since: time(node.role_since),
@@ -101,6 +104,7 @@ fn node_view(group: &Group, node: &Node) -> NodeView {
 
 fn link_view(wire: &Wire, down: &Judgement) -> LinkView {
     LinkView {
+        missing: !is_up(&wire.command),
         up: is_up(&wire.command),
         pending: wire.pending,
         ping_pending: wire.act_ping.map(time),

@@ -109,6 +109,9 @@ impl Reader<'_> {
             ["hold", "the", "disk", "of", who] => self.disk(who, DiskMode::Held)?,
             ["fill", "the", "disk", "of", who] => self.disk(who, DiskMode::Failing)?,
             ["free", "the", "disk", "of", who] => self.disk(who, DiskMode::Fine)?,
+            ["slow", "the", "disk", "of", who, "to", time] => {
+                self.disk(who, DiskMode::Slow(duration(time)?))?
+            }
             ["lose", "the", "write", "of", who] => Step::Torn { node: self.node(who)?, kept: false },
             ["keep", "the", "write", "of", who] => Step::Torn { node: self.node(who)?, kept: true },
             ["hold", rest @ ..] => self.path(rest, &["from"], true, Path::Held)?,
@@ -121,11 +124,16 @@ impl Reader<'_> {
                 };
                 Step::Jump { node: self.node(who)?, by: sign * duration(time)?.as_micros() as i64 }
             }
+            ["announce", who, "at", "its", which @ ("first" | "second"), "address"] => {
+                Step::Announce { node: self.node(who)?, second: *which == "second" }
+            }
+            ["renew", who] => Step::Renew { node: self.node(who)? },
             ["move", who] => Step::Move { node: self.node(who)? },
             ["priority", who, priority] => {
                 let priority = priority.parse().map_err(|_| format!("'{priority}' is no priority"))?;
                 Step::Priority { node: self.node(who)?, priority }
             }
+            ["redis-cli", who, "failover"] => Step::OwnFailover { node: self.node(who)? },
             ["redis-cli", who, "replicaof", "no", "one"] => {
                 Step::ReplicaOf { node: self.node(who)?, master: None }
             }
@@ -155,6 +163,7 @@ impl Reader<'_> {
             ["consul", "babbles"] => behave(Behaviour::Nonsense),
             ["consul", "takes", time] => Some(ConsulDeed::Slow(duration(time)?)),
             ["consul", "restarts", "for", time] => Some(ConsulDeed::Restart(duration(time)?)),
+            ["consul", "reads", "its", "log", "for", time] => Some(ConsulDeed::Replay(duration(time)?)),
             ["wipe", "consul", "kv"] => wipe(true, false),
             ["wipe", "consul", "catalog"] => wipe(false, true),
             ["wipe", "consul"] => wipe(true, true),
@@ -166,6 +175,8 @@ impl Reader<'_> {
             ["remove", "consul", "node"] => drift(Drift::RemoveNode, None)?,
             ["alter", "consul", "node"] => drift(Drift::AlterNode, None)?,
             ["spoil", "consul", "record"] => drift(Drift::SpoilRecord, None)?,
+            ["take", "consul", "record"] => drift(Drift::TakeRecord, None)?,
+            ["return", "consul", "record"] => drift(Drift::ReturnRecord, None)?,
             ["end", "session", who] => Some(ConsulDeed::EndSession { of: Some(self.node(who)?) }),
             ["cut", sentinels @ .., "consul"] => return self.to_consul(sentinels, Path::Cut).map(Some),
             ["join", sentinels @ .., "consul"] => return self.to_consul(sentinels, Path::Open).map(Some),

@@ -32,6 +32,7 @@ struct Draft {
     host_names: bool,
     acquainted: bool,
     client: bool,
+    waiting: bool,
     latency: Duration,
     consul: Option<ConsulPlan>,
     seed: u64,
@@ -47,6 +48,7 @@ impl Default for Draft {
             host_names: false,
             acquainted: true,
             client: false,
+            waiting: false,
             latency: Duration::from_micros(100),
             consul: None,
             seed: 1,
@@ -70,6 +72,7 @@ impl Draft {
             ["host", "names"] => self.host_names = true,
             ["strangers"] => self.acquainted = false,
             ["a", "client", "writes"] => self.client = true,
+            ["a", "client", "waits", "for", "a", "replica"] => self.waiting = true,
             ["messages", "take", time] => self.latency = duration(time)?,
             ["disks", "take", time] => {
                 let micros = duration(time)?.as_micros() as u64;
@@ -159,6 +162,7 @@ impl Draft {
             match setting.split_once(' ') {
                 Some(("down-after", time)) => config.down_after = duration(time)?,
                 Some(("failover-timeout", time)) => config.failover_timeout = duration(time)?,
+                Some(("reboot-down-after", time)) => config.master_reboot_down_after = duration(time)?,
                 Some(("parallel-syncs", count)) => {
                     config.parallel_syncs = count.parse().map_err(|_| format!("'{count}' is no number"))?;
                 }
@@ -199,6 +203,8 @@ impl Draft {
             host_names: self.host_names,
             acquainted: self.acquainted,
             weather,
+            compound: None,
+            waiting: self.waiting,
             consul: self.consul.map(|plan| ConsulPlan { seed: self.seed, ..plan }),
         };
         Ok(Head { blueprint, seed: self.seed, until: Time::ZERO + self.until })

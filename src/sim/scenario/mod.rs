@@ -47,12 +47,13 @@ impl std::error::Error for ScenarioError {}
 /// | --- | --- |
 /// | `sentinels s1 s2 s3, quorum 2` | the sentinels; as a rule they know each other and all replicas |
 /// | `originals s3` | some of them are the model of the original redis-sentinel |
-/// | `mymaster: r1 with replicas r2 r3, down-after 1s` | a group; also `failover-timeout 10s`, `parallel-syncs 2` |
+/// | `mymaster: r1 with replicas r2 r3, down-after 1s` | a group; also `failover-timeout 10s`, `parallel-syncs 2`, `reboot-down-after 1s` |
 /// | `observers s4` | some of them only look on and publish |
 /// | `consul` or `consul, 3 servers` | there is a Consul, and the sentinels publish into it |
 /// | `r3 follows r2` | a cascade |
 /// | `priority r2 90` | a replica's priority |
 /// | `a client writes` | one client per group writes once a second: `client1`, … |
+/// | `a client waits for a replica` | one client of the first group writes under WAIT 1, many times a second |
 /// | `host names` | the servers are known by names |
 /// | `strangers` | nobody knows anybody but the masters |
 /// | `loading takes 2s`, `copying takes 3s`, `messages take 20ms`, `disks take 5ms` | how slow things are |
@@ -67,8 +68,9 @@ impl std::error::Error for ScenarioError {}
 /// | --- | --- |
 /// | `stop s1`, `crash X`, `vanish X`, `restart X [empty]`, `bounce X for 2s`, `pause X [for 5s]`, `resume X` | processes |
 /// | `partition A B from C D`, `cut A from reaching B`, `hold A from B`, `refuse A from B`, `repair` | the network |
-/// | `fill the disk of s1`, `hold the disk of s1`, `free the disk of s1`, `lose the write of s1` | disks |
-/// | `turn the clock of s1 by -5s`, `move r1`, `priority r2 0`, `redis-cli r3 replicaof r2` | the rest |
+/// | `fill the disk of s1`, `hold the disk of s1`, `slow the disk of s1 to 500ms`, `free the disk of s1`, `lose the write of s1` | disks |
+/// | `announce r2 at its second address`, `announce r2 at its first address`, `renew s1` (a fresh identity at its next start) | identities |
+/// | `turn the clock of s1 by -5s`, `move r1`, `priority r2 0`, `redis-cli r3 replicaof r2`, `redis-cli r1 failover` (which hangs) | the rest |
 /// | `consul down`, `consul silent`, `consul leaderless`, `consul denies`, `consul babbles`, `consul heals` | how Consul behaves |
 /// | `consul restarts for 2s`, `consul takes 500ms`, `cut s1 s2 consul`, `join s1 s2 consul` | how it can be reached |
 /// | `wipe consul kv`, `wipe consul catalog`, `wipe consul` | what it loses; with everything its indexes begin anew |

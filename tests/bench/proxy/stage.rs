@@ -66,13 +66,7 @@ fn haproxy(folder: &Folder, server: u16) -> Way {
          listen redis\n  bind 127.0.0.1:{port}\n  server master 127.0.0.1:{server}\n"
     );
     let home = folder.sub("haproxy");
-    let file = home.join("haproxy.cfg");
-    std::fs::write(&file, config).expect("the folder is ours");
-    let program = ["/usr/sbin/haproxy", "/usr/bin/haproxy", "/usr/local/sbin/haproxy"];
-    let program =
-        program.iter().map(Path::new).find(|path| path.is_file()).expect("haproxy: run `just deps`");
-    let process =
-        Process::start(program, &["-db".as_ref(), "-f".as_ref(), file.as_os_str()], &home.join("log"));
+    let process = Process::haproxy(&home, &config);
     Way { name: "haproxy", port, process: Some(process) }
 }
 

@@ -3,7 +3,9 @@
 use super::{Asked, Deed, Writing};
 use crate::context::Context;
 use crate::group::Group;
-use crate::{Entry, EntryKey, Level, Record, RegistryError, RegistryEvent, RegistryFault, Role, Transaction};
+use crate::{
+    Entry, EntryKey, Level, Lock, Record, RegistryError, RegistryEvent, RegistryFault, Role, Transaction,
+};
 
 impl Group {
     pub(crate) fn on_registry(&mut self, event: RegistryEvent, cx: &mut Context) {
@@ -14,6 +16,10 @@ impl Group {
             RegistryEvent::Seen(seen) => {
                 let answered = self.publishing.asked.take();
                 self.on_registry_answers(answered.unwrap_or(Asked::Look), cx);
+                if seen.lock != Lock::Ours {
+                    self.on_registry_answers(Asked::Unlock, cx);
+                    self.publishing.unlocking = false;
+                }
                 self.publishing.seen = Some((cx.now, *seen));
                 self.publishing.outdated = false;
             }
@@ -56,7 +62,12 @@ impl Group {
         }
         let asked = publishing.asked.take();
         let writing = publishing.writing.take();
-        let what = if writing.is_some() { Asked::Write } else { asked.unwrap_or(Asked::Look) };
+        let unlocking = std::mem::take(&mut publishing.unlocking) && asked.is_none();
+        let what = match asked {
+            _ if writing.is_some() => Asked::Write,
+            None if unlocking => Asked::Unlock,
+            other => other.unwrap_or(Asked::Look),
+        };
         if let Some(writing) = writing.filter(|writing| writing.deed == Deed::Claim) {
             publishing.failed = Some(writing.transaction.guard.record().epoch);
         }

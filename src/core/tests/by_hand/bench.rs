@@ -2,9 +2,9 @@
 
 use crate::registry::Registry;
 use consentinel_core::{
-    Action, ClientId, Command, Durable, DurableGroup, Endpoint, Event, GroupConfig, GroupName, Host, Info,
-    Input, JobId, LinkError, LinkId, LinkUp, Notice, Quorum, Reply, Request, Response, Role, RunId,
-    SaveError, Sentinel, Time,
+    Action, ClientId, ClientLine, Command, Durable, DurableGroup, Endpoint, Event, GroupConfig, GroupName,
+    Host, Info, Input, JobId, LinkError, LinkId, LinkUp, Notice, Quorum, Reply, Request, Response, Role,
+    RunId, SaveError, Sentinel, Time,
 };
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -25,6 +25,7 @@ pub(crate) struct Bench {
     pub(crate) names: BTreeMap<String, IpAddr>,
     pub(crate) disk: Result<(), SaveError>,
     pub(crate) events: Vec<(Event, String)>,
+    pub(crate) logs: Vec<String>,
     /// Who was told to follow whom.
     pub(crate) turned: Vec<(u16, Option<Endpoint>)>,
     /// Other commands that a server got.
@@ -33,6 +34,9 @@ pub(crate) struct Bench {
     pub(crate) scripts: Vec<(JobId, String, Vec<String>)>,
     pub(crate) killed: Vec<JobId>,
     pub(crate) responses: Vec<Response>,
+    /// What servers answer to CLIENT LIST, and whether they do.
+    pub(crate) clients: Vec<ClientLine>,
+    pub(crate) may_list_clients: bool,
     pub(crate) registry: Registry,
     links: BTreeMap<LinkId, u16>,
 }
@@ -67,12 +71,15 @@ impl Bench {
             names: BTreeMap::new(),
             disk: Ok(()),
             events: vec![],
+            logs: vec![],
             turned: vec![],
             commands: vec![],
             connected: vec![],
             scripts: vec![],
             killed: vec![],
             responses: vec![],
+            clients: vec![],
+            may_list_clients: true,
             registry: Registry::new(),
             links: BTreeMap::new(),
         };
@@ -132,7 +139,8 @@ impl Bench {
             Action::Register { group, request } => {
                 return self.registry.answer(request).map(|event| Input::Registry { group, event });
             }
-            Action::Notify(Notice::Log { .. }) | Action::Disconnect(_) | Action::Exit => {}
+            Action::Notify(Notice::Log { text, .. }) => self.logs.push(text),
+            Action::Disconnect(_) | Action::Exit => {}
         }
         None
     }
@@ -144,13 +152,21 @@ impl Bench {
         let reply = match &command {
             Command::Ping => stubborn.unwrap_or(Reply::Pong),
             Command::Info => Reply::Info(Arc::new(server.clone())),
-            Command::ReplicaOf(_) if stubborn.is_some() => stubborn?,
+            Command::ReplicaOf(_) | Command::Demote(_) if stubborn.is_some() => stubborn?,
             Command::ReplicaOf(master) | Command::ReplicaOfPlain(master) => {
                 self.turned.push((port, master.clone()));
                 server.role = Some(if master.is_some() { Role::Replica } else { Role::Master });
                 server.master = master.clone();
                 Reply::Ok
             }
+            Command::Demote(master) => {
+                self.turned.push((port, Some(master.clone())));
+                server.role = Some(Role::Replica);
+                server.master = Some(master.clone());
+                Reply::Ok
+            }
+            Command::ListClients if self.may_list_clients => Reply::Clients(self.clients.clone()),
+            Command::ListClients => Reply::Error("NOPERM this user has no permissions".to_owned()),
             _ => Reply::Ok,
         };
         self.commands.push((port, command));

@@ -1,7 +1,7 @@
 //! Masters that die, return, come back empty.
 
 use crate::bench::{Bench, MASTER, MS, endpoint, info};
-use consentinel_core::{Event, Info, Role, RunId, SaveError};
+use consentinel_core::{Event, Info, Offset, Role, RunId, SaveError};
 use std::time::Duration;
 
 #[test]
@@ -75,5 +75,24 @@ fn a_master_that_restarts_empty_does_not_wipe_its_replicas() {
     let empty = Info { role: Some(Role::Master), run_id: Some(RunId::new("empty")), ..info(MASTER) };
     bench.servers.insert(MASTER, Info { keys: 0, replid: Some(RunId::new("new")), ..empty });
     bench.run(MS * 100);
+    assert_eq!(bench.master(), endpoint(6380));
+}
+
+/// A leader promoted one and died. Another replica, which did not notice that its master was restarted, has a larger
+/// offset of a history that is over.
+#[test]
+fn a_promoted_replica_is_kept_against_one_of_another_history() {
+    let mut bench = Bench::new(&[6380, 6381]);
+    let replid = |text: &str| Some(RunId::new(text));
+    bench.servers.get_mut(&MASTER).expect("it runs").replid = replid("present");
+    bench.run(Duration::from_secs(12));
+    let promoted = bench.servers.get_mut(&6380).expect("it runs");
+    (promoted.role, promoted.master) = (Some(Role::Master), None);
+    (promoted.replid, promoted.former_replid) = (replid("forked"), replid("present"));
+    promoted.master_repl_offset = Offset(1000);
+    let stale = bench.servers.get_mut(&6381).expect("it runs");
+    (stale.replid, stale.repl_offset) = (replid("over"), Offset(9000));
+    bench.kill(MASTER);
+    bench.run(Duration::from_secs(10));
     assert_eq!(bench.master(), endpoint(6380));
 }

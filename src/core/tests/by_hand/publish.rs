@@ -41,6 +41,7 @@ fn newer(epoch: u64, port: u16, publisher: &str) -> Option<Record> {
         master: endpoint(port),
         run_id: RunId::new("another"),
         publisher: SentinelId::new(publisher),
+        sentinels: vec![],
     })
 }
 
@@ -151,6 +152,29 @@ fn a_newer_record_is_never_written_over() {
     bench.run(SECOND * 60);
     assert_eq!(bench.registry.writes(), []);
     assert_eq!(bench.sentinel.view().current_epoch, Epoch(0), "a stranger's record moves nobody");
+}
+
+#[test]
+fn what_another_fleet_has_published_under_the_same_names_is_left_alone() {
+    let mut bench = publishing(&[6380]);
+    bench.registry.writes();
+    bench.registry.held.record = newer(0, 7000, "stranger");
+    bench.registry.held.fence = consentinel_core::Fence(99);
+    tell(&mut bench);
+    // A failover of ours has a newer epoch than the record of the others.
+    bench.kill(MASTER);
+    bench.run(SECOND * 60);
+    assert_eq!(record(&bench), (Epoch(0), endpoint(7000)));
+    assert!(bench.registry.writes().is_empty());
+    let said = bench.logs.iter().filter(|text| text.contains("another fleet of sentinels")).count();
+    assert_eq!(said, 1, "{:?}", bench.logs);
+
+    // One sentinel that both know is enough: then it is ours, and older.
+    let ours = bench.registry.held.record.as_mut().expect("there is a record");
+    ours.sentinels = vec![SentinelId::new("gone"), bench.sentinel.myid().clone()];
+    tell(&mut bench);
+    bench.run(SECOND);
+    assert_ne!(record(&bench).1, endpoint(7000));
 }
 
 #[test]

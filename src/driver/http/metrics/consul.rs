@@ -41,6 +41,13 @@ pub(super) fn write_publications(text: &mut Text, masters: &[Master]) {
     for (name, publication) in &all {
         drift.put(&[("master", name)], drifts(publication));
     }
+    let mut foreign = text.gauge(
+        "consentinel_publication_foreign_entries",
+        "Entries of somebody else under the same service names, which DNS answers, too.",
+    );
+    for (name, publication) in &all {
+        foreign.put(&[("master", name)], publication.foreign.len());
+    }
     let mut writes = text.counter(
         "consentinel_publication_writes_total",
         "Transactions: new records, other changes, and those that put back what somebody else had changed.",

@@ -60,7 +60,8 @@ export function follow(onEvent, onOpen, onLost) {
       seen.add(message.lastEventId);
       if (seen.size > 4000) seen.clear();
       const happening = JSON.parse(message.data);
-      const fresh = happening.unix_ms > newest && Date.now() - happening.unix_ms < 10000;
+      // Several things happen in one millisecond.
+      const fresh = happening.unix_ms >= newest && Date.now() - happening.unix_ms < 10000;
       newest = Math.max(newest, happening.unix_ms);
       add(happening);
       const said = fresh ? words(happening) : null;

@@ -81,7 +81,7 @@ function showSentinels(picture, master) {
     ])));
 }
 
-const STATES = { published: "good", behind: "warn", unseen: "wait", fenced: "bad", contradicted: "bad" };
+const STATES = { published: "good", behind: "warn", unseen: "wait", fenced: "bad", contradicted: "bad", taken: "bad" };
 
 function showConsul(picture, master) {
   const { consul } = picture;
@@ -108,6 +108,7 @@ function showConsul(picture, master) {
     return [
       element("p", {}, badge(held.state, STATES[held.state] ?? "wait"), ` ${consul.address}. ${facts.join(" ")}`),
       consul.trouble || held.error ? element("p", { class: "trouble" }, consul.trouble ?? held.error) : null,
+      ...held.foreign.map((foreign) => element("p", { class: "trouble" }, `Somebody else's, and answered by DNS, too: ${foreign}`)),
       element("div", { class: "wide", role: "region", "aria-label": "Entries in Consul", tabindex: "0" },
         table("What Consul should hold and holds", ["Entry", "Should be", "Is", ""], rows)),
     ];
