@@ -15,12 +15,26 @@ deps:
 demo *args:
     @bash tests/demo.sh {{args}}
 
+# The images are made from Debian's packages where they are missing, and the programs are built here: no registry is needed.
+# `docker compose up` in compose/ does the same where there is one. `just compose down` takes it away, with its volumes.
+# Three Consul servers, three Redis servers, three daemons and two applications in containers; status page and DNS on localhost.
+compose what='up':
+    @bash compose/compose.sh {{what}}
+
+# Break the containers in three ways and count what is lost; CI runs this. All ways: `just compose-drill all`, one: `just compose-drill leader`,
+# redis-sentinel in our place: `just compose-drill classic`.
+# Break a set-up in containers, and see whether what is promised holds.
+compose-drill *what='--short':
+    bash compose/check.sh
+    bash compose/base.sh {{ if what == "metrics" { "metrics" } else { "" } }}
+    bash compose/drill.sh {{ if what == "all" { "" } else { what } }}
+
 # The daemon, ready to run: target/release/consentinel
 build:
     cargo build --release --bin consentinel
 
 # All that a change must pass; CI runs exactly this.
-test: lint unit sim-share mutations scenarios e2e
+test: lint unit sim-share mutations scenarios e2e compose-drill
 
 # Formatting, clippy and the documentation, with nothing to complain about.
 lint:
@@ -66,7 +80,10 @@ e2e *args:
     [ ! -w /dev/shm ] || export TMPDIR=/dev/shm; cargo test --test e2e -- --test-threads=2 {{args}}
 
 # Beside the real redis-sentinel in one run: how long a failover takes (`just bench --rounds 5`), and what requests and a
-# thousand masters cost (`just bench --table load`; it starts a thousand servers, 4 GB; `--masters 200` for fewer).
+# thousand masters cost (`just bench --table load`; it starts a thousand servers, 4 GB; `--masters 200` for fewer). Many masters
+# that die at once, and what Consul pays: `just bench --table mass`, `--masters 1000`. Two faults
+# at once: `just bench --table faults --rounds 3`, of which `--fault leader` and so on plays one. CONSENTINEL=path measures
+# another build of ours.
 bench *args:
     cargo bench --bench failover -- {{args}}
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests need on a Debian machine: redis-server, redis-sentinel, redis-cli, dig, ss, jq, Consul, the
 # resolvers dnsmasq and unbound, which the tests run as processes of their own, haproxy for the benchmark, Chromium for the
-# status page, promtool, Redis 8.0 and Valkey 8.1 beside the machine's own Redis, and the Python client.
+# status page, promtool, Redis 8.0 and Valkey 8.1 beside the machine's own Redis, the Python client, and for compose/ a Docker
+# engine that runs, docker-compose and debootstrap.
 # What is on PATH already is used as it is. Quick when nothing is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -47,12 +48,16 @@ has dig || missing+=(bind9-dnsutils)
 has ss || missing+=(iproute2)
 has jq || missing+=(jq)
 has openssl || missing+=(openssl)
+has cc || missing+=(gcc libc6-dev) # the library that slows a disk down
 [ -x /usr/sbin/dnsmasq ] || has dnsmasq || missing+=(dnsmasq-base)
 [ -x /usr/sbin/unbound ] || has unbound || missing+=(unbound)
 has setpriv && has unshare && has script || missing+=(util-linux bsdutils)
 has python3 && python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3 python3-venv)
 [ -x /usr/sbin/haproxy ] || has haproxy || missing+=(haproxy)
 { has chromium || has chromium-browser; } && has chromedriver || missing+=(chromium chromium-driver)
+has docker || missing+=(docker.io)
+has docker-compose || docker compose version >/dev/null 2>&1 || missing+=(docker-compose)
+[ -x /usr/sbin/debootstrap ] || has debootstrap || missing+=(debootstrap)
 [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
 
 if ! has consul; then
@@ -143,4 +148,31 @@ if [ "$("$venv/bin/python" -c 'import redis; print(redis.__version__)' 2>/dev/nu
     python3 -m venv "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check "redis==$redis_py"
 fi
+# The schema of the compose files.
+check_jsonschema=0.39.0
+if [ "$("$venv/bin/check-jsonschema" --version 2>/dev/null)" != "check-jsonschema, version $check_jsonschema" ]; then
+    say "installing check-jsonschema $check_jsonschema"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check "check-jsonschema==$check_jsonschema"
+fi
+
+# Only compose/ needs the engine, so its absence is said here and fails there.
+start_engine() {
+    local log=tests/.cache/dockerd.log tries
+    docker info >/dev/null 2>&1 && return
+    # Perhaps it runs, and is another user's.
+    as_root docker info >/dev/null 2>&1 && { say "a Docker engine runs, and $(id -un) may not use it: add yourself to the group docker"; return; }
+    say "starting the Docker engine"
+    if [ -d /run/systemd/system ]; then
+        as_root systemctl start docker || true
+    else
+        as_root nohup dockerd >"$log" 2>&1 </dev/null &
+    fi
+    for tries in $(seq 150); do
+        as_root docker info >/dev/null 2>&1 && return
+        sleep 0.2
+    done
+    say "the Docker engine does not answer after 30 s, so compose/ cannot be run here: $log, or journalctl -u docker, tells why"
+}
+start_engine
+
 say "all there"
