@@ -4,7 +4,7 @@
 //! The servers answer sentinels and hold no data: a thousand real ones would take the machine for themselves.
 
 use consentinel_lab::{
-    Consul, ConsulOptions, Extra, Fleet, Folder, Kind, Program, Sentinel, Value, eventually, free_port,
+    Consul, ConsulOptions, Extra, Fleet, Folder, Kind, Program, Sentinel, Value, eventually, sentinels_of,
 };
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -84,30 +84,13 @@ impl Scene {
         let options = ConsulOptions { on_disk: true, ..ConsulOptions::default() };
         let consul = with_consul.then(|| Consul::start_new(&folder, &options));
         let fleets: Vec<Fleet> = (0..masters).map(|_| Fleet::start(1)).collect();
-        let ports: Vec<u16> = (0..SENTINELS).map(|_| free_port()).collect();
-        let id = |at: usize| format!("{at}").repeat(40);
-        let start = |at: usize| {
-            let mut config = format!("sentinel myid {}\n", id(at));
-            for (number, fleet) in fleets.iter().enumerate() {
-                config += &format!(
-                    "sentinel monitor m{number} 127.0.0.1 {} 2\nsentinel down-after-milliseconds m{number} {}\n",
-                    fleet.ports[0],
-                    DOWN_AFTER.as_millis()
-                );
-                for other in (0..SENTINELS).filter(|other| *other != at) {
-                    let (port, id) = (ports[other], id(other));
-                    config += &format!("sentinel known-sentinel m{number} 127.0.0.1 {port} {id}\n");
-                }
+        let extra = match &consul {
+            Some(consul) => {
+                Extra::consul(&consul.address()).line("sentinel consul service-template redis-{master}")
             }
-            let extra = match &consul {
-                Some(consul) => {
-                    Extra::consul(&consul.address()).line("sentinel consul service-template redis-{master}")
-                }
-                None => Extra::default(),
-            };
-            Sentinel::start_at(&folder, program.clone(), ports[at], &config, extra)
+            None => Extra::default(),
         };
-        let sentinels = (0..SENTINELS).map(start).collect();
+        let sentinels = sentinels_of(&fleets, SENTINELS, DOWN_AFTER, (&folder, program, &extra));
         Scene { sentinels, fleets, consul, _folder: folder }
     }
 

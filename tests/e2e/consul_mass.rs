@@ -2,7 +2,8 @@
 
 use crate::{PATIENCE, ours};
 use consentinel_lab::{
-    Consul, ConsulOptions, Extra, Fleet, Folder, Kind, Sentinel, Value, connections_to, eventually, free_port,
+    Consul, ConsulOptions, Extra, Fleet, Folder, Kind, Sentinel, Value, connections_to, eventually,
+    sentinels_of,
 };
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -15,24 +16,8 @@ const LONG: Duration = Duration::from_secs(60);
 
 /// Daemons that know each other, and watch all of these masters.
 fn watch(folder: &Folder, consul: &Consul, fleets: &[Fleet]) -> Vec<Sentinel> {
-    let ports: Vec<u16> = (0..DAEMONS).map(|_| free_port()).collect();
-    let id = |at: usize| format!("{at}").repeat(40);
-    let start = |at: usize| {
-        let mut config = format!("sentinel myid {}\n", id(at));
-        for (number, fleet) in fleets.iter().enumerate() {
-            config += &format!(
-                "sentinel monitor m{number} 127.0.0.1 {} 2\nsentinel down-after-milliseconds m{number} 1000\n",
-                fleet.ports[0]
-            );
-            for other in (0..DAEMONS).filter(|other| *other != at) {
-                config +=
-                    &format!("sentinel known-sentinel m{number} 127.0.0.1 {} {}\n", ports[other], id(other));
-            }
-        }
-        let extra = Extra::consul(&consul.address()).line("sentinel consul service-template redis-{master}");
-        Sentinel::start_at(folder, ours(), ports[at], &config, extra)
-    };
-    (0..DAEMONS).map(start).collect()
+    let extra = Extra::consul(&consul.address()).line("sentinel consul service-template redis-{master}");
+    sentinels_of(fleets, DAEMONS, Duration::from_secs(1), (folder, &ours(), &extra))
 }
 
 /// Whether DNS names another server than this one as the master, and only that.

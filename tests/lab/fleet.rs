@@ -1,23 +1,24 @@
 //! A master with more replicas than this machine would like to run: they answer a sentinel, and hold no data.
 
-use crate::free_port;
-use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::thread::JoinHandle;
+use crate::command::take_command;
+use crate::{Extra, Folder, Program, Sentinel, free_port};
+use std::io::Result;
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{mpsc, watch};
 
-/// Between two looks at whether somebody wants to connect.
-const PERIOD: Duration = Duration::from_millis(5);
 /// How far the master's history has come.
 const OFFSET: u64 = 1_000_000;
 
-/// Servers in threads of this process. The first is the master at the start.
+/// Servers that are tasks of this process. The first is the master at the start.
 pub struct Fleet {
     /// Where they listen.
     pub ports: Vec<u16>,
     shared: Arc<Shared>,
-    listener: Option<JoinHandle<()>>,
 }
 
 #[derive(Default)]
@@ -30,33 +31,59 @@ struct Server {
     follows: Option<u16>,
     /// By how many bytes it is behind.
     lag: u64,
-    /// Gone when it was killed.
-    listener: Option<TcpListener>,
-    clients: Vec<TcpStream>,
+    /// `None` when it was killed.
+    tasks: Option<Tasks>,
+}
+
+/// The listener and the clients of a server. They end when `stop` goes, and hold the other end of `ended` until then.
+struct Tasks {
+    stop: watch::Sender<()>,
+    ended: mpsc::Receiver<()>,
+}
+
+/// What each of these tasks holds.
+#[derive(Clone)]
+struct Task {
+    shared: Arc<Shared>,
+    port: u16,
+    stop: watch::Receiver<()>,
+    _ended: mpsc::Sender<()>,
+}
+
+/// One thread for the servers of all fleets: a thread for each connection would be thousands.
+fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_io().build();
+        runtime.expect("a thread can be started")
+    })
 }
 
 impl Fleet {
     /// Starts a master and so many replicas.
     pub fn start(replicas: usize) -> Fleet {
+        let _runtime = runtime().enter();
         let ports: Vec<_> = (0..=replicas).map(|_| free_port()).collect();
-        let server = |(number, port): (usize, &u16)| {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).expect("the port was free");
+        let shared = Arc::<Shared>::default();
+        for (number, port) in ports.iter().copied().enumerate() {
+            let listener =
+                std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("the port was free");
             listener.set_nonblocking(true).expect("a listener can be told not to block");
+            let listener = TcpListener::from_std(listener).expect("the runtime takes it");
+            let (stop, stopped) = watch::channel(());
+            let (running, ended) = mpsc::channel(1);
+            let task = Task { shared: shared.clone(), port, stop: stopped, _ended: running };
             let follows = (number > 0).then_some(ports[0]);
-            Server { port: *port, follows, lag: 0, listener: Some(listener), clients: Vec::new() }
-        };
-        let servers = Mutex::new(ports.iter().enumerate().map(server).collect());
-        let shared = Arc::new(Shared { servers });
-        let listener = std::thread::spawn({
-            let shared = shared.clone();
-            move || accept(&shared)
-        });
-        Fleet { ports, shared, listener: Some(listener) }
+            shared.lock().push(Server { port, follows, lag: 0, tasks: Some(Tasks { stop, ended }) });
+            runtime().spawn(accept(listener, task));
+        }
+        Fleet { ports, shared }
     }
 
     /// Ends a server: its connections break, and nobody listens any more.
     pub fn kill(&self, server: usize) {
-        self.shared.lock()[server].end();
+        let tasks = self.shared.lock()[server].tasks.take();
+        tasks.into_iter().for_each(Tasks::end);
     }
 
     /// The server that is master, as far as it knows.
@@ -67,6 +94,39 @@ impl Fleet {
     /// From now on a replica is so many bytes behind.
     pub fn lag(&self, server: usize, bytes: u64) {
         self.shared.lock()[server].lag = bytes;
+    }
+}
+
+/// As many sentinels as are to be, which know each other from the start and watch all of these masters, m0, m1 and so on.
+pub fn sentinels_of(
+    fleets: &[Fleet],
+    count: usize,
+    down_after: Duration,
+    (folder, program, extra): (&Folder, &Program, &Extra),
+) -> Vec<Sentinel> {
+    let ports: Vec<u16> = (0..count).map(|_| free_port()).collect();
+    let id = |at: usize| format!("{at}").repeat(40);
+    let down_after = down_after.as_millis();
+    let start = |at: usize| {
+        let mut config = format!("sentinel myid {}\n", id(at));
+        for (number, fleet) in fleets.iter().enumerate() {
+            config += &format!(
+                "sentinel monitor m{number} 127.0.0.1 {} 2\nsentinel down-after-milliseconds m{number} {down_after}\n",
+                fleet.ports[0],
+            );
+            for other in (0..count).filter(|other| *other != at) {
+                let (port, id) = (ports[other], id(other));
+                config += &format!("sentinel known-sentinel m{number} 127.0.0.1 {port} {id}\n");
+            }
+        }
+        Sentinel::start_at(folder, program.clone(), ports[at], &config, extra.clone())
+    };
+    (0..count).map(start).collect()
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        (0..self.ports.len()).for_each(|server| self.kill(server));
     }
 }
 
@@ -83,7 +143,7 @@ impl Shared {
         let offset = OFFSET - server.lag;
         let Some(master) = server.follows else {
             let mut text = head + &format!("role:master\r\nmaster_repl_offset:{OFFSET}\r\n");
-            let replicas = servers.iter().filter(|it| it.follows == Some(port) && it.listener.is_some());
+            let replicas = servers.iter().filter(|it| it.follows == Some(port) && it.tasks.is_some());
             for (number, replica) in replicas.enumerate() {
                 let (port, offset) = (replica.port, OFFSET - replica.lag);
                 text +=
@@ -91,7 +151,7 @@ impl Shared {
             }
             return text;
         };
-        let up = servers.iter().any(|it| it.port == master && it.listener.is_some());
+        let up = servers.iter().any(|it| it.port == master && it.tasks.is_some());
         let link = if up { "up" } else { "down\r\nmaster_link_down_since_seconds:1" };
         head + &format!(
             "role:slave\r\nmaster_host:127.0.0.1\r\nmaster_port:{master}\r\nmaster_link_status:{link}\r\n\
@@ -106,44 +166,46 @@ impl Shared {
     }
 }
 
-impl Server {
-    fn end(&mut self) {
-        self.listener = None;
-        for client in self.clients.drain(..) {
-            let _ = client.shutdown(Shutdown::Both);
-        }
+impl Tasks {
+    fn end(mut self) {
+        drop(self.stop);
+        while self.ended.blocking_recv().is_some() {}
     }
 }
 
-/// Lets clients in, until all servers have ended.
-fn accept(shared: &Arc<Shared>) {
+/// Lets clients in, until the server ends.
+async fn accept(listener: TcpListener, mut task: Task) {
     loop {
-        let mut servers = shared.lock();
-        if servers.iter().all(|server| server.listener.is_none()) {
-            return;
-        }
-        for server in servers.iter_mut() {
-            while let Some((stream, _)) = server.listener.as_ref().and_then(|it| it.accept().ok()) {
-                let (shared, port) = (shared.clone(), server.port);
-                let Ok(copy) = stream.try_clone() else { continue };
-                server.clients.push(copy);
-                std::thread::spawn(move || serve(stream, port, &shared));
+        tokio::select! {
+            _ = task.stop.changed() => return,
+            client = listener.accept() => {
+                let Ok((stream, _)) = client else { continue };
+                tokio::spawn(answer(stream, task.clone()));
             }
         }
-        drop(servers);
-        std::thread::sleep(PERIOD); // between two polls
     }
 }
 
 /// Answers one client until it goes, or the server ends.
-fn serve(stream: TcpStream, port: u16, shared: &Shared) -> Result<()> {
-    stream.set_nonblocking(false)?;
-    let mut out = stream.try_clone()?;
-    let mut input = BufReader::new(stream);
+async fn answer(stream: TcpStream, mut task: Task) {
+    let (port, shared) = (task.port, task.shared.clone());
+    tokio::select! {
+        _ = task.stop.changed() => {}
+        _ = serve(stream, port, &shared) => {}
+    }
+}
+
+async fn serve(mut stream: TcpStream, port: u16, shared: &Shared) -> Result<()> {
+    let mut arrived = Vec::new();
     let mut queue: Option<Vec<Vec<String>>> = None;
     let mut subscribed = false;
     loop {
-        let words = command(&mut input)?;
+        let Some(words) = take_command(&mut arrived)? else {
+            if stream.read_buf(&mut arrived).await? == 0 {
+                return Ok(());
+            }
+            continue;
+        };
         let name = words[0].to_ascii_uppercase();
         let answer = match (name.as_str(), &mut queue) {
             ("MULTI", _) => {
@@ -173,37 +235,6 @@ fn serve(stream: TcpStream, port: u16, shared: &Shared) -> Result<()> {
             }
             _ => "+OK\r\n".into(),
         };
-        out.write_all(answer.as_bytes())?;
-    }
-}
-
-/// Reads a command: an array of strings, at least one.
-pub(crate) fn command(input: &mut BufReader<TcpStream>) -> Result<Vec<String>> {
-    let count = number(input, '*')?;
-    let words = (0..count).map(|_| {
-        let mut bytes = vec![0; number(input, '$')? + 2];
-        input.read_exact(&mut bytes)?;
-        bytes.truncate(bytes.len() - 2);
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
-    });
-    let words: Vec<_> = words.collect::<Result<_>>()?;
-    if words.is_empty() { Err(ErrorKind::InvalidData.into()) } else { Ok(words) }
-}
-
-fn number(input: &mut BufReader<TcpStream>, kind: char) -> Result<usize> {
-    let mut line = String::new();
-    if input.read_line(&mut line)? == 0 {
-        return Err(ErrorKind::UnexpectedEof.into());
-    }
-    let digits = line.trim_end().strip_prefix(kind).and_then(|digits| digits.parse().ok());
-    digits.filter(|count| *count <= 1 << 20).ok_or_else(|| Error::new(ErrorKind::InvalidData, line))
-}
-
-impl Drop for Fleet {
-    fn drop(&mut self) {
-        self.shared.lock().iter_mut().for_each(Server::end);
-        if let Some(listener) = self.listener.take() {
-            let _ = listener.join();
-        }
+        stream.write_all(answer.as_bytes()).await?;
     }
 }

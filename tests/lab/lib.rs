@@ -7,6 +7,7 @@
 mod authority;
 mod browser;
 mod cluster;
+mod command;
 mod connections;
 mod consul;
 mod dialogue;
@@ -45,7 +46,7 @@ pub use dialogue::Dialogue;
 pub use dig::{Dig, dig, dig_all};
 pub use dns::{Code, Data, Dns, Kind, Message, Record, dns_question};
 pub use events::{Event, Events};
-pub use fleet::Fleet;
+pub use fleet::{Fleet, sentinels_of};
 pub use folder::Folder;
 pub use http::Answer;
 pub use ledger::Ledger;

@@ -1,8 +1,8 @@
 //! A server that says that it speaks RESP3, and then answers subscriptions as in RESP2.
 
-use crate::fleet::command;
+use crate::command::take_command;
 use crate::free_port;
-use std::io::{BufReader, Result, Write};
+use std::io::{ErrorKind, Read, Result, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -121,8 +121,8 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
             connections.push(Connection { stream, visitor, channel: None });
             let (shared, number) = (shared.clone(), connections.len() - 1);
             std::thread::spawn(move || {
-                let mut input = BufReader::new(copy);
-                while let Ok(words) = command(&mut input)
+                let mut arrived = Vec::new();
+                while let Ok(words) = read_command(&copy, &mut arrived)
                     && shared.answer(number, &words).is_ok()
                 {}
                 let connection = &mut shared.lock()[number];
@@ -130,6 +130,19 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
             });
         }
         std::thread::sleep(PERIOD); // between two polls
+    }
+}
+
+fn read_command(mut stream: &TcpStream, arrived: &mut Vec<u8>) -> Result<Vec<String>> {
+    let mut chunk = [0; 4096];
+    loop {
+        if let Some(words) = take_command(arrived)? {
+            return Ok(words);
+        }
+        match stream.read(&mut chunk)? {
+            0 => return Err(ErrorKind::UnexpectedEof.into()),
+            length => arrived.extend_from_slice(&chunk[..length]),
+        }
     }
 }
 
