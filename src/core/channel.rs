@@ -132,20 +132,21 @@ impl Channel {
                     self.state = State::Resolving { since: cx.now };
                 }
             },
-            State::Resolving { since } | State::Opening { since, .. }
-                if cx.now >= since + self.connect_timeout() =>
-            {
-                self.close(cx);
-            }
+            State::Resolving { since } if cx.now >= since + CONNECT_TIMEOUT => self.close(cx),
+            State::Opening { since, .. } if cx.now >= since + self.connect_timeout() => self.close(cx),
             _ => {}
         }
     }
 
-    /// How long an attempt may take. A packet that was lost is sent again by the system after a second, and a network that
-    /// passes again is noticed only then: other sentinels are tried by short attempts in between.
+    /// How long an attempt may take. A packet that was lost is sent again by the system after a second, and a host that is
+    /// back, or a network that passes again, is noticed only then: most attempts are short, and one in a few has the time
+    /// that a distant server needs.
     fn connect_timeout(&self) -> Duration {
-        let short = self.kind == LinkKind::Sentinel && !self.attempts.is_multiple_of(LONG_ATTEMPT);
-        if short { SHORT_ATTEMPT } else { CONNECT_TIMEOUT }
+        let long = match self.kind {
+            LinkKind::Sentinel => self.attempts.is_multiple_of(LONG_PEER_ATTEMPT),
+            LinkKind::Command | LinkKind::PubSub => self.attempts.is_multiple_of(LONG_ATTEMPT),
+        };
+        if long { CONNECT_TIMEOUT } else { SHORT_ATTEMPT }
     }
 
     /// A name was looked up: go on, if that was what this channel was waiting for.
@@ -231,6 +232,16 @@ impl Channel {
         }
     }
 
+    /// The other side seems to be there again: an attempt that began before is not waited for.
+    pub(crate) fn hurry(&mut self, cx: &mut Context) {
+        if let State::Opening { since, .. } = self.state
+            && cx.now >= since + QUICK_ANSWER
+        {
+            self.close(cx);
+            self.retry_now(cx.now);
+        }
+    }
+
     /// Closes it and opens it at once: the address or the password is another one.
     pub(crate) fn reopen(&mut self, cx: &mut Context) {
         self.close(cx);
@@ -277,7 +288,8 @@ impl Channel {
         match self.state {
             State::Closed { .. } if to.port == 0 => Time::NEVER,
             State::Closed { retry_at } => retry_at,
-            State::Resolving { since } | State::Opening { since, .. } => since + self.connect_timeout(),
+            State::Resolving { since } => since + CONNECT_TIMEOUT,
+            State::Opening { since, .. } => since + self.connect_timeout(),
             State::Open(_) => Time::NEVER,
         }
     }
@@ -297,5 +309,8 @@ const LAST_RETRY: Duration = Duration::from_millis(500);
 const PEER_RETRY: Duration = Duration::from_millis(100);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Every so many attempts one has the whole time.
-const LONG_ATTEMPT: u32 = 8;
+const LONG_PEER_ATTEMPT: u32 = 8;
+const LONG_ATTEMPT: u32 = 4;
 const SHORT_ATTEMPT: Duration = Duration::from_millis(250);
+/// An attempt that is older than that was not answered by a server nearby.
+const QUICK_ANSWER: Duration = Duration::from_millis(20);

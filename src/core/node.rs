@@ -166,7 +166,7 @@ impl Node {
     pub(crate) fn advance(&mut self, duty: &Duty, cx: &mut Context) {
         let command = Owner::Command(duty.group, duty.node);
         let pubsub = Owner::PubSub(duty.group, duty.node);
-        self.command.urgent = duty.is_master && self.sdown.is_none();
+        self.command.urgent = duty.is_master && self.sdown.is_none_or(|since| cx.now < since + STAYS_URGENT);
         self.drop_silent_links(duty, cx);
         self.command.advance(&self.addr, command, &duty.renames, cx);
         self.pubsub.advance(&self.addr, pubsub, &duty.renames, cx);
@@ -400,5 +400,7 @@ pub(crate) fn ping_period(down_after: Duration, cx: &Context) -> Duration {
 
 /// A server that takes commands but answers none is not sent more and more of them.
 const MOST_PENDING: usize = 100;
+/// While the failover of a master is on its way, its return still matters.
+const STAYS_URGENT: Duration = Duration::from_secs(1);
 const ABORT_AGAIN: Duration = Duration::from_secs(1);
 const SHORTEST_PING: Duration = Duration::from_millis(10);

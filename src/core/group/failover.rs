@@ -3,6 +3,7 @@
 use super::election::Tally;
 use super::order::ORDER_WAITS;
 use super::planned_failover::Handover;
+use super::reboot::Return;
 use super::{Group, Retry};
 use crate::context::Context;
 use crate::ids::NodeId;
@@ -307,6 +308,15 @@ impl Group {
     fn choose(&mut self, epoch: Epoch, since: Time, asked: Time, cx: &mut Context) {
         if cx.now < since + FRESH_INFO_WAIT && !self.all_told_since(asked) {
             return;
+        }
+        match self.master_returns(asked, cx) {
+            Some(Return::Proven) => {
+                self.abort(Event::AbortNotElected, cx);
+                self.retry = Some(Retry { at: cx.now + AFTER_LOSS, tries: 0 });
+                return;
+            }
+            Some(Return::Likely) if cx.now < since + FRESH_INFO_WAIT => return self.reach_for_master(cx),
+            _ => {}
         }
         let Some(chosen) = self.select_replica(cx) else {
             if cx.now < since + FRESH_INFO_WAIT {

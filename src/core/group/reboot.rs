@@ -12,7 +12,47 @@ use crate::node::{Node, Reboot};
 use crate::{Info, Level, Role, Time};
 use std::time::Duration;
 
+/// Signs that a master which is being replaced has come back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Return {
+    /// It answers, or a replica has copied from a new run of it.
+    Likely,
+    /// It answers, says that it is master, and has its data.
+    Proven,
+}
+
 impl Group {
+    /// Whether the master has come back before anybody was promoted. With a replica that has found it first it acknowledges
+    /// writes which no other replica has.
+    pub(super) fn master_returns(&self, asked: Time, cx: &Context) -> Option<Return> {
+        if self.order.is_some() {
+            return None;
+        }
+        let master = self.master();
+        if master.sdown.is_none() && master.is_usable() {
+            let is_well = master.reboot.is_none() && master.role == Role::Master && master.told_since(asked);
+            return Some(if is_well { Return::Proven } else { Return::Likely });
+        }
+        let history = master.info().and_then(|info| info.replid.as_ref())?;
+        let has_copied = |info: &Info| {
+            let follows_it = info.master.as_ref().is_some_and(|addr| self.is_master_at(addr, cx));
+            info.master_link_up && follows_it && info.replid.as_ref().is_some_and(|replid| replid != history)
+        };
+        let mut replicas = self.nodes.iter().filter(|(id, _)| **id != self.master).map(|(_, node)| node);
+        replicas
+            .any(|node| node.told_since(asked) && node.info().is_some_and(has_copied))
+            .then_some(Return::Likely)
+    }
+
+    /// Tries again at once to connect to a master that seems to be there.
+    pub(super) fn reach_for_master(&mut self, cx: &mut Context) {
+        let master = self.master;
+        if let Some(node) = self.nodes.get_mut(&master) {
+            node.command.hurry(cx);
+        }
+        self.advance_node_only(master, cx);
+    }
+
     pub(super) fn on_reboot(&mut self, id: NodeId, info: &Info, cx: &mut Context) {
         let Some(node) = self.nodes.get_mut(&id) else { return };
         if info.role == Some(Role::Master) && !active(Mutation::EmptyMasterTrusted) {

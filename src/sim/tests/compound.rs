@@ -69,3 +69,32 @@ fn a_master_that_hangs_in_its_own_failover_is_turned_all_the_same() {
     assert!(transcript.contains("r1 ends its own FAILOVER"), "{transcript}");
     assert!(transcript.contains("r1 is a replica of r"), "{transcript}");
 }
+
+/// Its supervisor starts it again: what it acknowledges then, with a replica that has already copied it, must not be lost
+/// because the sentinels have not seen its return.
+#[test]
+fn a_master_that_is_back_before_down_after_is_not_replaced() {
+    for seed in 1..=40 {
+        let story = format!(
+            "{WORLD}\na client waits for a replica\nseed {seed}\nat 20s vanish r1\nat {}ms restart r1\nuntil 30s\n",
+            20400 + seed * 5
+        );
+        let transcript = tell(&story);
+        assert!(transcript.contains("; 0 of them are lost"), "seed {seed}: {transcript}");
+        assert!(!transcript.contains("+switch-master"), "seed {seed}: {transcript}");
+    }
+}
+
+/// It is back at about the moment at which the sentinels agree that it is down, and one replica has found it at once.
+#[test]
+fn a_master_that_is_back_while_its_failover_begins_loses_nothing() {
+    let cut = "at 20s partition r1 from s1 s2 s3 r2 r3";
+    for seed in 1..=200 {
+        let back = 20_900 + seed;
+        let story = format!(
+            "{WORLD}\na client waits for a replica\nseed {seed}\nat 20s crash r1\n{cut}\nat {back}ms repair\nat {back}ms restart r1\nuntil 30s\n",
+        );
+        let transcript = tell(&story);
+        assert!(transcript.contains("; 0 of them are lost"), "seed {seed}: {transcript}");
+    }
+}
