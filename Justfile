@@ -33,8 +33,24 @@ compose-drill *what='--short':
 build:
     cargo build --release --bin consentinel
 
+# The release build is for minutes on one core only: beside it goes what needs no release build.
 # All that a change must pass; CI runs exactly this.
-test: lint unit sim-share mutations scenarios e2e compose-drill
+test:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    mkdir -p target
+    setsid just programs >target/programs.log 2>&1 &
+    programs=$!
+    trap 'kill -- -$programs 2>/dev/null || true' EXIT
+    just lint unit scenarios
+    wait $programs || { cat target/programs.log; exit 1; }
+    trap - EXIT
+    just sim-share mutations e2e compose-drill
+
+# What goes into containers.
+programs:
+    cargo build --release --locked --bin consentinel
+    cargo build --release --locked --package consentinel-application
 
 # Formatting, clippy and the documentation, with nothing to complain about.
 lint:
