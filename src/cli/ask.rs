@@ -1,11 +1,14 @@
 //! Asking a running sentinel, ours or an original, over its own port.
 
-use crate::driver::wire::{self, Frame};
-use crate::driver::{Asker, Settings, TlsSettings, tls_trouble};
+use crate::config::Settings;
+use crate::config::TlsSettings;
+use crate::net::tls::Asker;
+use crate::net::tls::explain as tls_trouble;
+use crate::net::wire::{self, Frame};
 use bytes::BytesMut;
 use consentinel_core::Secret;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -45,16 +48,6 @@ impl Reach {
     /// The same way to another sentinel.
     pub(super) fn to(&self, at: &str) -> Reach {
         Reach { at: with_port(at), ..self.clone() }
-    }
-}
-
-/// What a file has to keep a secret: all of it, but for the end of its line.
-pub(super) fn read_secret(file: &Path, what: &str) -> Result<String, String> {
-    let wrong = |text: &str| format!("the {what} file {} {text}", file.display());
-    let text = std::fs::read_to_string(file).map_err(|error| wrong(&format!("cannot be read: {error}")))?;
-    match text.trim_end_matches(['\r', '\n']) {
-        "" => Err(wrong("is empty")),
-        secret => Ok(secret.to_owned()),
     }
 }
 

@@ -2,14 +2,14 @@
 
 mod ask;
 mod consul;
-mod demo;
-mod naming;
-mod proxy;
 mod resolve;
 mod status;
 mod system;
 
-use crate::driver::{self, Beginnings, COMPATIBLE_WITH, Options};
+use crate::config::Beginnings;
+use crate::config::COMPATIBLE_WITH;
+use crate::daemon;
+use crate::daemon::Options;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -78,15 +78,15 @@ pub(crate) fn run() -> ExitCode {
     // A configuration file of such a name is still found as ./consul.
     match words.first().and_then(|word| word.to_str()) {
         Some("consul") => return consul::run(words.into_iter().skip(1)),
-        Some("demo") => return demo::run(words.into_iter().skip(1).collect()),
+        Some("demo") => return crate::demo::run(words.into_iter().skip(1).collect()),
         Some("explain") => return status::run_explain(words.into_iter().skip(1)),
-        Some("proxy") => return proxy::run(words.into_iter().skip(1)),
+        Some("proxy") => return crate::proxy::run(words.into_iter().skip(1)),
         Some("resolve") => return resolve::run(words.into_iter().skip(1)),
         Some("status") => return status::run(words.into_iter().skip(1)),
         _ => {}
     }
     match read(&program.to_string_lossy(), words) {
-        Ok(Wish::Start(options)) => match driver::start(&options) {
+        Ok(Wish::Start(options)) => match daemon::start(&options) {
             Ok(code) => code,
             Err(error) => fail(&error.to_string()),
         },

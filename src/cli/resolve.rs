@@ -3,7 +3,7 @@
 mod command;
 mod format;
 
-use super::naming::{Naming, duration};
+use crate::arguments::{Naming, duration};
 use clap::{Parser, ValueEnum};
 use command::Command;
 use consentinel_resolver::{Change, Freshness, LookupError, Resolver, Watch};

@@ -144,7 +144,9 @@ impl Channel {
     fn connect_timeout(&self) -> Duration {
         let long = match self.kind {
             LinkKind::Sentinel => self.attempts.is_multiple_of(LONG_PEER_ATTEMPT),
-            LinkKind::Command | LinkKind::PubSub => !self.urgent || self.attempts.is_multiple_of(LONG_ATTEMPT),
+            LinkKind::Command | LinkKind::PubSub => {
+                !self.urgent || self.attempts.is_multiple_of(LONG_ATTEMPT)
+            }
         };
         if long { CONNECT_TIMEOUT } else { SHORT_ATTEMPT }
     }

@@ -6,7 +6,7 @@ use super::reply::Reply;
 use super::settings::DnsSettings;
 use super::wire::{self, Ask, Heard, MOST_TCP};
 use super::zone::{Update, Zone};
-use crate::driver::clock;
+use crate::clock;
 use consentinel_core::Time;
 use std::net::IpAddr;
 use std::sync::Arc;

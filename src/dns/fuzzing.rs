@@ -7,7 +7,7 @@ use super::settings::WithoutMajority;
 use super::wire::MOST_UDP;
 use super::word::{Standing, Word};
 use super::zone::Update;
-use crate::driver::clock;
+use crate::clock;
 use crate::registrar::{ConsulSettings, Names};
 use consentinel_core::{Endpoint, Entry, Epoch, GroupName, Health, Host, Naming, Role, SentinelId};
 use std::net::{IpAddr, Ipv4Addr};

@@ -21,7 +21,7 @@ mod zone;
 
 pub(crate) use announcer::Announcer;
 pub(crate) use counters::Counted;
-pub(crate) use namer::Namer;
+pub(crate) use namer::{Answer, Namer};
 pub(crate) use settings::{DnsSettings, WithoutMajority, datacenter, domain};
 pub(crate) use sockets::Sockets;
 

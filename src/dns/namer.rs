@@ -4,14 +4,28 @@ use super::counters::{Counted, Counters};
 use super::settings::DnsSettings;
 use super::word::{Standing, Word};
 use super::{Dns, Sockets};
-use crate::driver::picture::Answer;
 use crate::registrar::{ConsulSettings, NameError, Names};
 use consentinel_core::{GroupName, Role, Sentinel};
+use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+
+/// What DNS names answer for a master.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Answer {
+    /// The name: `redis.service.consul`.
+    pub name: String,
+    /// The master; nothing while no master can be named.
+    pub master: Option<String>,
+    /// The replicas that may be read from.
+    pub replicas: Vec<String>,
+    /// Why no master is named.
+    pub silence: Option<String>,
+}
 
 /// Knows what things are called and what is said of them. Copies share what they know.
 #[derive(Clone)]

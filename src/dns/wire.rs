@@ -179,7 +179,7 @@ impl Ask {
             Data::Txt(text) => RData::TXT(TXT::from_bytes(text.as_bytes().chunks(255).collect())),
             Data::Soa(domain) => {
                 let (ns, master) = (wired_name(&format!("ns.{domain}"))?, format!("hostmaster.{domain}"));
-                let serial = crate::driver::clock::since_epoch().as_secs() as u32;
+                let serial = crate::clock::since_epoch().as_secs() as u32;
                 RData::SOA(SOA::new(ns, wired_name(&master)?, serial, 3600, 600, 86_400, 0))
             }
             Data::Ns(name) => RData::NS(NS(wired_name(name)?)),

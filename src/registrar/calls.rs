@@ -11,7 +11,7 @@ use super::session;
 use super::strangers;
 use super::txn::{Operation, Plan, Refusal, Scope, Verdict, Versions, Writer};
 use super::will::Will;
-use crate::driver::clock;
+use crate::clock;
 use base64::Engine;
 use consentinel_core::{Endpoint, Fence, GroupName, Guard, RegistryError, Transaction};
 use consentinel_publisher::{Answer, Call, Chore, Everything, GroupRecord, SessionId};

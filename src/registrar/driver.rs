@@ -9,7 +9,7 @@ use super::session;
 use super::strangers::Strangers;
 use super::will::Will;
 use super::{Asked, FAREWELL};
-use crate::driver::clock;
+use crate::clock;
 use consentinel_core::{
     GroupName, Input, RegistryError, RegistryEvent, RegistryFault, RegistryRequest, Rng, Time,
 };

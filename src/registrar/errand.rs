@@ -11,7 +11,7 @@ use super::sight::{self, Sight};
 use super::strangers::{self, Stranger};
 use super::txn::{Operation, Scope, Verdict, Writer};
 use super::will::{WILL_CHECK, WILL_SERVICE};
-use crate::driver::clock;
+use crate::clock;
 use consentinel_core::{
     Endpoint, Entry, Epoch, Fence, Guard, Health, Host, Record, RegistryError, RegistryFault, Role, RunId,
     SentinelId, Transaction,

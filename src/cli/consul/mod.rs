@@ -5,7 +5,7 @@ mod daemon;
 mod deregister;
 mod show;
 
-use crate::driver::{self, Survey};
+use crate::config::Survey;
 use crate::registrar::{Errand, Names};
 use clap::{Args, Parser, Subcommand};
 use consentinel_core::GroupName;
@@ -173,7 +173,7 @@ async fn carry_out(command: Command) -> Result<ExitCode, Failure> {
 impl Desk {
     fn open(reach: &Reach) -> Result<Desk, Failure> {
         let variable = |name: &str| std::env::var(name).ok();
-        let survey = driver::survey(reach.config.as_deref(), &reach.directives(), &variable)
+        let survey = crate::config::survey(reach.config.as_deref(), &reach.directives(), &variable)
             .map_err(|error| error.to_string())?;
         Ok(Desk { errand: Errand::new(survey.consul.clone()), survey })
     }

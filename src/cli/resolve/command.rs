@@ -2,7 +2,7 @@
 
 use super::Failure;
 use super::format::{Found, Template};
-use crate::driver::split_words;
+use crate::config::split as split_words;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::ExitCode;

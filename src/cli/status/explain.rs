@@ -3,7 +3,7 @@
 use super::screen::Screen;
 use super::sheet::{Ink, Piece, Sheet};
 use crate::cli::ask::{Answer, Line, Reach};
-use crate::driver::picture::Explanation;
+use crate::status::Explanation;
 use std::process::ExitCode;
 
 /// Asks and tells.

@@ -2,7 +2,7 @@
 
 use super::original;
 use crate::cli::ask::{Answer, Line, Reach};
-use crate::driver::picture::{Failover, Picture};
+use crate::status::{Failover, Picture};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -8,8 +8,9 @@ mod problems;
 mod screen;
 mod sheet;
 
-use super::ask::{Reach, read_secret, with_port};
-use crate::driver::{self, TlsSettings};
+use super::ask::{Reach, with_port};
+use crate::arguments::read_secret;
+use crate::config::TlsSettings;
 use clap::{Args, Parser};
 use consentinel_core::Secret;
 use gather::Gathered;
@@ -187,7 +188,7 @@ async fn watch(arguments: &Status, reach: &Reach, period: Duration) -> Result<Ex
 
 /// A line for each master that is not as it was, with the time of day.
 fn changes(gathered: Result<&Gathered, &String>, known: &mut BTreeMap<String, String>) -> String {
-    let now = driver::clock::log_stamp();
+    let now = crate::clock::log_stamp();
     let mut told = BTreeMap::new();
     match gathered {
         Err(error) => drop(told.insert(String::new(), error.clone())),
@@ -233,8 +234,8 @@ impl Way {
         let configured = match &self.config {
             None => None,
             Some(file) => {
-                let survey =
-                    driver::survey(Some(file), &[], &environment).map_err(|error| error.to_string())?;
+                let survey = crate::config::survey(Some(file), &[], &environment)
+                    .map_err(|error| error.to_string())?;
                 Some(Reach::configured(&survey.settings))
             }
         };

@@ -2,7 +2,7 @@
 
 use super::gather::{Kind, Seen};
 use crate::cli::ask::{Answer, Line};
-use crate::driver::picture::{Master, Phase, Picture, Sentinel, Server, span_words};
+use crate::status::{Master, Phase, Picture, Sentinel, Server, span_words};
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 use super::gather::{Gathered, Kind, Other};
 use super::problems::{self, Difference, Kind as Differs};
 use super::sheet::{Ink, Piece, Row, Sheet};
-use crate::driver::picture::{Failover, Master, Picture, Publication, Sentinel, Server, span_words};
+use crate::status::{Failover, Master, Picture, Publication, Sentinel, Server, span_words};
 use std::time::Duration;
 
 /// Where more masters are watched, each gets one line, unless it is named.

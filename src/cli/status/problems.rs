@@ -1,7 +1,7 @@
 //! What is wrong, by what was found out: each sentence is a reason for the exit status 2.
 
 use super::gather::Gathered;
-use crate::driver::picture::{Entry, Master, Picture, Publication, span_words};
+use crate::status::{Entry, Master, Picture, Publication, span_words};
 use std::time::Duration;
 
 /// Everything that is wrong.

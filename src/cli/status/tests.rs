@@ -1,5 +1,5 @@
 use super::*;
-use crate::driver::picture::{Master, Picture, Server};
+use crate::status::{Master, Picture, Server};
 
 fn status(line: &str) -> Result<Status, clap::Error> {
     Status::try_parse_from(["status"].into_iter().chain(line.split_whitespace()))

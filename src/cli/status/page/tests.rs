@@ -1,5 +1,5 @@
 use super::*;
-use crate::driver::picture::{Consul, Entry, Mark, Phase};
+use crate::status::{Consul, Entry, Mark, Phase};
 
 fn server(port: u16, lag: Option<u64>, state: &str, health: &str) -> Server {
     Server {

@@ -1,0 +1,153 @@
+//! What a line looks like: as Sentinel writes it, or one JSON object.
+
+use crate::clock;
+use consentinel_core::{Event, Level};
+use serde_json::{Map, Value};
+use std::fmt::{self, Write};
+use tracing::field::{Field, Visit};
+
+/// What marks an event of Sentinel: its words are its message, its fields only the parts of it.
+pub(super) const EVENT: &str = "consentinel::event";
+
+/// How a line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// `PID:X 21 Nov 2026 11:47:15.182 # +sdown master ...`
+    Lines,
+    /// `{"time":"...","level":"warning","message":"+sdown master ...","event":"+sdown",...}`
+    Json,
+}
+
+/// What a line says.
+#[derive(Debug)]
+pub(super) struct Collected {
+    /// Its words.
+    pub message: String,
+    /// What else there is: name and value.
+    pub fields: Vec<(&'static str, Value)>,
+    is_event: bool,
+}
+
+/// A span around a line: what it is called, and its fields.
+pub(super) type SpanText = (&'static str, Vec<(&'static str, Value)>);
+
+impl Collected {
+    /// Nothing yet.
+    pub(super) fn new(target: &str) -> Self {
+        Collected { message: String::new(), fields: Vec::new(), is_event: target == EVENT }
+    }
+}
+
+impl Visit for Collected {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        match field.name() {
+            "message" => write!(self.message, "{value:?}").expect("writing to a string cannot fail"),
+            name => self.fields.push((name, format!("{value:?}").into())),
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "message" => self.message.push_str(value),
+            name => self.fields.push((name, value.into())),
+        }
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.fields.push((field.name(), value.into()));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.fields.push((field.name(), value.into()));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.fields.push((field.name(), value.into()));
+    }
+}
+
+impl Form {
+    /// A whole line, with its end.
+    pub(super) fn line(self, level: Level, said: &Collected, spans: &[SpanText]) -> String {
+        match self {
+            Form::Lines => plain(level, said, spans),
+            Form::Json => json(level, said, spans),
+        }
+    }
+}
+
+fn plain(level: Level, said: &Collected, spans: &[SpanText]) -> String {
+    let mark = match level {
+        Level::Debug => '.',
+        Level::Verbose => '-',
+        Level::Notice => '*',
+        Level::Warning => '#',
+    };
+    let mut line = format!("{}:X {} {mark} ", std::process::id(), clock::log_stamp());
+    push_one_line(&mut line, &said.message);
+    if !said.is_event {
+        push_fields(&mut line, &said.fields);
+    }
+    for (name, fields) in spans {
+        write!(line, " ({name}").expect("writing to a string cannot fail");
+        push_fields(&mut line, fields);
+        line.push(')');
+    }
+    line.push('\n');
+    line
+}
+
+fn push_fields(line: &mut String, fields: &[(&'static str, Value)]) {
+    for (name, value) in fields {
+        write!(line, " {name}=").expect("writing to a string cannot fail");
+        match value {
+            Value::String(text) => push_one_line(line, text),
+            other => write!(line, "{other}").expect("writing to a string cannot fail"),
+        }
+    }
+}
+
+/// Nobody who is quoted in the log can write a line of their own.
+fn push_one_line(line: &mut String, text: &str) {
+    match text.contains(['\n', '\r']) {
+        false => line.push_str(text),
+        true => line.extend(text.chars().map(|c| if matches!(c, '\n' | '\r') { ' ' } else { c })),
+    }
+}
+
+fn json(level: Level, said: &Collected, spans: &[SpanText]) -> String {
+    let level = match level {
+        Level::Debug => "debug",
+        Level::Verbose => "verbose",
+        Level::Notice => "notice",
+        Level::Warning => "warning",
+    };
+    let mut object = Map::new();
+    object.insert("time".into(), clock::rfc3339().into());
+    object.insert("level".into(), level.into());
+    object.insert("pid".into(), std::process::id().into());
+    object.insert("message".into(), said.message.as_str().into());
+    object.extend(said.fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+    if !spans.is_empty() {
+        let of = |(name, fields): &SpanText| {
+            let mut span = Map::new();
+            span.insert("name".into(), (*name).into());
+            span.extend(fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+            Value::from(span)
+        };
+        object.insert("spans".into(), spans.iter().map(of).collect());
+    }
+    let mut line = Value::from(object).to_string();
+    line.push('\n');
+    line
+}
+
+/// The address that an event is about: that of the instance, or the one that is the master from now on.
+pub(super) fn address(event: Event, payload: &str) -> Option<(&str, &str)> {
+    let mut words = payload.split(' ');
+    match (event, words.next()) {
+        (Event::SwitchMaster, _) => Some((words.nth(2)?, words.next()?)),
+        (_, Some("master" | "slave" | "sentinel")) => Some((words.nth(1)?, words.next()?)),
+        _ => None,
+    }
+}

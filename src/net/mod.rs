@@ -1,0 +1,11 @@
+//! The ground of everything that uses the network: RESP as bytes, TLS, and the streams that carry both.
+//!
+//! Nothing in here knows what a master or a command means. Begin reading at [`wire`].
+
+pub(crate) mod bell;
+mod bounds;
+pub(crate) mod numbered;
+pub(crate) mod stream;
+pub(crate) mod tls;
+pub(crate) mod wire;
+mod word;

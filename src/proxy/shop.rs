@@ -1,0 +1,164 @@
+//! What a thread knows of where to lead whom, and follows.
+
+use super::counters::Counters;
+use super::guide::{Guide, Replica, Sight};
+use super::line::{Cut, Line};
+use super::pump::Shared;
+use super::role::Role;
+use super::worker::Common;
+use consentinel_core::{Rng, mix};
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, watch};
+
+/// Between two doubts of one thread.
+const DOUBTS: Duration = Duration::from_millis(100);
+
+/// All that the connections of a thread share.
+pub(super) struct Shop {
+    pub(super) common: Arc<Common>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) buffer: Shared,
+    guide: Guide,
+    /// The way to the master, or why there is none.
+    master: RefCell<Result<Rc<Line>, Arc<str>>>,
+    replicas: RefCell<Vec<(Replica, Rc<Line>)>>,
+    changed: Notify,
+    chance: RefCell<Rng>,
+    doubted: Cell<Option<Instant>>,
+}
+
+impl Shop {
+    /// With what the guide knows now.
+    pub(super) fn new(common: Arc<Common>, guide: Guide, counters: Arc<Counters>, buffer: Shared) -> Shop {
+        let shop = Shop {
+            common,
+            counters,
+            buffer,
+            guide,
+            master: RefCell::new(Err("nobody has answered yet".into())),
+            replicas: RefCell::default(),
+            changed: Notify::new(),
+            chance: RefCell::new(Rng::new(mix(crate::clock::seed()))),
+            doubted: Cell::new(None),
+        };
+        let (sight, replicas) = (shop.guide.master.borrow().clone(), shop.guide.replicas.borrow().clone());
+        shop.see_master(sight);
+        shop.see_replicas(&replicas);
+        shop
+    }
+
+    /// Follows the guide for good.
+    pub(super) async fn follow(self: Rc<Self>) {
+        let Guide { mut master, mut replicas, .. } = self.guide.clone();
+        loop {
+            tokio::select! {
+                Ok(()) = master.changed() => {
+                    let sight = seen(&mut master);
+                    self.see_master(sight);
+                }
+                Ok(()) = replicas.changed() => {
+                    let replicas = seen(&mut replicas);
+                    self.see_replicas(&replicas);
+                }
+                else => return,
+            }
+        }
+    }
+
+    fn see_master(&self, sight: Sight) {
+        let mut master = self.master.borrow_mut();
+        let (next, why) = match sight {
+            Sight::Master { addr, .. } if master.as_ref().is_ok_and(|line| line.addr == addr) => return,
+            Sight::Master { addr, .. } => (Ok(Rc::new(Line::new(addr))), Cut::Moved),
+            Sight::Nobody(text) => (Err(text), Cut::Nobody),
+        };
+        let before = std::mem::replace(&mut *master, next);
+        drop(master);
+        if let Ok(line) = before {
+            line.cut(why);
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// Whoever is no replica any more is not read from any more.
+    fn see_replicas(&self, replicas: &[Replica]) {
+        let mut known = self.replicas.borrow_mut();
+        let mut before = std::mem::take(&mut *known);
+        for replica in replicas {
+            let at = before.iter().position(|(known, _)| known.addr == replica.addr);
+            let line = at.map_or_else(|| Rc::new(Line::new(replica.addr)), |at| before.swap_remove(at).1);
+            known.push((*replica, line));
+        }
+        drop(known);
+        before.iter().for_each(|(_, line)| line.cut(Cut::Moved));
+        self.changed.notify_waiters();
+    }
+
+    /// Goes off when anything of that has changed since this call.
+    pub(super) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
+    }
+
+    /// Where to lead a client, and what that server must be; none of those that have been tried. Or why nowhere.
+    pub(super) fn way(&self, wanted: Role, tried: &[SocketAddr]) -> Result<(Rc<Line>, Role), Arc<str>> {
+        match wanted {
+            Role::Master => {
+                self.catch_up();
+                self.master.borrow().clone().map(|line| (line, Role::Master))
+            }
+            Role::Replica => match self.draw(tried) {
+                Some(line) => Ok((line, Role::Replica)),
+                None if self.common.limits.fall_back => self.way(Role::Master, tried),
+                None => Err("there is none".into()),
+            },
+        }
+    }
+
+    /// Sees the master that `follow` has not seen yet: a client that comes right after a failover, or after the first
+    /// answer, is not sent away for that.
+    fn catch_up(&self) {
+        let sight = self.guide.master.borrow().clone();
+        if matches!(sight, Sight::Master { .. }) {
+            self.see_master(sight);
+        }
+    }
+
+    /// One of the replicas, as RFC 2782 has it: of the lowest priority, by weight.
+    fn draw(&self, tried: &[SocketAddr]) -> Option<Rc<Line>> {
+        let replicas = self.replicas.borrow();
+        let left = |(replica, _): &&(Replica, Rc<Line>)| !tried.contains(&replica.addr);
+        let first = replicas.iter().filter(left).map(|(replica, _)| replica.priority).min()?;
+        let fits = |it: &&(Replica, Rc<Line>)| left(it) && it.0.priority == first;
+        let all: u64 = replicas.iter().filter(fits).map(|(replica, _)| u64::from(replica.weight)).sum();
+        let mut chance = self.chance.borrow_mut();
+        if all == 0 {
+            let at = chance.below(replicas.iter().filter(fits).count() as u64) as usize;
+            return replicas.iter().filter(fits).nth(at).map(|(_, line)| line.clone());
+        }
+        let mut drawn = chance.below(all);
+        replicas.iter().filter(fits).find_map(|(replica, line)| {
+            let weight = u64::from(replica.weight);
+            let hit = drawn < weight;
+            drawn = drawn.saturating_sub(weight);
+            hit.then(|| line.clone())
+        })
+    }
+
+    /// Says that what is known may be wrong; not again and again.
+    pub(super) fn doubt(&self) {
+        let now = Instant::now();
+        if self.doubted.get().is_none_or(|last| now - last >= DOUBTS) {
+            self.doubted.set(Some(now));
+            (self.guide.doubt)();
+        }
+    }
+}
+
+fn seen<T: Clone>(receiver: &mut watch::Receiver<T>) -> T {
+    receiver.borrow_and_update().clone()
+}

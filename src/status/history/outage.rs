@@ -1,0 +1,271 @@
+//! One failover, from the master's silence to the last replica: what each event says about it.
+
+use super::{Facts, Moment};
+use crate::status::{Failover, Mark};
+use consentinel_core::{Endpoint, Event, GroupName, Time};
+use std::time::Duration;
+
+/// Marks that one failover may have. A master that stays down for days is tried for again and again: then it is the
+/// beginning and the end that are worth keeping.
+const MARKS: usize = 48;
+const FIRST_MARKS: usize = 16;
+
+/// What is said of the master's last sign of life.
+const SILENT: &str = "it fell silent: its connection ended, or it left a ping unanswered";
+
+/// How far back a silence may reach before the first event: further back is another story, such as a master that was
+/// never reached.
+const LONGEST_SILENCE: Duration = Duration::from_secs(600);
+
+/// A master that is down, or is being replaced.
+pub(super) struct Outage {
+    failover: Failover,
+    began: Time,
+    /// What this sentinel has seen of it.
+    seen: Seen,
+}
+
+/// What of it has been seen: whether it is one at all depends on that.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    sdown: bool,
+    odown: bool,
+    voted: bool,
+    stood: bool,
+    switched: bool,
+    ended: bool,
+}
+
+/// Whether it goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// There is more to come.
+    Open,
+    /// It is over.
+    Over,
+}
+
+impl Outage {
+    /// The first sign of one. Nothing when the event is none.
+    pub(super) fn begin(moment: Moment, event: Event, payload: &str, group: &GroupName) -> Option<Outage> {
+        let is_sign = match event {
+            Event::Sdown => concerns_master(payload),
+            Event::TryFailover | Event::VoteForLeader | Event::ConfigUpdateFrom | Event::SwitchMaster => true,
+            _ => false,
+        };
+        is_sign.then_some(())?;
+        Some(Outage {
+            failover: Failover {
+                master: group.to_string(),
+                began_unix_ms: moment.unix_ms,
+                outcome: "under-way".to_owned(),
+                ..Failover::default()
+            },
+            began: moment.now,
+            seen: Seen::default(),
+        })
+    }
+
+    pub(super) fn numbered(mut self, number: u64) -> Self {
+        self.failover.number = number;
+        self
+    }
+
+    pub(super) fn shown(&self) -> &Failover {
+        &self.failover
+    }
+
+    /// Whether it is a failover, or might have become one: this sentinel's own opinion alone is none, nor is a vote that
+    /// nothing followed.
+    pub(super) fn matters(&self) -> bool {
+        let Seen { sdown, odown, voted, stood, switched, .. } = self.seen;
+        odown || stood || switched || (sdown && voted)
+    }
+
+    /// Whether an event is the beginning of the next one.
+    pub(super) fn is_followed_by_another(&self, now: Time, event: Event, payload: &str) -> bool {
+        match event {
+            Event::Sdown => concerns_master(payload) && (self.is_decided() || self.is_stale(now)),
+            Event::TryFailover => self.is_decided() || !self.seen.sdown && !self.matters(),
+            // A vote that nothing has followed is forgotten for the next one.
+            Event::VoteForLeader => !self.seen.sdown && !self.matters(),
+            _ => false,
+        }
+    }
+
+    /// The silence began before what was the first sign so far: somebody else was quicker to notice.
+    fn reach_back(&mut self, now: Time, facts: Facts) {
+        let Some(silence) = facts.silence.filter(|_| !self.seen.sdown) else { return };
+        let since = now.earlier(silence).max(now.earlier(LONGEST_SILENCE));
+        let earlier = self.began - since;
+        self.failover.phases.iter_mut().for_each(|mark| mark.at_ms += milliseconds(earlier));
+        self.failover.began_unix_ms = self.failover.began_unix_ms.saturating_sub(earlier.as_millis() as u64);
+        self.began = self.began.min(since);
+        self.mark(since, "silent", SILENT);
+    }
+
+    fn is_decided(&self) -> bool {
+        self.seen.switched || self.seen.ended
+    }
+
+    /// A vote that nothing has followed for a while belongs to something else.
+    fn is_stale(&self, now: Time) -> bool {
+        !self.seen.sdown && !self.matters() && now - self.began > LONGEST_SILENCE
+    }
+
+    /// Takes in what happened next.
+    pub(super) fn handle(
+        &mut self,
+        now: Time,
+        event: Event,
+        payload: &str,
+        epoch: u64,
+        facts: Facts,
+    ) -> Step {
+        if matches!(event, Event::Sdown | Event::SdownOver) && !concerns_master(payload) {
+            return Step::Open;
+        }
+        if event == Event::Sdown {
+            self.reach_back(now, facts);
+            self.seen.sdown = true;
+            self.failover.from = place(payload, 2).unwrap_or_default();
+        }
+        if let Some(phase) = phase(event) {
+            self.mark(now, phase, &format!("{event} {payload}"));
+        }
+        match event {
+            Event::Odown => self.seen.odown = true,
+            Event::SdownOver if !self.seen.switched => {
+                self.failover.outcome = "over".to_owned();
+                return Step::Over;
+            }
+            Event::VoteForLeader => {
+                self.seen.voted = true;
+                let voted = payload.rsplit(' ').next().and_then(|epoch| epoch.parse().ok());
+                self.failover.epoch = voted.or(self.failover.epoch);
+            }
+            Event::TryFailover => {
+                self.failover.ordered = !self.seen.odown;
+                self.failover.from = place(payload, 2).unwrap_or_default();
+                self.seen.stood = true;
+                self.failover.attempts += 1;
+                self.failover.epoch = Some(epoch);
+                self.failover.outcome = "under-way".to_owned();
+                self.failover.reason = None;
+            }
+            Event::ElectedLeader => self.failover.led = true,
+            Event::SelectedReplica | Event::PromotedReplica => self.failover.to = place(payload, 2),
+            Event::ConfigUpdateFrom => self.failover.led = false,
+            Event::SwitchMaster => return self.on_switch(payload, facts),
+            Event::AbortNotElected | Event::AbortNoGoodReplica | Event::AbortReplicaTimeout => {
+                return self.on_abort(event);
+            }
+            Event::FailoverEnd | Event::FailoverEndForTimeout => {
+                // Where no other replica is to be turned, the end comes before the switch is on disk and told.
+                self.seen.ended = true;
+                return if self.seen.switched { Step::Over } else { Step::Open };
+            }
+            Event::Unmonitor | Event::ResetMaster => {
+                if !self.seen.switched {
+                    self.failover.outcome = "aborted".to_owned();
+                    self.failover.reason = Some(format!("{event} was ordered"));
+                }
+                return Step::Over;
+            }
+            _ => {}
+        }
+        Step::Open
+    }
+
+    /// Whether Consul has the outcome, which is noted the first time.
+    pub(super) fn note_published(&mut self, now: Time, facts: Facts) -> bool {
+        let (Some(epoch), Some((published, ago))) = (self.failover.epoch, facts.published) else {
+            return false;
+        };
+        if !self.seen.switched || published < epoch {
+            return false;
+        }
+        let is_there = self.failover.phases.iter().any(|mark| mark.phase == "published");
+        if !is_there {
+            let to = self.failover.to.as_deref().filter(|_| published == epoch).unwrap_or("its successor");
+            let words = format!("Consul names {to}, by epoch {published}");
+            self.mark(now.earlier(ago).max(self.began), "published", &words);
+        }
+        true
+    }
+
+    fn on_switch(&mut self, payload: &str, facts: Facts) -> Step {
+        self.seen.switched = true;
+        self.failover.from = place(payload, 1).unwrap_or_default();
+        self.failover.to = place(payload, 3);
+        self.failover.epoch = facts.epoch.or(self.failover.epoch);
+        self.failover.outcome = "done".to_owned();
+        self.failover.reason = None;
+        // Whoever leads has the other replicas still before him.
+        if self.failover.led && !self.seen.ended { Step::Open } else { Step::Over }
+    }
+
+    /// An attempt has come to nothing. While the master is down, that is not the end.
+    fn on_abort(&mut self, event: Event) -> Step {
+        let reason = match event {
+            Event::AbortNoGoodReplica => "no replica could be promoted",
+            Event::AbortReplicaTimeout => "the chosen replica did not become master in time",
+            _ => "this sentinel was not elected",
+        };
+        self.failover.led = false;
+        self.failover.to = None;
+        self.failover.outcome = "aborted".to_owned();
+        self.failover.reason = Some(reason.to_owned());
+        if self.seen.sdown { Step::Open } else { Step::Over }
+    }
+
+    fn mark(&mut self, at: Time, phase: &str, words: &str) {
+        let marks = &mut self.failover.phases;
+        if marks.len() == MARKS {
+            marks.remove(FIRST_MARKS);
+        }
+        let at_ms = milliseconds(at - self.began);
+        // Consul may have known it before we did.
+        let place = marks.iter().rposition(|mark| mark.at_ms <= at_ms).map_or(0, |before| before + 1);
+        marks.insert(place, Mark { phase: phase.to_owned(), at_ms, words: words.to_owned() });
+    }
+}
+
+/// What an event is called among the phases; nothing when it is none.
+fn phase(event: Event) -> Option<&'static str> {
+    Some(match event {
+        Event::Sdown => "sdown",
+        Event::SdownOver => "sdown-over",
+        Event::Odown => "odown",
+        Event::OdownOver => "odown-over",
+        Event::VoteForLeader => "voted",
+        Event::TryFailover => "standing",
+        Event::ElectedLeader => "elected",
+        Event::SelectedReplica => "selected",
+        Event::WaitPromotion => "told",
+        Event::PromotedReplica => "promoted",
+        Event::ConfigUpdateFrom => "heard",
+        Event::SwitchMaster => "switched",
+        Event::ReconfDone => "reconfigured",
+        Event::FailoverEnd | Event::FailoverEndForTimeout => "end",
+        Event::AbortNotElected | Event::AbortNoGoodReplica | Event::AbortReplicaTimeout => "aborted",
+        _ => return None,
+    })
+}
+
+/// Whether an event is about the master itself, not about a replica or a sentinel of the same group.
+fn concerns_master(payload: &str) -> bool {
+    payload.starts_with("master ")
+}
+
+/// With fractions.
+fn milliseconds(span: Duration) -> f64 {
+    span.as_micros() as f64 / 1000.0
+}
+
+/// The address at that word and the one after.
+fn place(payload: &str, at: usize) -> Option<String> {
+    let mut words = payload.split(' ').skip(at);
+    let (host, port) = (words.next()?, words.next()?);
+    Endpoint::parse(host, port).ok().map(|addr| addr.joined())
+}

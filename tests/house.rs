@@ -1,0 +1,95 @@
+//! The boundaries between the rooms, as the table in docs/architecture.md draws them.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Crates of the workspace: the compiler holds their boundaries.
+const CRATES: [&str; 5] = ["core", "publisher", "resolver", "sim", "main"];
+
+/// Arrows that go up, and are named as such in the document.
+const KNOWN: [(&str, &str); 1] = [("config", "server")];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The rooms from the top down.
+fn rooms() -> Vec<String> {
+    let text = fs::read_to_string(root().join("docs/architecture.md")).expect("the document is there");
+    let row = |line: &str| Some(line.strip_prefix("| `src/")?.split_once('`')?.0.to_owned());
+    text.lines().filter_map(row).collect()
+}
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("the folder can be read").flatten() {
+        let path = entry.path();
+        match path.is_dir() {
+            true => sources(&path, found),
+            false if path.extension().is_some_and(|it| it == "rs") => found.push(path),
+            false => {}
+        }
+    }
+}
+
+/// What a file of the program imports from the crate's root, without its tests.
+fn imports(text: &str) -> BTreeSet<String> {
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let code: Vec<&str> = code.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
+    let code = code.join("\n");
+    let mut names = BTreeSet::new();
+    for part in code.split("crate::").skip(1) {
+        let list = part.strip_prefix('{').and_then(|rest| rest.split_once('}')).map(|(list, _)| list);
+        for item in list.unwrap_or(part).split(',').take(if list.is_some() { usize::MAX } else { 1 }) {
+            let name: String =
+                item.trim().chars().take_while(|it| it.is_ascii_lowercase() || *it == '_').collect();
+            names.insert(name);
+        }
+    }
+    names.remove("");
+    names
+}
+
+#[test]
+fn no_room_uses_one_that_stands_above_it() {
+    let rooms = rooms();
+    let rank = |room: &str| rooms.iter().position(|it| it == room);
+    let mut files = Vec::new();
+    sources(&root().join("src"), &mut files);
+    let (mut wrong, mut seen) = (Vec::new(), BTreeSet::new());
+    for file in &files {
+        let inside = file.strip_prefix(root().join("src")).expect("it is in there");
+        let parts: Vec<String> = inside.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+        let room = parts[0].trim_end_matches(".rs");
+        let is_test = parts.iter().any(|part| part == "tests" || part == "tests.rs" || part == "fuzzing.rs");
+        if CRATES.contains(&room) || room == "lib" || is_test {
+            continue;
+        }
+        let Some(own) = rank(room) else {
+            wrong.push(format!("src/{room} is not in the table of docs/architecture.md"));
+            continue;
+        };
+        for other in imports(&fs::read_to_string(file).expect("it can be read")) {
+            let Some(its) = rank(&other).filter(|_| other != room) else { continue };
+            if its > own {
+                continue;
+            }
+            match KNOWN.iter().find(|arrow| **arrow == (room, other.as_str())) {
+                Some(arrow) => _ = seen.insert(*arrow),
+                None => wrong.push(format!("{}: uses {other}, which stands above {room}", inside.display())),
+            }
+        }
+    }
+    assert!(files.len() > 200, "only {} files were found", files.len());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let gone: Vec<_> = KNOWN.iter().filter(|arrow| !seen.contains(*arrow)).collect();
+    assert!(gone.is_empty(), "these arrows are gone and need not be known any more: {gone:?}");
+}
+
+#[test]
+fn imports_are_found_wherever_they_are_written() {
+    let text = "use crate::net::wire;\nuse crate::{clock, log::line};\nfn f() { crate::http::open() } // crate::dns\n\
+                #[cfg(test)]\nmod tests {\nuse crate::demo;\n";
+    let found: Vec<String> = imports(text).into_iter().collect();
+    assert_eq!(found, ["clock", "http", "log", "net"]);
+}
