@@ -82,9 +82,9 @@ sim-share: (sim "--seeds" "1000")
 mutations:
     cargo test --release --quiet -p consentinel-sim --features mutations --test mutations
 
-# The stories in tests/scenarios, told again and compared.
+# The stories in tests/scenarios, told again and compared; and the boundaries between the rooms.
 scenarios:
-    cargo test --quiet --test scenarios
+    cargo test --quiet --test scenarios --test house
 
 # Write the stories anew after a change that is meant. Read the difference before you commit it.
 scenarios-update:
