@@ -42,7 +42,7 @@ use std::time::Duration;
 
 pub(crate) use agreement::Answer;
 pub(crate) use failover::Failover;
-use publish::Desk;
+use publish::Publication;
 use repair::Survey;
 
 pub(crate) struct Group {
@@ -88,7 +88,7 @@ pub(crate) struct Group {
     switched: Time,
     /// When the master's name was last looked up because somebody contradicted.
     looked_up: Option<Time>,
-    publishing: Desk,
+    publishing: Publication,
     /// Whether the master has said that it is one since it became it, or since the clock was last distrusted.
     vouched: bool,
 }
@@ -181,7 +181,7 @@ impl Group {
             survey: None,
             switched: now,
             looked_up: None,
-            publishing: Desk::default(),
+            publishing: Publication::default(),
             vouched: false,
         };
         group.nodes.insert(NodeId(0), Box::new(Node::new(saved.master, Role::Master, beat, now)));

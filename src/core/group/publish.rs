@@ -5,17 +5,18 @@
 //! flap between two opinions. There is never more than one write under way, and what is written is always what is so
 //! now: what could not be written in time is not made up for.
 
+mod health;
 mod heard;
 
+use self::health::stray;
 use super::Group;
-use super::entries::DOOMED;
 use super::failover::Goal;
 use crate::context::Context;
 use crate::mutation::{Mutation, active};
 use crate::node::Node;
 use crate::registry::MOST_SENTINELS;
 use crate::{
-    Action, Entry, EntryKey, Epoch, Guard, Health, Level, Lock, PublicationCounters, PublicationState,
+    Action, Entry, EntryKey, Epoch, Guard, Level, Lock, PublicationCounters, PublicationState,
     PublicationView, Published, Record, RegistryError, RegistryFault, RegistryRequest, Role, SentinelId,
     Time, Transaction,
 };
@@ -25,18 +26,18 @@ use std::time::Duration;
 
 /// Where the publishing of a group is kept: nowhere, as long as nothing is published.
 #[derive(Default)]
-pub(crate) struct Desk(Option<Box<Publishing>>);
+pub(crate) struct Publication(Option<Box<Publishing>>);
 
 static EMPTY: LazyLock<Publishing> = LazyLock::new(Publishing::default);
 
-impl Deref for Desk {
+impl Deref for Publication {
     type Target = Publishing;
     fn deref(&self) -> &Publishing {
         self.0.as_deref().unwrap_or(&EMPTY)
     }
 }
 
-impl DerefMut for Desk {
+impl DerefMut for Publication {
     fn deref_mut(&mut self) -> &mut Publishing {
         self.0.get_or_insert_default()
     }
@@ -61,8 +62,8 @@ pub(crate) struct Publishing {
     /// The epoch whose publication has failed already: it waits its time.
     failed: Option<Epoch>,
     /// What is due, and when it is our turn to do it; and what that was the last time.
-    turn: Option<(Turn, Time)>,
-    held: Option<(Turn, Time)>,
+    turn: Option<(Slot, Time)>,
+    held: Option<(Slot, Time)>,
     /// Whether the master's word is waited for.
     gated: bool,
     /// Somebody was quicker: what was seen is not what stands there.
@@ -89,7 +90,7 @@ struct ShutOut {
 
 struct Writing {
     transaction: Transaction,
-    deed: Deed,
+    kind: WriteKind,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -101,7 +102,7 @@ enum Asked {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Deed {
+enum WriteKind {
     Claim,
     Amend,
     Repair,
@@ -109,7 +110,7 @@ enum Deed {
 
 /// What sentinels do one after the other, lest all do it at the same instant.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Turn {
+enum Slot {
     Claim(Epoch),
     Lock,
     PutBack,
@@ -144,7 +145,7 @@ impl Group {
         let shut_out = self.publishing.shut_out.take();
         match state {
             PublicationState::Behind => self.claim(cx),
-            PublicationState::Published => self.tend(cx),
+            PublicationState::Published => self.reconcile(cx),
             PublicationState::Unseen => self.look(cx),
             PublicationState::Fenced | PublicationState::Contradicted | PublicationState::Taken => {
                 self.stand_aside(state, shut_out, cx);
@@ -227,7 +228,7 @@ impl Group {
     }
 
     /// Whether it is our turn; otherwise when it will be.
-    fn is_turn(&mut self, turn: Turn, delay: (Duration, Duration), cx: &mut Context) -> bool {
+    fn is_turn(&mut self, turn: Slot, delay: (Duration, Duration), cx: &mut Context) -> bool {
         let at = match self.publishing.held {
             Some((of, at)) if of == turn => at,
             _ => cx.now + delay.0 + cx.chance.span(delay.1),
@@ -257,7 +258,7 @@ impl Group {
             (false, true) => (Duration::ZERO, CLAIM_SPREAD),
             (false, false) => (CLAIM_DELAY, CLAIM_SPREAD),
         };
-        if !self.is_turn(Turn::Claim(epoch), delay, cx) {
+        if !self.is_turn(Slot::Claim(epoch), delay, cx) {
             return;
         }
         let master = self.master();
@@ -279,7 +280,7 @@ impl Group {
         }
         let guard = Guard::Claim { fence: seen.fence, record, before };
         let sweep = seen.damaged;
-        self.write(Transaction { guard, remove, sweep, set: desired }, Deed::Claim, cx);
+        self.write(Transaction { guard, remove, sweep, set: desired }, WriteKind::Claim, cx);
     }
 
     /// Where there is no record, nothing vouches for what was seen beside it: a write may have come in between, whose
@@ -290,154 +291,10 @@ impl Group {
         keys.filter(|key| !removed.contains(key)).collect()
     }
 
-    fn write(&mut self, transaction: Transaction, deed: Deed, cx: &mut Context) {
+    fn write(&mut self, transaction: Transaction, kind: WriteKind, cx: &mut Context) {
         self.ask_registry(RegistryRequest::Write(Box::new(transaction.clone())), cx);
-        self.publishing.writing = Some(Writing { transaction, deed });
+        self.publishing.writing = Some(Writing { transaction, kind });
         self.publishing.due = None;
-    }
-
-    /// The record is ours: the entries are looked after.
-    fn tend(&mut self, cx: &mut Context) {
-        let Some((_, seen)) = self.publishing.seen.clone() else { return };
-        let Some(record) = seen.record.clone() else { return };
-        if self.health_waits(cx) {
-            return;
-        }
-        let desired = self.desired(record.epoch, &seen.entries, cx);
-        let lock = if active(Mutation::HealthWithoutLock) { Lock::Ours } else { seen.lock };
-        match lock {
-            Lock::Free if self.sees_majority(cx) => {
-                if self.publishing.asked.is_none()
-                    && self.is_turn(Turn::Lock, (Duration::ZERO, CLAIM_SPREAD), cx)
-                {
-                    self.ask_registry(RegistryRequest::Lock, cx);
-                }
-            }
-            Lock::Ours if !self.sees_majority(cx) => self.let_go(cx),
-            Lock::Ours => self.amend(&seen, record, desired, cx),
-            Lock::Free | Lock::Theirs => self.help_out(&seen, record, &desired, cx),
-        }
-    }
-
-    /// While a failover is likely, or under way, the next write is to be its own.
-    fn health_waits(&mut self, cx: &Context) -> bool {
-        let down = self.master().sdown.max(self.odown);
-        let since = down.max(self.failover.is_active().then_some(self.failover_since));
-        let until = since.map_or(Time::ZERO, |since| since + HEALTH_PAUSE);
-        if cx.now < until {
-            self.publishing.due = Some(until);
-            return true;
-        }
-        let deadline = self.entries_deadline(cx);
-        self.publishing.due = Some(deadline).filter(|at| *at != Time::NEVER);
-        false
-    }
-
-    /// Who does not trust its own clock says nothing of how well servers are: others may.
-    pub(super) fn leave_health_to_others(&mut self, cx: &mut Context) {
-        if cx.config.registry.on && self.publishing.holds_lock() && !self.publishing.is_busy() {
-            self.let_go(cx);
-        }
-    }
-
-    /// A sentinel that hears nothing of the others has no say in how well the servers are.
-    fn let_go(&mut self, cx: &mut Context) {
-        if let Some((_, seen)) = &mut self.publishing.seen {
-            seen.lock = Lock::Theirs;
-        }
-        self.publishing.unlocking = true;
-        self.ask_registry(RegistryRequest::Unlock, cx);
-    }
-
-    /// The lock is ours: the entries are to be as we see the servers.
-    fn amend(&mut self, seen: &Published, record: Record, mut desired: Vec<Entry>, cx: &mut Context) {
-        self.respect_doom(seen, &mut desired, cx);
-        // What is swept away may by now be what somebody has put right: with a sweep everything is written anew.
-        let anew = !seen.damaged.is_empty();
-        let differs = |entry: &&Entry| anew || !seen.entries.contains(entry);
-        let set: Vec<Entry> = desired.iter().filter(differs).cloned().collect();
-        let remove = stray(seen, &desired);
-        let whole = set.is_empty() && remove.is_empty() && seen.damaged.is_empty() && seen.node_intact;
-        if whole || active(Mutation::DriftTolerated) && desired == self.publishing.settled {
-            self.publishing.settled = desired;
-            return self.publishing.rest();
-        }
-        // Another sentinel may have said without the lock that the master is down: nobody has meddled then.
-        let is_word = |entry: &Entry| seen.entries.iter().any(|it| it.key() == entry.key() && is_doomed(&it));
-        let is_untouched = !anew && remove.is_empty() && seen.node_intact;
-        let by_sentinel = is_untouched && set.iter().all(is_word);
-        let deed =
-            if desired == self.publishing.settled && !by_sentinel { Deed::Repair } else { Deed::Amend };
-        let locked = !active(Mutation::HealthWithoutLock);
-        let guard = Guard::Hold { fence: seen.fence, record, locked };
-        let sweep = seen.damaged.clone();
-        self.write(Transaction { guard, remove, sweep, set }, deed, cx);
-    }
-
-    /// Somebody else, who could not wait for us, says that the master is objectively down. If we see it otherwise, it
-    /// is given a moment before its word is taken back.
-    fn respect_doom(&mut self, seen: &Published, desired: &mut [Entry], cx: &mut Context) {
-        let Some(master) = desired.first_mut() else { return };
-        if master.health == Health::Critical {
-            self.publishing.doom = self.odown;
-            return;
-        }
-        let Some(theirs) = seen.master().filter(is_doomed) else {
-            self.publishing.doom = None;
-            return;
-        };
-        if !self.may_lift_doom(cx) {
-            master.health = theirs.health;
-            master.sentence.clone_from(&theirs.sentence);
-        }
-    }
-
-    /// Whether it is time to say that a master is not objectively down any more: first for the one who said that it was,
-    /// and for the others when nobody else has.
-    fn may_lift_doom(&mut self, cx: &mut Context) -> bool {
-        if self.publishing.doom.is_some() {
-            // The holder of the lock comes first, and perhaps sees it a moment later.
-            let delay = if self.publishing.holds_lock() { Duration::ZERO } else { OWN_DOOM_LASTS };
-            return self.is_turn(Turn::PutBack, (delay, Duration::ZERO), cx);
-        }
-        // Who is contradicted at once is left alone for a while: a quorum may be small, and see it otherwise for good.
-        let again = self.publishing.lifted.map_or(Time::ZERO, |at| at + LIFTED_AGAIN);
-        let delay = DOOM_LASTS.max(again - cx.now);
-        let may = self.is_turn(Turn::PutBack, (delay, CLAIM_SPREAD), cx);
-        if may {
-            self.publishing.lifted = Some(cx.now);
-        }
-        may
-    }
-
-    /// The lock is not ours. What cannot wait for whoever holds it is done all the same.
-    fn help_out(&mut self, seen: &Published, record: Record, desired: &[Entry], cx: &mut Context) {
-        let Some(master) = desired.first() else { return };
-        let there = seen.master().filter(|entry| entry.addr == master.addr);
-        let guard = Guard::Hold { fence: seen.fence, record, locked: false };
-        let transaction = Transaction { guard, remove: vec![], sweep: vec![], set: vec![master.clone()] };
-        match there {
-            // The holder of the lock may be gone.
-            Some(there) if is_doomed(&there) && master.health != Health::Critical => {
-                if self.sees_majority(cx) && self.may_lift_doom(cx) {
-                    self.publishing.doom = None;
-                    self.write(transaction, Deed::Amend, cx);
-                }
-            }
-            Some(there) if there.health == Health::Passing && self.odown.is_some() => {
-                // Once for each time that it goes down: whoever holds the lock may see it otherwise.
-                if self.publishing.doom != self.odown {
-                    self.publishing.doom = self.odown;
-                    self.write(transaction, Deed::Amend, cx);
-                }
-            }
-            None if seen.damaged.is_empty() && seen.master().is_none() => {
-                if self.is_turn(Turn::PutBack, (PUT_BACK_DELAY, CLAIM_SPREAD), cx) {
-                    self.write(transaction, Deed::Repair, cx);
-                }
-            }
-            _ => self.publishing.rest(),
-        }
     }
 
     /// The record is not ours to write: it is of a newer epoch, or names another master of the same one. Normally a
@@ -581,32 +438,10 @@ impl Publishing {
     }
 }
 
-/// Whether that entry says that a quorum takes the master for down.
-fn is_doomed(entry: &&Entry) -> bool {
-    entry.health == Health::Critical && entry.sentence.starts_with(DOOMED)
-}
-
-/// The entries that stand in Consul and should not.
-fn stray(seen: &Published, desired: &[Entry]) -> Vec<EntryKey> {
-    let wanted =
-        |key: &EntryKey| desired.iter().any(|entry| entry.role == key.role && entry.addr == key.addr);
-    seen.entries.iter().map(Entry::key).filter(|key| !wanted(key)).collect()
-}
-
 /// How long those wait who did not lead a failover, before they publish it in the leader's place.
 const CLAIM_DELAY: Duration = Duration::from_millis(100);
 /// Over which time sentinels spread what all of them could do at once.
 const CLAIM_SPREAD: Duration = Duration::from_millis(100);
 const OBSERVER_SPREAD: Duration = Duration::from_millis(20);
-/// How long a master's missing entry is left to whoever holds the lock.
-const PUT_BACK_DELAY: Duration = Duration::from_secs(1);
-/// How long health waits for a failover to come first.
-const HEALTH_PAUSE: Duration = Duration::from_millis(500);
-/// How long another sentinel's word that the master is objectively down is let stand.
-const DOOM_LASTS: Duration = Duration::from_millis(500);
-/// How long the holder of the lock has to take it back before the one who said it does.
-const OWN_DOOM_LASTS: Duration = Duration::from_millis(200);
-/// How long until that is done again.
-const LIFTED_AGAIN: Duration = Duration::from_secs(30);
 /// After so many hellos' time whoever knows better would have spoken.
 const PATIENCE: u32 = 5;

@@ -1,6 +1,6 @@
 //! What Consul has answered, or told by itself.
 
-use super::{Asked, Deed, Writing};
+use super::{Asked, WriteKind, Writing};
 use crate::context::Context;
 use crate::group::Group;
 use crate::{
@@ -68,7 +68,7 @@ impl Group {
             None if unlocking => Asked::Unlock,
             other => other.unwrap_or(Asked::Look),
         };
-        if let Some(writing) = writing.filter(|writing| writing.deed == Deed::Claim) {
+        if let Some(writing) = writing.filter(|writing| writing.kind == WriteKind::Claim) {
             publishing.failed = Some(writing.transaction.guard.record().epoch);
         }
         publishing.tries = publishing.tries.saturating_add(1);
@@ -83,35 +83,35 @@ impl Group {
     fn on_written(&mut self, fence: crate::Fence, cx: &mut Context) {
         let publishing = &mut self.publishing;
         publishing.asked = None;
-        let Some(Writing { transaction, deed }) = publishing.writing.take() else { return };
+        let Some(Writing { transaction, kind }) = publishing.writing.take() else { return };
         publishing.rest();
-        let counter = match deed {
-            Deed::Claim => &mut publishing.counters.claims,
-            Deed::Amend => &mut publishing.counters.amendments,
-            Deed::Repair => &mut publishing.counters.repairs,
+        let counter = match kind {
+            WriteKind::Claim => &mut publishing.counters.claims,
+            WriteKind::Amend => &mut publishing.counters.amendments,
+            WriteKind::Repair => &mut publishing.counters.repairs,
         };
         *counter += 1;
         let before = publishing.seen.take().map(|(_, seen)| seen);
         let known = before.as_ref().map(|seen| seen.entries.clone()).unwrap_or_default();
         publishing.seen = before.map(|seen| (cx.now, seen.after(&transaction, fence)));
-        self.tell_written(&transaction, deed, &known, cx);
+        self.tell_written(&transaction, kind, &known, cx);
     }
 
-    fn tell_written(&self, transaction: &Transaction, deed: Deed, known: &[Entry], cx: &mut Context) {
+    fn tell_written(&self, transaction: &Transaction, kind: WriteKind, known: &[Entry], cx: &mut Context) {
         let Record { epoch, master, .. } = transaction.guard.record();
         let (name, master) = (&self.name, master.joined());
-        match deed {
-            Deed::Claim => {
+        match kind {
+            WriteKind::Claim => {
                 cx.log(Level::Notice, format!("Consul: {name} is {master} by epoch {epoch}: published"));
             }
-            Deed::Repair => {
+            WriteKind::Repair => {
                 let text =
                     format!("Consul: somebody has changed what is published of {name}: it is put back");
                 cx.log(Level::Warning, text);
             }
-            Deed::Amend => {}
+            WriteKind::Amend => {}
         }
-        if deed == Deed::Claim {
+        if kind == WriteKind::Claim {
             return;
         }
         let news = |entry: &&Entry| {
