@@ -5,6 +5,10 @@ set shell := ["bash", "-euo", "pipefail", "-c"]
 _list:
     @just --list --unsorted
 
+# Says what is missing, and how to have it.
+_rust:
+    @bash tests/rust.sh
+
 # Install what the tests need: three releases of Redis and Valkey, redis-py, dig, ss, Consul.
 deps:
     bash tests/deps.sh
@@ -30,12 +34,12 @@ compose-drill *what='--short':
     bash compose/drill.sh {{ if what == "all" { "" } else { what } }}
 
 # The daemon, ready to run: target/release/consentinel
-build:
+build: _rust
     cargo build --release --bin consentinel
 
 # The release build is for minutes on one core only: beside it goes what needs no release build.
 # All that a change must pass; CI runs exactly this.
-test:
+test: _rust
     #!/usr/bin/env bash
     set -euo pipefail
     mkdir -p target

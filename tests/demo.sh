@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 
 say() { echo "demo: $*"; }
 . tests/fetch.sh
+. tests/rust.sh
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/consentinel
 own_redis= own_consul= only_help=
@@ -17,7 +18,7 @@ for word in "$@"; do
     esac
 done
 
-has cargo || fail "Rust is missing: https://rustup.rs"
+need_rust
 more=()
 
 if [ -z "$own_redis$only_help" ] && ! has redis-server && ! has valkey-server; then

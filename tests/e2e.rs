@@ -6,6 +6,7 @@ use std::time::Duration;
 mod e2e {
     mod access;
     mod bad_input;
+    mod bare_machine;
     mod client_journey;
     mod client_redis_cli;
     mod client_redis_py;
