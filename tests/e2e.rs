@@ -39,6 +39,9 @@ mod e2e {
     mod dns_flood;
     mod dns_like_consul;
     mod dns_wire;
+    mod examples_clients;
+    mod examples_network;
+    mod examples_stage;
     mod failover;
     mod http;
     mod leader;

@@ -18,7 +18,8 @@ impl Machine {
         let path = std::env::var_os("PATH").expect("there is a PATH");
         for tool in TOOLS {
             let found = std::env::split_paths(&path).map(|dir| dir.join(tool)).find(|file| file.is_file());
-            symlink(found.expect("every machine has it"), folder.path().join(tool)).expect("the folder is ours");
+            symlink(found.expect("every machine has it"), folder.path().join(tool))
+                .expect("the folder is ours");
         }
         Machine(folder)
     }
@@ -78,9 +79,12 @@ fn a_rust_that_is_new_enough_needs_a_c_compiler_too() {
 
 #[test]
 fn without_a_redis_server_that_could_be_fetched_the_demo_says_what_to_install() {
-    let machine = Machine::new().with("cargo", "echo 'cargo 1.100.0 (0123456 2027-01-01)'").with("cc", "exit 1");
+    let machine =
+        Machine::new().with("cargo", "echo 'cargo 1.100.0 (0123456 2027-01-01)'").with("cc", "exit 1");
     let said = machine.fails("tests/demo.sh");
-    for part in ["there is no redis-server here", "no apt-get here", "Install redis-server", "--redis-server PROGRAM"] {
+    for part in
+        ["there is no redis-server here", "no apt-get here", "Install redis-server", "--redis-server PROGRAM"]
+    {
         assert!(said.contains(part), "{said}");
     }
 }
