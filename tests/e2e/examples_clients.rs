@@ -31,7 +31,19 @@ fn celery_follows_by_sentinel() {
     let environment = vec![("SENTINELS".into(), sentinels(&cluster))];
     let log = cluster.folder.path().join("worker");
     let folder = folder().display().to_string();
-    let words = ["-m", "celery", "-A", "celery_app", "--workdir", &folder, "worker", "--pool", "solo"];
+    let words = [
+        "-m",
+        "celery",
+        "-A",
+        "celery_app",
+        "--workdir",
+        &folder,
+        "worker",
+        "--pool",
+        "solo",
+        "--loglevel",
+        "info",
+    ];
     let worker = Process::start_with(&python(), &words, &with_secret(&environment), &log);
     eventually("the worker is ready", PATIENCE, || worker.log().contains("ready.").then_some(()));
     let args = vec![file("celery_app.py")];

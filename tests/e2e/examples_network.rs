@@ -1,11 +1,13 @@
 //! What leads applications to the master without their knowledge, as it is shipped in `docs/examples`: a floating address, HAProxy, nginx,
 //! Envoy, the host's resolver; and beside them `consentinel proxy`.
 
-use super::examples_stage::{APPLICATION, HostStage, example};
+use super::examples_stage::{APPLICATION, Follower, HostStage, example};
 use crate::{PATIENCE, ours};
-use consentinel_lab::{GROUP, INTERFACE, Process, Program, cached, eventually};
+use consentinel_lab::{GROUP, INTERFACE, Process, Program, cached, eventually, shipped_path};
 use std::path::Path;
 
+/// What the host's resolver is asked for.
+const NAME: &str = "redis.service.consul:6379";
 /// The address that floats.
 const FLOATING: &str = "198.18.77.100";
 /// Where the others listen.
@@ -132,21 +134,72 @@ fn envoy(stage: &HostStage, file: &Path) -> Process {
     stage.start(&program, &["-c", &file.display().to_string(), "--disable-hot-restart"], 6379)
 }
 
-/// A client that knows the local port alone is led to the next master, when the first is killed, and when one stands still.
+/// The host's own resolver asks for `.consul` where somebody knows it, by the files of `consul/dns`.
+#[test]
+fn a_name_is_followed_by_dnsmasq() {
+    let mut stage = HostStage::with_dns();
+    let file = format!("--conf-file={}", shipped_path("dns/dnsmasq.conf").display());
+    let words = ["--keep-in-foreground", &file, "--no-resolv", "--no-hosts", "--user=", "--pid-file="];
+    let _process = stage.start(Path::new("/usr/sbin/dnsmasq"), &words, 53);
+    follows_by(&mut stage, |stage| stage.client_by_name(NAME, "127.0.0.1"));
+}
+
+#[test]
+fn a_name_is_followed_by_unbound() {
+    let mut stage = HostStage::with_dns();
+    let text = format!(
+        "include: {}\nserver:\n    username: \"\"\n    chroot: \"\"\n    pidfile: \"\"\n    use-syslog: no\n\
+         remote-control:\n    control-enable: no\n",
+        shipped_path("dns/unbound.conf").display()
+    );
+    let config = stage.folder.path().join("unbound.conf");
+    std::fs::write(&config, text).expect("the folder is ours");
+    let words = ["-d", "-c", &config.display().to_string()];
+    let _process = stage.start(Path::new("/usr/sbin/unbound"), &words, 53);
+    follows_by(&mut stage, |stage| stage.client_by_name(NAME, "127.0.0.1"));
+}
+
+/// It runs without systemd and without D-Bus; its files are where it looks for them in a mount namespace alone. Its user is root
+/// there.
+#[test]
+fn a_name_is_followed_by_systemd_resolved() {
+    let mut stage = HostStage::with_dns();
+    let etc = stage.folder.sub("etc");
+    let drop_in = stage.folder.sub("etc/resolved.conf.d").join("consul.conf");
+    std::fs::copy(shipped_path("dns/systemd-resolved.conf"), drop_in).expect("it is shipped");
+    let users = std::fs::read_to_string("/etc/passwd").expect("there are users")
+        + "systemd-resolve:x:0:0::/:/bin/false\n";
+    let passwd = stage.folder.path().join("passwd");
+    std::fs::write(&passwd, users).expect("the folder is ours");
+    let program = cached("resolved/systemd-resolved");
+    let script = "mount --bind \"$0\" /etc/passwd && mkdir -p /etc/systemd /run/systemd && mount --bind \"$1\" /etc/systemd \
+                  && mount -t tmpfs tmpfs /run/systemd && mkdir /run/systemd/resolve && LD_LIBRARY_PATH=\"${2%/*}\" exec \"$2\"";
+    let [passwd, etc, program] = [passwd, etc, program].map(|path| path.display().to_string());
+    let words = ["-m", "sh", "-c", script, &passwd, &etc, &program];
+    let _process = stage.start(Path::new("unshare"), &words, 53);
+    follows_by(&mut stage, |stage| stage.client_by_name(NAME, "127.0.0.53"));
+}
+
+/// A client that knows the local port alone is led to the next master.
 fn follows(stage: &mut HostStage, start: fn(&HostStage, &Path) -> Process, file: &Path) {
     let _process = start(stage, file);
-    let client = stage.client(LOCAL);
+    follows_by(stage, |stage| stage.client(LOCAL));
+}
+
+/// The client follows when the master is killed, stands still, is replaced by order.
+fn follows_by(stage: &mut HostStage, begin: fn(&HostStage) -> Follower) {
+    let client = begin(stage);
     stage.kill(0);
     client.has_followed("killed");
     stage.restart(0);
     stage.wait_until_settled(1);
 
-    let client = stage.client(LOCAL);
+    let client = begin(stage);
     stage.pause(1);
     client.has_followed("stands still");
     stage.resume(1);
     stage.wait_until_settled(0);
-    let client = stage.client(LOCAL);
+    let client = begin(stage);
     let order = format!("redis-cli -p 26379 SENTINEL FAILOVER {GROUP}");
     assert_eq!(stage.hosts.all[APPLICATION].says(&order).as_deref(), Some("OK"));
     client.has_followed("replaced by order");

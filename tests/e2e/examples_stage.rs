@@ -109,14 +109,28 @@ impl HostStage {
 
     /// A client that knows one address and nothing else, as it is shipped, on the host of the applications; it writes already.
     pub(crate) fn client(&self, address: &str) -> Follower {
-        // A log for each.
-        let mut logs = (1..).map(|number| self.folder.path().join(format!("client {number} of {address}")));
-        let log = logs.find(|log| !log.exists()).expect("there are numbers enough");
         let file = example("clients/redis_py_address.py").display().to_string();
+        self.follower(address, &cached("venv/bin/python"), &[&file, address])
+    }
+
+    /// The same, where the host's resolver is at that address.
+    pub(crate) fn client_by_name(&self, name: &str, resolver: &str) -> Follower {
+        let config = self.folder.path().join("resolv.conf");
+        std::fs::write(&config, format!("nameserver {resolver}\n")).expect("the folder is ours");
+        let (config, file) =
+            (config.display().to_string(), example("clients/redis_py_address.py").display().to_string());
+        let python = cached("venv/bin/python").display().to_string();
+        let script = "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"";
+        self.follower(name, Path::new("unshare"), &["-m", "sh", "-c", script, &config, &python, &file, name])
+    }
+
+    fn follower(&self, name: &str, program: &Path, args: &[&str]) -> Follower {
+        // A log for each.
+        let mut logs = (1..).map(|number| self.folder.path().join(format!("client {number} of {name}")));
+        let log = logs.find(|log| !log.exists()).expect("there are numbers enough");
         let environment = [("PYTHONDONTWRITEBYTECODE".to_owned(), "1".to_owned())];
-        let host = &self.hosts.all[APPLICATION];
-        let process = host.start(&cached("venv/bin/python"), &[&file, address], &environment, &log);
-        let mut follower = Follower { name: address.to_owned(), process };
+        let process = self.hosts.all[APPLICATION].start(program, args, &environment, &log);
+        let mut follower = Follower { name: name.to_owned(), process };
         eventually("the client writes", PATIENCE, || {
             assert!(follower.process.exit_status().is_none(), "it has ended");
             follower.process.log().contains("writing to port 6379\n").then_some(())
