@@ -3,7 +3,7 @@
 # resolvers dnsmasq and unbound, which the tests run as processes of their own, haproxy for the benchmark, Chromium for the
 # status page, promtool, Redis 8.0 and Valkey 8.1 beside the machine's own Redis, the Python client, for compose/ a Docker
 # engine that runs, docker-compose and debootstrap, and what docs/examples is run with: nginx, Envoy, systemd-resolved, curl, arping,
-# Celery and the clients of PHP and Node.js.
+# Celery and the clients of PHP, Node.js and Go.
 # What is on PATH already is used as it is. Quick when nothing is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -66,6 +66,8 @@ arping -V 2>/dev/null | grep -q iputils || missing+=(iputils-arping)
 [ -e /usr/lib/nginx/modules/ngx_stream_module.so ] || missing+=(libnginx-mod-stream)
 has php && php -m | grep -qx redis || missing+=(php-cli php-redis)
 [ -e /usr/share/nodejs/redis/package.json ] || missing+=(node-redis)
+has go || missing+=(golang-go)
+[ -d /usr/share/gocode/src/github.com/gomodule/redigo ] || missing+=(golang-github-gomodule-redigo-dev)
 [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
 
 if ! has consul; then

@@ -2,8 +2,11 @@
 
 use super::consul_stage::Stage;
 use crate::{PATIENCE, three_daemons};
-use consentinel_lab::{Cluster, ConsulOptions, Extra, GROUP, Process, Setup, Value, cached, eventually};
+use consentinel_lab::{
+    Cluster, ConsulOptions, Extra, Folder, GROUP, Process, Setup, Value, cached, eventually,
+};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The servers' password: clients get it by their environment, and never show it.
 const SECRET: &str = "a-word-for-servers";
@@ -60,6 +63,21 @@ fn phpredis_follows_by_sentinel() {
 #[test]
 fn node_redis_follows_by_sentinel() {
     follows_by_sentinel("node-redis 4", Path::new("/usr/bin/node"), &[&file("node_redis.js")]);
+}
+
+#[test]
+fn redigo_follows_by_sentinel() {
+    let folder = Folder::new();
+    let program = folder.path().join("redigo");
+    let mut go = Command::new("go");
+    go.args(["build", "-o"]).arg(&program).arg(file("redigo.go"));
+    // As the file says; what the compiler keeps goes away with the folder.
+    go.env("GO111MODULE", "off")
+        .env("GOPATH", "/usr/share/gocode")
+        .env("GOCACHE", folder.path().join("cache"));
+    let output = go.output().unwrap_or_else(|error| panic!("cannot run go: {error}; did `just deps` run?"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    follows_by_sentinel("redigo", &program, &[]);
 }
 
 fn python() -> PathBuf {

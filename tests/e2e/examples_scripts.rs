@@ -1,6 +1,7 @@
 //! The scripts of `docs/examples/scripts` that need no network of their own, called by sentinels as they are shipped.
 
 use super::examples_stage::{APPLICATION, HostStage, example};
+use super::readme::block;
 use crate::{PATIENCE, ours, three_daemons};
 use consentinel_lab::{Cluster, Extra, Folder, GROUP, Program, Value, eventually};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -240,4 +241,44 @@ fn nothing_is_shown(cluster: &Cluster) {
     for sentinel in &cluster.sentinels {
         assert!(!sentinel.log().contains(SECRET), "{}", sentinel.log());
     }
+}
+
+/// The lines of the page, as they are, on a host whose daemon answers DNS at the usual place.
+#[test]
+fn the_classic_line_says_what_the_page_says() {
+    let page = std::fs::read_to_string(example("README.md")).expect("it is shipped");
+    let mut stage = HostStage::with_dns();
+    let by_address = block(&page, "redis-cli -h $(dig +short @127.0.0.1 -p 8600 redis.service.consul |");
+    let by_srv = block(&page, "redis-cli $(dig @127.0.0.1 -p 8600 redis.service.consul SRV");
+    let run = |stage: &HostStage, line: &str| {
+        let output = stage.hosts.all[APPLICATION].shell(line);
+        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        (output.status.code(), said.trim().to_owned())
+    };
+    for line in [by_address, by_srv] {
+        assert_eq!(run(&stage, line), (Some(0), "PONG".into()), "{line}");
+    }
+    stage.kill(1);
+    stage.kill(0);
+    let nobody = [(by_address, "-p:6379"), (by_srv, "nobody.invalid:0")];
+    for (line, place) in nobody {
+        let expected = format!("Could not connect to Redis at {place}: ");
+        assert!(page.contains(&format!("`{expected}…`")), "the page says it");
+        let fails = |line: &str| {
+            let (status, said) = run(&stage, line);
+            status == Some(1) && said.starts_with(&expected)
+        };
+        eventually("there is no master", PATIENCE, || fails(line).then_some(()));
+        // Nobody answers there.
+        assert!(fails(&line.replace("-p 8600", "-p 8601")), "{line}");
+    }
+    let careless =
+        run(&stage, "redis-cli -h $(dig +short @127.0.0.1 -p 8601 redis.service.consul | head -n 1) PING").1;
+    assert!(
+        page.contains("`Could not connect to Redis at ;;:6379`") && careless.contains("at ;;:6379:"),
+        "{careless}"
+    );
+    // What is warned of: without an answer it is localhost.
+    let empty = run(&stage, "redis-cli $(dig +short @127.0.0.1 -p 8600 redis.service.consul SRV) PING").1;
+    assert_eq!(empty, "Could not connect to Redis at 127.0.0.1:6379: Connection refused");
 }

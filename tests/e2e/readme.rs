@@ -9,10 +9,10 @@ use std::process::Command;
 const README: &str = include_str!("../../README.md");
 const SAMPLE: &str = include_str!("../../docs/sentinel.conf");
 
-/// The fenced block of README that begins so.
-fn block(begins: &str) -> &'static str {
-    let mut blocks = README.split("```").skip(1).step_by(2);
-    blocks.find(|block| block.trim_start().starts_with(begins)).expect("README has such a block").trim()
+/// The fenced block of a page that begins so.
+pub(crate) fn block<'a>(page: &'a str, begins: &str) -> &'a str {
+    let mut blocks = page.split("```").skip(1).step_by(2);
+    blocks.find(|block| block.trim_start().starts_with(begins)).expect("the page has such a block").trim()
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn the_sample_configuration_and_the_line_for_scripts_work_as_they_are() {
     let program = Path::new(env!("CARGO_BIN_EXE_consentinel"));
     let _daemon = Process::start(program, &[&config], &folder.path().join("log"));
 
-    let line = block("dig @127.0.0.1 -p 8600 redis.service.consul SRV +noall");
+    let line = block(README, "dig @127.0.0.1 -p 8600 redis.service.consul SRV +noall");
     let line = line.replace("-p 8600", &format!("-p {dns} +time=1 +tries=1"));
     eventually("the line for scripts says the master", PATIENCE, || {
         let output = Command::new("sh").args(["-c", &line]).output().expect("sh and dig are there");
