@@ -3,7 +3,7 @@
 use super::consul_stage::Stage;
 use crate::{PATIENCE, three_daemons};
 use consentinel_lab::{
-    Cluster, ConsulOptions, Extra, Folder, GROUP, Process, Setup, Value, cached, eventually,
+    Cluster, ConsulOptions, Extra, Folder, GROUP, Process, Setup, Value, cached, eventually, installed,
 };
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -57,12 +57,12 @@ fn celery_follows_by_sentinel() {
 
 #[test]
 fn phpredis_follows_by_sentinel() {
-    follows_by_sentinel("phpredis", Path::new("/usr/bin/php"), &[&file("phpredis.php")]);
+    follows_by_sentinel("phpredis", &installed("php"), &[&file("phpredis.php")]);
 }
 
 #[test]
 fn node_redis_follows_by_sentinel() {
-    follows_by_sentinel("node-redis 4", Path::new("/usr/bin/node"), &[&file("node_redis.js")]);
+    follows_by_sentinel("node-redis 4", &installed("node"), &[&file("node_redis.js")]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use super::examples_stage::{APPLICATION, Follower, HostStage, example};
 use crate::{PATIENCE, ours};
-use consentinel_lab::{GROUP, INTERFACE, Process, Program, cached, eventually, shipped_path};
+use consentinel_lab::{GROUP, INTERFACE, Process, Program, cached, eventually, installed, shipped_path};
 use std::path::Path;
 
 /// What the host's resolver is asked for.
@@ -111,7 +111,7 @@ fn envoy_follows_the_name() {
 }
 
 fn haproxy(stage: &HostStage, file: &Path) -> Process {
-    stage.start(Path::new("/usr/sbin/haproxy"), &["-db", "-f", &file.display().to_string()], 6379)
+    stage.start(&installed("haproxy"), &["-db", "-f", &file.display().to_string()], 6379)
 }
 
 /// The file is included at the place that it names.
@@ -125,7 +125,7 @@ fn nginx(stage: &HostStage, file: &Path) -> Process {
     );
     std::fs::write(&config, text).expect("the folder is ours");
     let words = ["-p", &home.to_string(), "-c", &config.display().to_string()];
-    stage.start(Path::new("/usr/sbin/nginx"), &words, 6379)
+    stage.start(&installed("nginx"), &words, 6379)
 }
 
 fn envoy(stage: &HostStage, file: &Path) -> Process {
@@ -140,7 +140,7 @@ fn a_name_is_followed_by_dnsmasq() {
     let mut stage = HostStage::with_dns();
     let file = format!("--conf-file={}", shipped_path("dns/dnsmasq.conf").display());
     let words = ["--keep-in-foreground", &file, "--no-resolv", "--no-hosts", "--user=", "--pid-file="];
-    let _process = stage.start(Path::new("/usr/sbin/dnsmasq"), &words, 53);
+    let _process = stage.start(&installed("dnsmasq"), &words, 53);
     follows_by(&mut stage, |stage| stage.client_by_name(NAME, "127.0.0.1"));
 }
 
@@ -155,7 +155,7 @@ fn a_name_is_followed_by_unbound() {
     let config = stage.folder.path().join("unbound.conf");
     std::fs::write(&config, text).expect("the folder is ours");
     let words = ["-d", "-c", &config.display().to_string()];
-    let _process = stage.start(Path::new("/usr/sbin/unbound"), &words, 53);
+    let _process = stage.start(&installed("unbound"), &words, 53);
     follows_by(&mut stage, |stage| stage.client_by_name(NAME, "127.0.0.1"));
 }
 

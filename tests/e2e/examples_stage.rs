@@ -1,7 +1,7 @@
 //! Hosts with real addresses, for the examples that lead to a master which is always at the same port.
 
 use crate::{PATIENCE, ours};
-use consentinel_lab::{Folder, GROUP, Hosts, Process, Program, cached, eventually};
+use consentinel_lab::{Folder, GROUP, Hosts, Process, Program, cached, eventually, installed};
 use std::path::{Path, PathBuf};
 
 /// The host of the applications.
@@ -159,7 +159,7 @@ fn server(hosts: &Hosts, folder: &Folder, number: usize, follows: usize) -> Proc
     if follows != number {
         words.extend(["--replicaof", &master, "6379"]);
     }
-    hosts.all[number].start(Path::new("/usr/bin/redis-server"), &words, &[], &home.join("log"))
+    hosts.all[number].start(&installed("redis-server"), &words, &[], &home.join("log"))
 }
 
 /// A client that ends when it has followed.
@@ -174,7 +174,8 @@ impl Follower {
         let status = self.process.wait_for_exit(PATIENCE * 2);
         let said = self.process.log();
         assert!(status.success(), "{said}");
-        println!("{}, {what}: {}", self.name, said.lines().last().unwrap_or_default());
+        let (test, last) = (std::thread::current(), said.lines().last().unwrap_or_default());
+        println!("{}: {}, {what}: {last}", test.name().unwrap_or_default(), self.name);
     }
 }
 

@@ -60,7 +60,7 @@ pub use process::{Process, raise_file_limit};
 pub use proxy::Proxy;
 pub use redis::{Redis, Serving};
 pub use release::{Release, cached};
-pub use resolver::{Resolver, shipped, shipped_path};
+pub use resolver::{Resolver, installed, shipped, shipped_path};
 pub use resp::{Client, Fields, Value};
 pub use sentinel::{Extra, Program, Sentinel};
 pub use slow_disk::SlowDisks;

@@ -1,6 +1,7 @@
 //! A process with a log.
 
 use crate::redis::find_on_path;
+use crate::resolver::installed;
 use crate::wait::eventually;
 use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit};
 use std::ffi::OsStr;
@@ -21,10 +22,11 @@ impl Process {
     pub fn haproxy(home: &Path, config: &str) -> Process {
         let file = home.join("haproxy.cfg");
         std::fs::write(&file, config).expect("the folder is ours");
-        let places = ["/usr/sbin/haproxy", "/usr/bin/haproxy", "/usr/local/sbin/haproxy"];
-        let program = places.iter().map(Path::new).find(|path| path.is_file());
-        let program = program.expect("haproxy: run `just deps`");
-        Process::start(program, &["-db".as_ref(), "-f".as_ref(), file.as_os_str()], &home.join("log"))
+        Process::start(
+            &installed("haproxy"),
+            &["-db".as_ref(), "-f".as_ref(), file.as_os_str()],
+            &home.join("log"),
+        )
     }
 
     /// Starts a program; both its outputs are appended to the log. Where `setpriv` is there, the kernel kills it when

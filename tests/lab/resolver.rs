@@ -46,7 +46,7 @@ impl Resolver {
         std::fs::write(&config, text).expect("the folder is ours");
         let args: Vec<_> =
             args.iter().map(|word| word.replace("{config}", &config.display().to_string())).collect();
-        let process = Process::start(&find(program), &args, &folder.join("log"));
+        let process = Process::start(&installed(program), &args, &folder.join("log"));
         let resolver = Resolver { port, _process: process };
         let dns = resolver.dns();
         eventually("the resolver answers", PATIENCE, || dns.ask("localhost", Kind::A).ok());
@@ -70,8 +70,8 @@ pub fn shipped_path(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../consul")).join(name)
 }
 
-/// Debian puts both where only root's PATH leads.
-fn find(program: &str) -> PathBuf {
+/// A program of the machine's. Debian puts resolvers and proxies where only root's PATH leads.
+pub fn installed(program: &str) -> PathBuf {
     let usual = PathBuf::from("/usr/sbin").join(program);
     let found = if usual.is_file() { Some(usual) } else { find_on_path(&[program]) };
     found.unwrap_or_else(|| panic!("there is no {program}: run `just deps`"))
