@@ -13,7 +13,7 @@
 #
 # What it cannot do: a host whose network is cut keeps the address until its network is back and its sentinel hears of the new master. In
 # that moment two hosts have it, and clients beside the old one may write to it. It does not cross routers, and most clouds let no
-# address float. README.md beside it has the way without any script.
+# address float. ../README.md has the way without any script.
 set -eu
 
 # To be changed, here or by the environment.
