@@ -57,7 +57,7 @@ programs:
     cargo build --release --locked --package consentinel-application
 
 # Formatting, clippy and the documentation, with nothing to complain about.
-lint:
+lint: _rust
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- -D warnings
     cargo clippy --workspace --all-targets --features consentinel-sim/mutations -- -D warnings
