@@ -7,9 +7,15 @@ use consentinel_lab::{
 };
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// The servers' password: clients get it by their environment, and never show it.
 const SECRET: &str = "a-word-for-servers";
+/// Between two looks of a supervisor.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 #[test]
 fn redis_py_follows_by_sentinel() {
@@ -33,6 +39,7 @@ fn celery_follows_by_sentinel() {
     let mut cluster = Cluster::start(&guarded());
     let environment = vec![("SENTINELS".into(), sentinels(&cluster))];
     let log = cluster.folder.path().join("worker");
+    let said = log.clone();
     let folder = folder().display().to_string();
     let words = [
         "-m",
@@ -47,12 +54,50 @@ fn celery_follows_by_sentinel() {
         "--loglevel",
         "info",
     ];
-    let worker = Process::start_with(&python(), &words, &with_secret(&environment), &log);
-    eventually("the worker is ready", PATIENCE, || worker.log().contains("ready.").then_some(()));
+    let words = words.map(str::to_owned);
+    let _worker =
+        Supervised::start(move || Process::start_with(&python(), &words, &with_secret(&environment), &log));
+    let said = || std::fs::read_to_string(&said).unwrap_or_default();
+    eventually("the worker is ready", PATIENCE, || said().contains("ready.").then_some(()));
     let args = vec![file("celery_app.py")];
+    let environment = vec![("SENTINELS".into(), sentinels(&cluster))];
     let client = Client { name: "celery", program: python(), args, environment };
     client.follows(&mut cluster);
-    assert!(!worker.log().contains(SECRET), "{}", worker.log());
+    assert!(!said().contains(SECRET), "{}", said());
+}
+
+/// A program that is started again when it has ended, as a supervisor does it.
+struct Supervised {
+    over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Supervised {
+    fn start(begin: impl Fn() -> Process + Send + 'static) -> Supervised {
+        let over = Arc::new(AtomicBool::new(false));
+        let thread = std::thread::spawn({
+            let over = over.clone();
+            move || {
+                let mut process = begin();
+                while !over.load(Ordering::Relaxed) {
+                    if process.exit_status().is_some() {
+                        process = begin();
+                    }
+                    std::thread::sleep(BETWEEN_LOOKS);
+                }
+            }
+        });
+        Supervised { over, thread: Some(thread) }
+    }
+}
+
+impl Drop for Supervised {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 #[test]

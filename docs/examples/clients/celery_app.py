@@ -5,6 +5,9 @@
     celery -A celery_app worker --pool solo &
     python3 celery_app.py                                    # asks for sums without end; then kill the master
 
+Let a supervisor start a worker again that has ended (systemd: Restart=always). In a planned switch a worker that waits for a task may be answered
+UNBLOCKED, which Celery takes for an error that it cannot recover from; so it does with redis-sentinel.
+
 MASTER is the name in sentinel.conf, REDIS_PASSWORD the servers' password. A task that was on its way when the master died may be
 lost, or done twice: Redis replicates asynchronously, and Celery acknowledges late or early as `task_acks_late` says.
 """
