@@ -5,6 +5,7 @@
 #   bash compose/base.sh            what is missing, and the programs if they have changed
 #   bash compose/base.sh metrics    Prometheus, too
 #   bash compose/base.sh builder    rust:1-bookworm instead of the programs, to build compose/Dockerfile with
+#   bash compose/base.sh debian     debian:bookworm-slim alone
 #
 # An image that is there already is used as it is, wherever it came from. The versions are the ones that the names say: redis:7.0
 # is a 7.0, consul:1.8.7 a 1.8.7.
@@ -131,12 +132,13 @@ programs() {
 }
 
 case ${1:-} in
-    '' | metrics | builder) ;;
-    *) fail "bash compose/base.sh [metrics|builder]" ;;
+    '' | metrics | builder | debian) ;;
+    *) fail "bash compose/base.sh [metrics|builder|debian]" ;;
 esac
 engine
 mkdir "$work/empty"
 debian
+[ "${1:-}" != debian ] || exit 0
 packaged redis:7.0-bookworm redis-server redis-sentinel redis-tools
 consul
 # Quick when nothing has changed: Docker knows the layers.

@@ -20,7 +20,7 @@ pub(crate) struct Naming {
     pub(crate) name: String,
     /// A name server; port 8600 when none is said. Several are asked in this order. `system`: those of this machine.
     /// [default: 127.0.0.1:8600]
-    #[arg(long, value_name = "ADDRESS[:PORT]", value_parser = name_server)]
+    #[arg(long, value_name = "ADDRESS[:PORT]", value_parser = name_server, value_delimiter = ',')]
     dns: Vec<NameServer>,
     /// The datacenter, when it is not that of the name server.
     #[arg(long, value_name = "NAME")]
@@ -157,4 +157,10 @@ pub(crate) fn read_secret(file: &Path, what: &str) -> Result<String, String> {
         "" => Err(wrong("is empty")),
         secret => Ok(secret.to_owned()),
     }
+}
+
+/// What an option is called in the environment; `command` is empty for the daemon itself.
+pub(crate) fn variable(command: &str, option: &str) -> String {
+    let joined = if command.is_empty() { option.to_owned() } else { format!("{command}-{option}") };
+    format!("CONSENTINEL_{}", joined.to_ascii_uppercase().replace('-', "_"))
 }

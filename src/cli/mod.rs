@@ -1,15 +1,18 @@
 //! The command line: `redis-sentinel`'s, and more.
 
+mod adopt;
 mod ask;
+mod commands;
+mod confirm;
 mod consul;
+mod flags;
 mod resolve;
 mod status;
 mod system;
 
-use crate::config::Beginnings;
-use crate::config::COMPATIBLE_WITH;
-use crate::daemon;
-use crate::daemon::Options;
+use crate::config::{Beginnings, COMPATIBLE_WITH};
+use crate::daemon::{self, Options};
+use flags::{Flag, RECORD, Value};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,7 +32,9 @@ Usage: consentinel FILE [--DIRECTIVE VALUE ...] [-]
        consentinel resolve NAME         say where the master is, once or at each change
        consentinel proxy NAME           lead clients of a local port to the master, and follow it
        consentinel consul --help        look after what is published
+       consentinel adopt FILE           take the place of the redis-sentinel that runs by FILE, or give it back
        consentinel demo [--auto]        three daemons, three Redis servers, a failover to look at
+       consentinel completions SHELL    completions for bash, zsh or fish
 
 FILE is the configuration, as for redis-sentinel. The state is written back into it, unless it says
 `sentinel state-file <path>`. A single `-` at the end reads more of it from standard input.
@@ -42,6 +47,8 @@ Directives overrule the file: --port 26380 --sentinel announce-ip 10.0.0.1. Besi
   --http [ADDRESS[:PORT]]    show status page, state and metrics over HTTP; 127.0.0.1:8654 when no address is given
   --observe                  beside real sentinels, only look on and publish
   --record FILE              write everything that happens to FILE as JSON lines, to be replayed
+FILE and each of these may also be in the environment: CONSENTINEL_CONFIG, CONSENTINEL_CONSUL, CONSENTINEL_DRY_RUN and so
+on; any directives, a line each, in CONSENTINEL_DIRECTIVES.
 
 It also answers to the names redis-sentinel and valkey-sentinel, and to redis-server FILE --sentinel.
 ";
@@ -77,15 +84,19 @@ pub(crate) fn run() -> ExitCode {
     let words: Vec<OsString> = words.collect();
     // A configuration file of such a name is still found as ./consul.
     match words.first().and_then(|word| word.to_str()) {
+        Some("adopt") => return adopt::run(words.into_iter().skip(1)),
+        Some("completions") => return commands::run_completions(words.into_iter().skip(1)),
         Some("consul") => return consul::run(words.into_iter().skip(1)),
         Some("demo") => return crate::demo::run(words.into_iter().skip(1).collect()),
         Some("explain") => return status::run_explain(words.into_iter().skip(1)),
+        Some("man") => return commands::run_man(words.into_iter().skip(1)),
         Some("proxy") => return crate::proxy::run(words.into_iter().skip(1)),
         Some("resolve") => return resolve::run(words.into_iter().skip(1)),
         Some("status") => return status::run(words.into_iter().skip(1)),
         _ => {}
     }
-    match read(&program.to_string_lossy(), words) {
+    let environment = |name: &str| std::env::var(name).ok();
+    match read(&program.to_string_lossy(), words, &environment) {
         Ok(Wish::Start(options)) => match daemon::start(&options) {
             Ok(code) => code,
             Err(error) => fail(&error.to_string()),
@@ -103,7 +114,11 @@ pub(crate) fn run() -> ExitCode {
     }
 }
 
-fn read(program: &str, words: Vec<OsString>) -> Result<Wish, String> {
+fn read(
+    program: &str,
+    words: Vec<OsString>,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Wish, String> {
     let file_name = program.rsplit('/').next().unwrap_or_default();
     let name = match file_name {
         name if name.contains("valkey") => Name::Valkey,
@@ -123,20 +138,22 @@ fn read(program: &str, words: Vec<OsString>) -> Result<Wish, String> {
                 "this is a sentinel and no Redis server: write {file_name} FILE --sentinel, or start the server itself\n"
             ));
         }
-        Some(word) if !word.starts_with('-') => {}
-        Some(_) | None if words.first().is_none_or(|word| word.to_str().is_some()) => {
-            return Err("Sentinel needs config file on disk to save state. Exiting...\n\
-                 Name it first: consentinel /etc/redis/sentinel.conf; consentinel --help tells more.\n"
-                .into());
-        }
-        // A path that is no text is a path all the same.
         _ => {}
     }
-    let mut words = words.into_iter();
-    let file = words.next().map(PathBuf::from).unwrap_or_default();
+    let said = flags::by_environment(environment)?;
+    let mut words = words.into_iter().peekable();
+    // A path that is no text is a path all the same.
+    let is_path = |word: &OsString| word.to_str().is_none_or(|word| !word.starts_with('-'));
+    let Some(file) = words.next_if(is_path).or(said.file.map(OsString::from)).map(PathBuf::from) else {
+        return Err("Sentinel needs config file on disk to save state. Exiting...\n\
+             Name it first: consentinel /etc/redis/sentinel.conf; consentinel --help tells more.\n"
+            .into());
+    };
     let text = |word: OsString| word.into_string().map_err(|word| format!("{} is no text\n", word.display()));
     let directives = words.map(text).collect::<Result<Vec<_>, _>>()?;
-    options(file, directives).map(Wish::Start)
+    let mut options = options(file, said.words, directives)?;
+    options.record = options.record.or(said.record.map(PathBuf::from));
+    Ok(Wish::Start(options))
 }
 
 /// In the shape of the program whose place we take, for those who read the version out of it.
@@ -153,51 +170,34 @@ fn version(name: Name) -> String {
     )
 }
 
-fn options(file: PathBuf, directives: Vec<String>) -> Result<Options, String> {
-    let mut options = Options { file, overrides: Vec::new(), record: None };
+/// `overrides` come before what the command line says.
+fn options(file: PathBuf, overrides: Vec<String>, directives: Vec<String>) -> Result<Options, String> {
+    let mut options = Options { file, overrides, record: None };
     let mut beginnings = Beginnings::new();
     let mut directives = directives.into_iter().peekable();
     while let Some(word) = directives.next() {
-        let mut say = |words: &[&str]| options.overrides.extend(words.iter().map(|word| word.to_string()));
         // What stands behind a directive is its value, whatever it looks like.
         let begins = beginnings.next(&word, directives.peek().map(String::as_str));
-        match word.as_str() {
-            word if !begins => say(&[word]),
-            "--record" => {
-                let path =
-                    directives.next().ok_or("--record is followed by nothing: name the file to write\n")?;
-                options.record = Some(path.into());
-                beginnings = Beginnings::new();
-            }
-            "--consul" => {
-                match directives.next_if(|word| !word.starts_with("--")) {
-                    Some(address) => say(&["--sentinel", "consul", "address", &address]),
-                    None => say(&["--sentinel", "consul", "enabled", "yes"]),
+        let flag = Flag::find(&word).filter(|_| begins);
+        match (flag, word.strip_prefix("--consul-").filter(|_| begins)) {
+            (Some(flag), _) => {
+                let value = match flag.value {
+                    Value::None => None,
+                    Value::May(..) => directives.next_if(|word| !word.starts_with("--")),
+                    Value::Must(_) => Some(directives.next().ok_or_else(|| {
+                        format!("--{} is followed by nothing: name the file to write\n", flag.name)
+                    })?),
+                };
+                match flag.name {
+                    RECORD => options.record = value.map(PathBuf::from),
+                    _ => options.overrides.extend(flag.words(value.as_deref())),
                 }
                 beginnings = Beginnings::new();
             }
-            "--dns" => {
-                let address = directives.next_if(|word| !word.starts_with("--"));
-                say(&["--sentinel", "dns-bind", address.as_deref().unwrap_or("127.0.0.1")]);
-                beginnings = Beginnings::new();
+            (None, Some(setting)) => {
+                options.overrides.extend(["--sentinel", "consul", setting].map(str::to_owned))
             }
-            "--http" => {
-                let address = directives.next_if(|word| !word.starts_with("--"));
-                say(&["--sentinel", "http-bind", address.as_deref().unwrap_or("127.0.0.1")]);
-                beginnings = Beginnings::new();
-            }
-            "--dry-run" => {
-                say(&["--sentinel", "consul", "dry-run", "yes"]);
-                beginnings = Beginnings::new();
-            }
-            "--observe" => {
-                say(&["--sentinel", "observe", "yes"]);
-                beginnings = Beginnings::new();
-            }
-            flag => match flag.strip_prefix("--consul-") {
-                Some(setting) => say(&["--sentinel", "consul", setting]),
-                None => say(&[flag]),
-            },
+            (None, None) => options.overrides.push(word),
         }
     }
     Ok(options)
@@ -219,7 +219,7 @@ mod tests {
     fn wish(line: &str) -> Result<Wish, String> {
         let mut words = line.split(' ');
         let program = words.next().unwrap_or_default();
-        read(program, words.map(OsString::from).collect())
+        read(program, words.map(OsString::from).collect(), &|_| None)
     }
 
     fn parse(line: &str) -> Options {
@@ -304,7 +304,26 @@ mod tests {
         for line in ["consentinel --port 1", "redis-sentinel -"] {
             assert!(wish(line).is_err_and(|text| text.starts_with("Sentinel needs config file on disk")));
         }
-        assert!(read("consentinel", Vec::new()).is_err());
+        assert!(read("consentinel", Vec::new(), &|_| None).is_err());
         assert!(matches!(wish("consentinel --help"), Ok(Wish::Help)));
+    }
+
+    #[test]
+    fn the_environment_may_name_the_file_and_counts_less_than_the_command_line() {
+        let environment = |name: &str| match name {
+            "CONSENTINEL_CONFIG" => Some("/data/s.conf".to_owned()),
+            "CONSENTINEL_DNS" => Some("10.0.0.1".to_owned()),
+            _ => None,
+        };
+        for (words, file, overrides) in [
+            (&[][..], "/data/s.conf", "--sentinel dns-bind 10.0.0.1"),
+            (&["--dns"], "/data/s.conf", "--sentinel dns-bind 10.0.0.1 --sentinel dns-bind 127.0.0.1"),
+            (&["own.conf", "--port", "1"], "own.conf", "--sentinel dns-bind 10.0.0.1 --port 1"),
+        ] {
+            let words = words.iter().map(OsString::from).collect();
+            let Ok(Wish::Start(options)) = read("consentinel", words, &environment) else { panic!("{file}") };
+            assert_eq!(options.file, PathBuf::from(file));
+            assert_eq!(options.overrides.join(" "), overrides);
+        }
     }
 }

@@ -70,6 +70,11 @@ struct Failure {
     code: ExitCode,
 }
 
+/// The command as clap sees it.
+pub(super) fn command() -> clap::Command {
+    <Arguments as clap::CommandFactory>::command()
+}
+
 /// Runs `consentinel resolve` with the words that follow it.
 pub(super) fn run(words: impl Iterator<Item = OsString>) -> ExitCode {
     let arguments = Arguments::parse_from([OsString::from("consentinel resolve")].into_iter().chain(words));

@@ -22,6 +22,8 @@ pub(crate) struct ConfigError {
 pub(crate) enum Place {
     /// In a file, at a line; line zero means the file as a whole.
     File(PathBuf, usize),
+    /// In the environment's `CONSENTINEL_DIRECTIVES`, at a line.
+    Environment(usize),
     /// On standard input, at a line.
     Input(usize),
     /// On the command line; the number is the one that the original counts: its lines come after the file's.
@@ -34,7 +36,9 @@ impl Place {
     fn line(&self) -> Option<usize> {
         match self {
             Place::File(_, 0) | Place::Consul => None,
-            Place::File(_, line) | Place::Input(line) | Place::Arguments(line) => Some(*line),
+            Place::File(_, line) | Place::Environment(line) | Place::Input(line) | Place::Arguments(line) => {
+                Some(*line)
+            }
         }
     }
 }
@@ -44,6 +48,7 @@ impl fmt::Display for Place {
         match self {
             Place::File(path, 0) => write!(f, "{}", path.display()),
             Place::File(path, line) => write!(f, "{}, line {line}", path.display()),
+            Place::Environment(line) => write!(f, "{}, line {line}", super::DIRECTIVES_VARIABLE),
             Place::Input(line) => write!(f, "standard input, line {line}"),
             Place::Arguments(_) => f.write_str("on the command line"),
             Place::Consul => f.write_str("the settings for Consul"),

@@ -27,6 +27,7 @@ pub(crate) use file::replace;
 pub(crate) use lexer::{join, split, split_bytes};
 pub(crate) use sentinel::{group_name, script};
 pub(crate) use settings::{HttpSettings, LogFormat, Settings, Supervised, Syslog, level, level_name};
+pub(crate) use source::words_of;
 pub(crate) use tls::{AuthClients, TlsProtocol, TlsSettings};
 
 use crate::dns::DnsSettings;
@@ -82,6 +83,12 @@ pub(crate) struct Store {
     included_users: Vec<Vec<String>>,
 }
 
+/// The environment's name for the configuration file.
+pub(crate) const CONFIG_VARIABLE: &str = "CONSENTINEL_CONFIG";
+
+/// The environment's name for directives, a line each.
+pub(crate) const DIRECTIVES_VARIABLE: &str = "CONSENTINEL_DIRECTIVES";
+
 /// What the environment says under a name.
 pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
@@ -96,16 +103,26 @@ pub(crate) struct Survey {
     pub masters: Vec<GroupName>,
 }
 
-/// Reads a configuration file and the overrides of the command line, and goes to the working directory that they name.
+/// Reads a configuration file and the overrides of the environment and of the command line, and goes to the working
+/// directory that they name. Where the environment says anything, a file that is not there is begun: the state goes there.
 pub(crate) fn load(
     path: &Path,
     arguments: &[String],
     environment: Environment<'_>,
 ) -> Result<Loaded, ConfigError> {
+    let by_environment = environment(DIRECTIVES_VARIABLE).filter(|text| !text.trim().is_empty());
+    if by_environment.is_some() {
+        file::begin(path).map_err(|error| {
+            let wrong = Wrong::new(format!("the file cannot be begun: {}", source::plain(&error)));
+            ConfigError::about_file(path, wrong.hint("Make its folder, and let the daemon write into it."))
+        })?;
+    }
     let source = source::read(path, Layer::File)?;
     let absolute = std::path::absolute(path)
         .map_err(|error| ConfigError::about_file(path, Wrong::new(source::plain(&error))))?;
-    let (directives, input) = with_arguments(source.directives, lines_in(&source.bytes), arguments, false)?;
+    let mut directives = source.directives;
+    directives.extend(source::read_environment(by_environment.as_deref().unwrap_or_default())?);
+    let (directives, input) = with_arguments(directives, lines_in(&source.bytes), arguments, false)?;
     let Gathered { settings, mut durable, consul, dns, directives, base, lost, state_users, state_level } =
         gather(directives, &source.bytes, environment)?;
     check_logfile(&settings)?;
@@ -136,7 +153,10 @@ pub(crate) fn survey(
     environment: Environment<'_>,
 ) -> Result<Survey, ConfigError> {
     let source = path.map(|path| source::read(path, Layer::File)).transpose()?;
-    let (bytes, directives) = source.map(|source| (source.bytes, source.directives)).unwrap_or_default();
+    let (bytes, mut directives) = source.map(|source| (source.bytes, source.directives)).unwrap_or_default();
+    if path.is_some() {
+        directives.extend(source::read_environment(&environment(DIRECTIVES_VARIABLE).unwrap_or_default())?);
+    }
     let (directives, _) = with_arguments(directives, lines_in(&bytes), arguments, path.is_none())?;
     let Gathered { settings, mut durable, consul, directives, .. } = gather(directives, &bytes, environment)?;
     let (naming, published) = consul.conclude(&mut durable, &directives, false)?;
@@ -148,7 +168,7 @@ fn lines_in(bytes: &[u8]) -> usize {
     bytes.iter().filter(|byte| **byte == b'\n').count()
 }
 
-/// What the file says, then standard input, then the command line.
+/// What was said before, then standard input, then the command line.
 fn with_arguments(
     mut directives: Vec<Directive>,
     mut lines: usize,

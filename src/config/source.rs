@@ -1,5 +1,5 @@
-//! Where directives come from: the configuration file, the files that it includes, the state file, standard input,
-//! the command line.
+//! Where directives come from: the configuration file, the files that it includes, the state file, the environment,
+//! standard input, the command line.
 
 use super::error::{ConfigError, Place, Wrong};
 use super::{lexer, pattern};
@@ -28,7 +28,7 @@ pub(crate) enum Layer {
     File,
     /// The file named by `sentinel state-file`.
     State,
-    /// Standard input and the command line.
+    /// The environment, standard input and the command line.
     Arguments,
 }
 
@@ -107,6 +107,13 @@ pub(crate) fn read_input() -> Result<Source, ConfigError> {
     let mut collector = Collector::default();
     collector.take(&bytes, Layer::Arguments, 0, &Place::Input)?;
     Ok(Source { bytes, directives: collector.directives })
+}
+
+/// Reads what the environment says in `CONSENTINEL_DIRECTIVES`.
+pub(crate) fn read_environment(text: &str) -> Result<Vec<Directive>, ConfigError> {
+    let mut collector = Collector::default();
+    collector.take(text.as_bytes(), Layer::Arguments, 0, &Place::Environment)?;
+    Ok(collector.directives)
 }
 
 /// Reads lines that stand for the command line; the number of the first is `first`.

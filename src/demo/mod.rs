@@ -78,6 +78,11 @@ enum End {
     Judged(Vec<String>),
 }
 
+/// The command as clap sees it.
+pub(crate) fn command() -> clap::Command {
+    <Arguments as clap::CommandFactory>::command()
+}
+
 /// Runs `consentinel demo` with the words that follow it.
 pub(super) fn run(words: Vec<OsString>) -> ExitCode {
     match words.split_first() {

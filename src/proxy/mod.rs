@@ -19,11 +19,12 @@ mod shop;
 mod sockets;
 mod worker;
 
+use crate::arguments::variable;
 use crate::log;
 use crate::net::tls::Asker;
 use crate::process;
 use crate::process::files;
-use clap::Parser;
+use clap::{Command, CommandFactory, FromArgMatches};
 use counters::Counters;
 use dial::Dialer;
 use handover::{Inheritance, Origin};
@@ -53,9 +54,28 @@ enum Failure {
     System(String),
 }
 
+/// The command as clap sees it. Every option may be in the environment, too.
+pub(crate) fn command() -> Command {
+    Arguments::command().mut_args(|arg| {
+        let variable = variable("proxy", arg.get_long().unwrap_or(arg.get_id().as_str()));
+        arg.env(variable).hide_env(true)
+    })
+}
+
+/// What the options are called in the environment.
+#[cfg(test)]
+pub(crate) fn variables() -> Vec<String> {
+    let name = |arg: &clap::Arg| arg.get_env().map(|name| name.to_string_lossy().into_owned());
+    command().get_arguments().filter_map(name).collect()
+}
+
 /// Runs `consentinel proxy` with the words that follow it.
 pub(super) fn run(words: impl Iterator<Item = OsString>) -> ExitCode {
-    let arguments = Arguments::parse_from([OsString::from("consentinel proxy")].into_iter().chain(words));
+    let words = [OsString::from("consentinel proxy")].into_iter().chain(words);
+    let arguments = match Arguments::from_arg_matches(&command().get_matches_from(words)) {
+        Ok(arguments) => arguments,
+        Err(error) => error.exit(),
+    };
     let (text, code) = match start(&arguments) {
         Ok(code) => {
             log::flush();

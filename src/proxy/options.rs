@@ -35,10 +35,15 @@ pub(super) struct Arguments {
     #[command(flatten)]
     pub(super) naming: Naming,
     /// Where clients reach the master: 127.0.0.1:6379, [::1]:6379, unix:/run/redis.sock. Several are possible.
-    #[arg(long, value_name = "ADDRESS:PORT|unix:PATH", required_unless_present = "replicas")]
+    #[arg(
+        long,
+        value_name = "ADDRESS:PORT|unix:PATH",
+        value_delimiter = ',',
+        required_unless_present = "replicas"
+    )]
     listen: Vec<Bind>,
     /// Where clients reach the replicas, each connection one of them. Several are possible.
-    #[arg(long, value_name = "ADDRESS:PORT|unix:PATH")]
+    #[arg(long, value_name = "ADDRESS:PORT|unix:PATH", value_delimiter = ',')]
     replicas: Vec<Bind>,
     /// While there is no replica, the master serves those who want one.
     #[arg(long, requires = "replicas")]

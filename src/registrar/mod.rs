@@ -33,7 +33,7 @@ pub(crate) use counters::{Counted, Counters};
 pub(crate) use errand::{Errand, Finding};
 pub(crate) use fault::{Rule, rules_as_policy};
 pub(crate) use names::{NameError, Names, SENTINEL_SERVICE, role_word};
-pub(crate) use settings::{ConsulSettings, SettingError};
+pub(crate) use settings::{ConsulSettings, KEYS as CONSUL_KEYS, SettingError};
 pub(crate) use sight::Sight;
 pub(crate) use strangers::{Stranger, sentence};
 

@@ -5,7 +5,7 @@ use super::connected::Replies;
 use super::connection::SYNTAX;
 use super::context::{Context, Outcome};
 use super::sentinel::NO_NUMBER;
-use super::server::Server;
+use super::service::Server;
 use super::table::quoting;
 use crate::clock;
 use crate::net::wire::{Word, Words};

@@ -1,7 +1,7 @@
 //! What a command works with, and what follows from it.
 
 use super::connected::Client;
-use super::server::Server;
+use super::service::Server;
 use super::table;
 use crate::clock;
 use crate::net::wire::{Words, Writer};

@@ -2,6 +2,7 @@
 
 use super::End;
 use super::Owner;
+use super::holder::Holder;
 use super::serve::{refuse, serve, take_in};
 use crate::config::Settings;
 use crate::net::stream::Stream;
@@ -86,7 +87,12 @@ fn bind_all(settings: &Settings, port: u16) -> io::Result<Vec<TcpListener>> {
             Ok(listener) => open.push(listener),
             Err(error) if optional => warn!("not listening on {address}: {error}"),
             Err(error) => {
-                let what = format!("cannot listen on {address} port {port}: {error}");
+                let holder = match error.kind() {
+                    io::ErrorKind::AddrInUse => Holder::of(SocketAddr::new(ip, port)),
+                    _ => None,
+                };
+                let holder = holder.map(|holder| format!("; {}", holder.advice())).unwrap_or_default();
+                let what = format!("cannot listen on {address} port {port}: {error}{holder}");
                 return Err(io::Error::new(error.kind(), what));
             }
         }

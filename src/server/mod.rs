@@ -18,6 +18,7 @@ mod describe;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod help;
+mod holder;
 mod info;
 mod listen;
 mod outbox;
@@ -25,7 +26,7 @@ mod owner;
 pub(crate) mod pubsub;
 mod sentinel;
 mod serve;
-mod server;
+mod service;
 mod stats;
 mod status;
 mod subscribe;
@@ -34,10 +35,11 @@ mod table;
 mod tests;
 mod tracking;
 
+pub(crate) use holder::Holder;
 pub(crate) use listen::bind;
 pub(crate) use listen::open;
 pub(crate) use owner::Owner;
-pub(crate) use server::{Identity, Server, Step};
+pub(crate) use service::{Identity, Server, Step};
 
 use bytes::BytesMut;
 use consentinel_core::ClientId;

@@ -1,8 +1,8 @@
 //! `consentinel consul deregister`
 
 use super::{Desk, Failure, line};
+use crate::cli::confirm::confirmed;
 use crate::registrar::{Names, Sight};
-use std::io::{BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 
 /// Says what is there, asks, and takes it away.
@@ -77,16 +77,4 @@ fn tell(desk: &Desk, names: &Names, sight: &Sight) {
             sight.folder.holder, names.group
         );
     }
-}
-
-fn confirmed() -> Result<bool, Failure> {
-    let mut input = std::io::stdin().lock();
-    if !std::io::stdin().is_terminal() {
-        return Err("nobody is there to be asked: say --yes\n".into());
-    }
-    print!("Go on? [y/N] ");
-    std::io::stdout().flush().map_err(line)?;
-    let mut answer = String::new();
-    input.read_line(&mut answer).map_err(line)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

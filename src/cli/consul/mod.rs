@@ -80,7 +80,7 @@ struct Daemon {
 #[derive(Debug, Args)]
 struct Reach {
     /// The daemon's configuration file.
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE)]
     config: Option<PathBuf>,
     /// http://host:port, https://host:port or unix:///path
     #[arg(long)]
@@ -137,6 +137,11 @@ struct Desk {
 
 /// Why a command cannot be carried out; said to the user as it is.
 type Failure = String;
+
+/// The command as clap sees it.
+pub(super) fn command() -> clap::Command {
+    <Arguments as clap::CommandFactory>::command()
+}
 
 /// Runs `consentinel consul` with the words that follow it.
 pub(super) fn run(words: impl Iterator<Item = std::ffi::OsString>) -> ExitCode {

@@ -11,7 +11,7 @@ mod sheet;
 use super::ask::{Reach, with_port};
 use crate::arguments::read_secret;
 use crate::config::TlsSettings;
-use clap::{Args, Parser};
+use clap::{Args, Command, CommandFactory, Parser};
 use consentinel_core::Secret;
 use gather::Gathered;
 use screen::Screen;
@@ -67,7 +67,7 @@ struct Explain {
 #[derive(Debug, Args)]
 struct Way {
     /// The configuration file of a sentinel on this machine: it says the port, the password and TLS.
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE)]
     config: Option<PathBuf>,
     /// The sentinel; without --config, that of this machine when it is not said.
     #[arg(long, value_name = "HOST:PORT")]
@@ -98,6 +98,16 @@ fn seconds(text: &str) -> Result<Duration, String> {
         true => Ok(Duration::from_secs_f64(seconds)),
         false => Err("between 0.05 and 86400 seconds are possible".to_owned()),
     }
+}
+
+/// The command as clap sees it.
+pub(super) fn command() -> Command {
+    Status::command()
+}
+
+/// `consentinel explain` as clap sees it.
+pub(super) fn explain_command() -> Command {
+    Explain::command()
 }
 
 /// Runs `consentinel status` with the words that follow it.

@@ -119,6 +119,28 @@ fn the_operators_lines_survive_a_file_that_is_gone_emptied_or_cut_off_while_we_r
     assert!(fs::read_to_string(&path).expect("the file").starts_with("# another\n\n# Generated"));
 }
 
+#[test]
+fn the_environment_overrules_the_file_and_begins_one_that_is_missing() {
+    let folder = Folder::new();
+    let path = folder.0.join("s.conf");
+    let said = |name: &str| {
+        let text = "# by environment\nport 7\nsentinel monitor mymaster 10.0.0.1 6379 2\n";
+        (name == DIRECTIVES_VARIABLE).then(|| text.to_owned())
+    };
+    let Loaded { settings, mut durable, store, .. } = load(&path, &[], &said).expect("it loads");
+    assert_eq!(settings.port, 7);
+    durable.current_epoch = Epoch(3);
+    store.save(&durable).expect("it saves");
+    let written = fs::read_to_string(&path).expect("the file");
+    assert!(written.contains("sentinel monitor mymaster 10.0.0.1 6379 2\n"), "{written}");
+    let again = load(&path, &["--port".into(), "8".into()], &said).expect("it loads again");
+    assert_eq!((again.settings.port, again.durable.current_epoch), (8, Epoch(3)));
+    let wrong =
+        |name: &str| (name == DIRECTIVES_VARIABLE).then(|| "port 1\nsentinel moonitor a\n".to_owned());
+    let text = load(&path, &[], &wrong).expect_err("it is wrong").to_string();
+    assert!(text.contains("(CONSENTINEL_DIRECTIVES, line 2: "), "{text}");
+}
+
 const USERS: &str =
     "# who\nuser  alice on >secret ~* +@all\nuser bob off\nuser default on nopass ~* &* +@all\n";
 

@@ -1,0 +1,17 @@
+//! Asking before something is done.
+
+use std::io::{BufRead, IsTerminal, Write};
+
+/// Whether whoever sits at the terminal wants it.
+pub(super) fn confirmed() -> Result<bool, String> {
+    let mut input = std::io::stdin().lock();
+    if !std::io::stdin().is_terminal() {
+        return Err("nobody is there to be asked: say --yes\n".into());
+    }
+    let line = |error: std::io::Error| format!("{error}\n");
+    print!("Go on? [y/N] ");
+    std::io::stdout().flush().map_err(line)?;
+    let mut answer = String::new();
+    input.read_line(&mut answer).map_err(line)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
