@@ -25,6 +25,26 @@ demo *args:
 compose what='up':
     @bash compose/compose.sh {{what}}
 
+# The container image `consentinel:slim`: a static program and nothing else. `--program FILE` takes one that was built already.
+image *args:
+    bash packaging/image/build.sh {{args}}
+
+# The image on a real engine: found by its peers, healthy, over TLS to a Consul, made anew. Makes it when it is missing.
+image-test *image:
+    bash packaging/image/test.sh {{image}}
+
+# The Debian package, target/debian/consentinel_*.deb, around target/release/consentinel.
+deb *args: build
+    bash packaging/deb/build.sh {{args}}
+
+# The package on a machine with systemd, in a container: installed, adopted, upgraded under load, hung, given back, purged.
+packages-test *program:
+    bash packaging/deb/test.sh {{program}}
+
+# What is given to others: the static program, built twice with one result, symbols, bill of materials, licences, checksums. Takes long.
+dist *folder:
+    bash packaging/dist.sh {{folder}}
+
 # Break the containers in three ways and count what is lost; CI runs this. All ways: `just compose-drill all`, one: `just compose-drill leader`,
 # redis-sentinel in our place: `just compose-drill classic`.
 # Break a set-up in containers, and see whether what is promised holds.

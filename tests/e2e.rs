@@ -5,6 +5,7 @@ use std::time::Duration;
 
 mod e2e {
     mod access;
+    mod adopt;
     mod bad_input;
     mod bare_machine;
     mod client_journey;
