@@ -2,6 +2,7 @@
 
 machine() {
     bash compose/base.sh debian
-    docker build -q -t consentinel-test-machine - <packaging/deb/machine.Dockerfile >/dev/null ||
-        fail "the image of the test machine cannot be made: docker build - <packaging/deb/machine.Dockerfile"
+    local said
+    said=$(docker build -t consentinel-test-machine - <packaging/deb/machine.Dockerfile 2>&1) ||
+        { tail -n 20 <<<"$said" >&2; fail "the image of the machine for the tests cannot be made"; }
 }

@@ -1,17 +1,35 @@
-# Sourced: the static program, `static_program` prints where it is after building it. musl's standard library is what rustup
-# brings and a distribution does not; glibc's own static archive does as well, as of 2.34 it looks names up without plugins.
+# Sourced: the static program; `static_program` builds it and prints where it is.
+#
+# musl where its standard library and its compiler are there (rustup target add …-unknown-linux-musl; apt-get install musl-tools),
+# else glibc's static archive: names are looked up all the same, by files and DNS. On a machine whose /etc/nsswitch.conf names
+# plugins for hosts, that one would load the machine's own; musl never does.
 
 is_static() {
-    file_type=$(readelf -l "$1" 2>/dev/null) || fail "$1 is no program"
-    ! grep -q INTERP <<<"$file_type"
+    local headers
+    headers=$(readelf -l "$1" 2>/dev/null) || fail "$1 is no program"
+    ! grep -q INTERP <<<"$headers"
 }
 
-static_target() { rustc -vV | sed -n 's/^host: //p'; }
+# STATIC_TARGET chooses another one; for another machine cargo must know its linker, as in docs/releasing.md.
+static_target() {
+    local host musl
+    if [ -n "${STATIC_TARGET:-}" ]; then
+        echo "$STATIC_TARGET"
+        return
+    fi
+    host=$(rustc -vV | sed -n 's/^host: //p')
+    musl=${host%-gnu}-musl
+    if ls "$(rustc --print target-libdir --target "$musl")"/libstd-*.rlib >/dev/null 2>&1 && has musl-gcc; then
+        echo "$musl"
+    else
+        echo "$host"
+    fi
+}
 
 static_program() {
     local target
     target=$(static_target)
     RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" \
-        cargo build --release --locked --quiet --bin consentinel --target "$target" >&2
+        cargo build --release --locked --quiet --bin consentinel --target "$target" >&2 || fail "the static program for $target cannot be built"
     echo "${CARGO_TARGET_DIR:-target}/$target/release/consentinel"
 }

@@ -3,7 +3,7 @@
 # resolvers dnsmasq and unbound, which the tests run as processes of their own, haproxy for the benchmark, Chromium for the
 # status page, promtool, Redis 8.0 and Valkey 8.1 beside the machine's own Redis, the Python client, for compose/ a Docker
 # engine that runs, docker-compose and debootstrap, and what docs/examples is run with: nginx, Envoy, systemd-resolved, curl, arping,
-# Celery and the clients of PHP, Node.js and Go.
+# Celery and the clients of PHP, Node.js and Go; and what makes and checks Debian packages.
 # What is on PATH already is used as it is. Quick when nothing is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -59,6 +59,9 @@ has python3 && python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(pyth
 has docker || missing+=(docker.io)
 has docker-compose || docker compose version >/dev/null 2>&1 || missing+=(docker-compose)
 [ -x /usr/sbin/debootstrap ] || has debootstrap || missing+=(debootstrap)
+has dpkg-shlibdeps || missing+=(dpkg-dev)
+has strip || missing+=(binutils)
+has systemd-analyze || missing+=(systemd)
 has curl || missing+=(curl)
 has flock || missing+=(util-linux)
 arping -V 2>/dev/null | grep -q iputils || missing+=(iputils-arping)
