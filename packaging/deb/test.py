@@ -205,6 +205,16 @@ def given_back(machine, before, known):
           "redis-sentinel runs, and will at the next boot")
     check(not machine.active(), "consentinel does not")
     check(eventually("it answers", lambda: machine.sentinel("MYID")) == known, "it is the same sentinel")
+    say("adopt, and ours cannot start")
+    # A folder that redis-sentinel may write to and ours may not.
+    machine.shell(f"echo 'unixsocket /run/sentinel/sentinel.sock' >>{OLD}; systemctl restart redis-sentinel")
+    eventually("redis-sentinel answers", lambda: machine.sentinel("MYID"))
+    before = [machine.look(path) for path in (OURS, STATE)]
+    status, said = machine.try_("consentinel", "adopt", OLD, "--yes")
+    check(status == 1 and "everything is as it was before" in said, "it says so, and puts everything back")
+    check([machine.look(path) for path in (OURS, STATE)] == before, "the files are what they were")
+    eventually("redis-sentinel answers", lambda: machine.sentinel("MYID") == known)
+    check(machine.active("redis-sentinel.service"), "redis-sentinel runs")
     machine.run("systemctl", "disable", "--quiet", "--now", "redis-sentinel")
 
 
