@@ -69,12 +69,12 @@ test: _rust
     just lint unit scenarios
     wait $programs || { cat target/programs.log; exit 1; }
     trap - EXIT
-    just sim-share mutations e2e compose-drill
+    just sim-share mutations e2e compose-drill image image-test
+    just packages-test "$(just programs)/consentinel"
 
-# What goes into containers.
+# What goes into containers and packages: static programs. Prints their folder.
 programs:
-    cargo build --release --locked --bin consentinel
-    cargo build --release --locked --package consentinel-application
+    @bash packaging/programs.sh
 
 # Formatting, clippy and the documentation, with nothing to complain about.
 lint: _rust

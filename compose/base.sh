@@ -112,8 +112,7 @@ programs() {
     local target=${CARGO_TARGET_DIR:-target}/release program
     if has cargo; then
         say "building the programs: a few minutes the first time"
-        cargo build --release --locked --quiet --bin consentinel
-        cargo build --release --locked --quiet --package consentinel-application
+        target=$(bash packaging/programs.sh)
     fi
     mkdir -p "$work/programs/source/target/release"
     for program in consentinel consentinel-application; do

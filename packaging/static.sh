@@ -26,10 +26,16 @@ static_target() {
     fi
 }
 
-static_program() {
+static_folder() { echo "${CARGO_TARGET_DIR:-target}/$(static_target)/release"; }
+
+static_build() {
     local target
     target=$(static_target)
     RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" \
-        cargo build --release --locked --quiet --bin consentinel --target "$target" >&2 || fail "the static program for $target cannot be built"
-    echo "${CARGO_TARGET_DIR:-target}/$target/release/consentinel"
+        cargo build --release --locked --quiet --target "$target" "$@" >&2 || fail "the static program for $target cannot be built"
+}
+
+static_program() {
+    static_build --bin consentinel
+    echo "$(static_folder)/consentinel"
 }
