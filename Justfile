@@ -69,7 +69,7 @@ test: _rust
     just lint unit scenarios
     wait $programs || { cat target/programs.log; exit 1; }
     trap - EXIT
-    just sim-share mutations e2e compose-drill image image-test
+    for step in sim-share mutations e2e compose-drill image image-test; do just $step; done
     just packages-test "$(just programs)/consentinel"
 
 # What goes into containers and packages: static programs. Prints their folder.

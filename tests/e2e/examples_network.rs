@@ -114,12 +114,12 @@ fn haproxy(stage: &HostStage, file: &Path) -> Process {
     stage.start(&installed("haproxy"), &["-db", "-f", &file.display().to_string()], 6379)
 }
 
-/// The file is included at the place that it names.
+/// The file is included at the place that it names. One process, which is gone when it is killed.
 fn nginx(stage: &HostStage, file: &Path) -> Process {
     let home = stage.folder.sub("nginx-home");
     let (home, config) = (home.display(), home.join("nginx.conf"));
     let text = format!(
-        "daemon off;\nuser root;\npid {home}/pid;\nerror_log {home}/error.log;\n\
+        "daemon off;\nmaster_process off;\nuser root;\npid {home}/pid;\nerror_log {home}/error.log;\n\
          load_module /usr/lib/nginx/modules/ngx_stream_module.so;\nevents {{ }}\ninclude {};\n",
         file.display()
     );
