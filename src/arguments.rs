@@ -119,6 +119,22 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|_| wrong())
 }
 
+/// What a file has to keep a secret: all of it, but for the end of its line.
+pub(crate) fn read_secret(file: &Path, what: &str) -> Result<String, String> {
+    let wrong = |text: &str| format!("the {what} file {} {text}", file.display());
+    let text = std::fs::read_to_string(file).map_err(|error| wrong(&format!("cannot be read: {error}")))?;
+    match text.trim_end_matches(['\r', '\n']) {
+        "" => Err(wrong("is empty")),
+        secret => Ok(secret.to_owned()),
+    }
+}
+
+/// What an option is called in the environment; `command` is empty for the daemon itself.
+pub(crate) fn variable(command: &str, option: &str) -> String {
+    let joined = if command.is_empty() { option.to_owned() } else { format!("{command}-{option}") };
+    format!("CONSENTINEL_{}", joined.to_ascii_uppercase().replace('-', "_"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,20 +163,4 @@ mod tests {
         assert_eq!(name_server("system"), Ok(NameServer::System));
         assert!(name_server("consul.lan").is_err());
     }
-}
-
-/// What a file has to keep a secret: all of it, but for the end of its line.
-pub(crate) fn read_secret(file: &Path, what: &str) -> Result<String, String> {
-    let wrong = |text: &str| format!("the {what} file {} {text}", file.display());
-    let text = std::fs::read_to_string(file).map_err(|error| wrong(&format!("cannot be read: {error}")))?;
-    match text.trim_end_matches(['\r', '\n']) {
-        "" => Err(wrong("is empty")),
-        secret => Ok(secret.to_owned()),
-    }
-}
-
-/// What an option is called in the environment; `command` is empty for the daemon itself.
-pub(crate) fn variable(command: &str, option: &str) -> String {
-    let joined = if command.is_empty() { option.to_owned() } else { format!("{command}-{option}") };
-    format!("CONSENTINEL_{}", joined.to_ascii_uppercase().replace('-', "_"))
 }
