@@ -1,4 +1,4 @@
-//! The boundaries between the rooms, as the table in docs/architecture.md draws them.
+//! The boundaries between the rooms, as the table in docs/architecture.md draws them, and where CONTRIBUTING.md says that rules are.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -84,6 +84,25 @@ fn no_room_uses_one_that_stands_above_it() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let gone: Vec<_> = KNOWN.iter().filter(|arrow| !seen.contains(*arrow)).collect();
     assert!(gone.is_empty(), "these arrows are gone and need not be known any more: {gone:?}");
+}
+
+/// Each rule has one home, which can be found by its name.
+#[test]
+fn every_rule_is_where_the_table_says() {
+    let text = fs::read_to_string(root().join("CONTRIBUTING.md")).expect("the document is there");
+    let rows = text.lines().filter_map(|line| {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [rule, file, function] = cells.as_slice() else { return None };
+        let quoted = |cell: &&str| Some(cell.strip_prefix('`')?.strip_suffix('`')?.to_owned());
+        Some(((*rule).to_owned(), quoted(file)?, quoted(function)?))
+    });
+    let rows: Vec<(String, String, String)> = rows.collect();
+    assert!(rows.len() >= 40, "only {} rules", rows.len());
+    for (rule, file, function) in rows {
+        let code = fs::read_to_string(root().join(&file)).unwrap_or_default();
+        let there = [format!("fn {function}("), format!("fn {function}<")].iter().any(|it| code.contains(it));
+        assert!(there, "{rule}: there is no fn {function} in {file}");
+    }
 }
 
 #[test]
