@@ -26,13 +26,14 @@ static_target() {
     fi
 }
 
-static_folder() { echo "${CARGO_TARGET_DIR:-target}/$(static_target)/release"; }
+# A release, unless STATIC_PROFILE says otherwise: `demo` is built in a fraction of the time.
+static_folder() { echo "${CARGO_TARGET_DIR:-target}/$(static_target)/${STATIC_PROFILE:-release}"; }
 
 static_build() {
     local target
     target=$(static_target)
     RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" \
-        cargo build --release --locked --quiet --target "$target" "$@" >&2 || fail "the static program for $target cannot be built"
+        cargo build --profile "${STATIC_PROFILE:-release}" --locked --quiet --target "$target" "$@" >&2 || fail "the static program for $target cannot be built"
 }
 
 static_program() {
