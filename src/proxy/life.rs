@@ -90,8 +90,9 @@ impl Life<'_> {
             let board = Rc::new(Board { common, guide, name, changes });
             serving = Some(tokio::task::spawn_local(http::serve(http::listener(socket)?, board)));
         }
-        self.inheritance.ready()?;
+        // systemd must know its new main process before the old one ends: otherwise it takes the unit for ended.
         process::ready(&self.settings);
+        self.inheritance.ready()?;
         process::watchdog();
         info!("ready");
         if self.until_the_end(&mut signals).await == Successor::There {
