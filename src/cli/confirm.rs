@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, IsTerminal, Write};
 
-/// Whether whoever sits at the terminal wants it.
+/// Asks at the terminal; true for yes.
 pub(super) fn confirmed() -> Result<bool, String> {
     let mut input = std::io::stdin().lock();
     if !std::io::stdin().is_terminal() {

@@ -7,7 +7,7 @@ use crate::status::meters::Tally;
 use consentinel_core::GroupName;
 use std::time::{Duration, Instant};
 
-/// How long is drawn at a go. Then whoever has waited for the loop comes first.
+/// How long is drawn at a go. Then what has waited for the loop comes first.
 const STROKE: Duration = Duration::from_millis(1);
 
 /// After work, so many times its length belongs to others: showing takes a twentieth of the loop's time at most.

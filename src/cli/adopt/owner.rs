@@ -80,7 +80,7 @@ impl Owner {
     }
 }
 
-/// Says which of these files cannot be read by whoever runs this.
+/// Prints which of these files this process cannot read.
 pub(super) fn probe(files: &[PathBuf]) -> ExitCode {
     let readable = |path: &Path| match path.is_dir() {
         true => std::fs::read_dir(path).is_ok(),

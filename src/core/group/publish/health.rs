@@ -126,7 +126,7 @@ impl Group {
         may
     }
 
-    /// The lock is not ours. What cannot wait for whoever holds it is done all the same.
+    /// The lock is not ours. What cannot wait for its holder is done all the same.
     fn help_out(&mut self, seen: &Published, record: Record, desired: &[Entry], cx: &mut Context) {
         let Some(master) = desired.first() else { return };
         let there = seen.master().filter(|entry| entry.addr == master.addr);
@@ -141,7 +141,7 @@ impl Group {
                 }
             }
             Some(there) if there.health == Health::Passing && self.odown.is_some() => {
-                // Once for each time that it goes down: whoever holds the lock may see it otherwise.
+                // Once for each time that it goes down: the holder of the lock may see it otherwise.
                 if self.publishing.doom != self.odown {
                     self.publishing.doom = self.odown;
                     self.write(transaction, WriteKind::Amend, cx);
@@ -169,7 +169,7 @@ pub(super) fn stray(seen: &Published, desired: &[Entry]) -> Vec<EntryKey> {
     seen.entries.iter().map(Entry::key).filter(|key| !wanted(key)).collect()
 }
 
-/// How long a master's missing entry is left to whoever holds the lock.
+/// How long a master's missing entry is left to the holder of the lock.
 const PUT_BACK_DELAY: Duration = Duration::from_secs(1);
 /// How long health waits for a failover to come first.
 const HEALTH_PAUSE: Duration = Duration::from_millis(500);
