@@ -122,7 +122,7 @@ e2e *args:
 
 # Beside the real redis-sentinel in one run: how long a failover takes (`just bench --rounds 5`), and what requests and a
 # thousand masters cost (`just bench --table load`; it starts a thousand servers, 4 GB; `--masters 200` for fewer). Many masters
-# that die at once, and what Consul pays: `just bench --table mass`, `--masters 1000`. Two faults
+# that die at once, and what Consul pays: `just bench --table mass`, `--masters 1000`, `--down-after 10`. Two faults
 # at once: `just bench --table faults --rounds 3`, of which `--fault leader` and so on plays one. CONSENTINEL=path measures
 # another build of ours.
 bench *args:

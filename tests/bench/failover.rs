@@ -62,7 +62,7 @@ fn main() {
         faults::play(&options);
     }
     let mass = match options.tables.contains(&Table::Mass) {
-        true => mass::play(&options.programs, options.masters.unwrap_or(HUNDRED)),
+        true => mass::play(&options.programs, options.masters.unwrap_or(HUNDRED), options.down_after),
         false => Default::default(),
     };
     println!("{}\n{report}{consul}{without}{load}{mass}", machine::headline());

@@ -29,7 +29,10 @@ const CROWD: usize = 200;
 
 /// What one program did.
 #[derive(Default)]
-pub(crate) struct MassReport(Vec<Row>);
+pub(crate) struct MassReport {
+    rows: Vec<Row>,
+    down_after: Duration,
+}
 
 struct Row {
     program: &'static str,
@@ -63,23 +66,30 @@ struct Scene {
 }
 
 /// Lets so many masters live and die under each of the programs.
-pub(crate) fn play(programs: &[Program], masters: usize) -> MassReport {
+pub(crate) fn play(programs: &[Program], masters: usize, down_after: Option<Duration>) -> MassReport {
+    let default = if masters > MANY { LONGER_DOWN_AFTER } else { DOWN_AFTER };
+    let down_after = down_after.unwrap_or(default);
     // The original writes its file anew for each replica that it meets: with a thousand it does not answer for minutes.
     let takes_part = |program: &&Program| masters <= MANY || matches!(program, Program::Ours(_));
-    MassReport(programs.iter().filter(takes_part).map(|program| round(program, masters)).collect())
+    let rows =
+        programs.iter().filter(takes_part).map(|program| round(program, masters, down_after)).collect();
+    MassReport { rows, down_after }
 }
 
-fn round(program: &Program, masters: usize) -> Row {
+fn round(program: &Program, masters: usize, down_after: Duration) -> Row {
     let is_ours = matches!(program, Program::Ours(_));
     let begin = Instant::now();
-    let scene = Scene::start(program, masters, is_ours);
+    let scene = Scene::start(program, masters, down_after);
     eprintln!("{masters} masters are watched");
     scene.is_known();
     let published = is_ours.then(|| {
         scene.is_in_dns();
         begin.elapsed()
     });
-    eprintln!("{masters} masters are known to all, and published where there is a Consul, after {:?}", begin.elapsed());
+    eprintln!(
+        "{masters} masters are known to all, and published where there is a Consul, after {:?}",
+        begin.elapsed()
+    );
     std::thread::sleep(SETTLE); // what follows is measured at rest
     let rest = scene.rest();
     let few = 1 + FEW.min(masters / 3);
@@ -94,10 +104,11 @@ fn round(program: &Program, masters: usize) -> Row {
 }
 
 impl Scene {
-    fn start(program: &Program, masters: usize, with_consul: bool) -> Scene {
+    fn start(program: &Program, masters: usize, down_after: Duration) -> Scene {
         let folder = Folder::new();
         let options = ConsulOptions { on_disk: true, ..ConsulOptions::default() };
-        let consul = with_consul.then(|| Consul::start_new(&folder, &options));
+        let is_ours = matches!(program, Program::Ours(_));
+        let consul = is_ours.then(|| Consul::start_new(&folder, &options));
         let fleets: Vec<Fleet> = (0..masters).map(|_| Fleet::start(1)).collect();
         let extra = match &consul {
             Some(consul) => {
@@ -105,7 +116,7 @@ impl Scene {
             }
             None => Extra::default(),
         };
-        let sentinels = sentinels_of(&fleets, SENTINELS, down_after(masters), (&folder, program, &extra));
+        let sentinels = sentinels_of(&fleets, SENTINELS, down_after, (&folder, program, &extra));
         Scene { sentinels, fleets, consul, _folder: folder }
     }
 
@@ -194,10 +205,6 @@ impl Scene {
     }
 }
 
-fn down_after(masters: usize) -> Duration {
-    if masters > MANY { LONGER_DOWN_AFTER } else { DOWN_AFTER }
-}
-
 /// The processor time of a process, by its clock ticks of a hundredth of a second.
 fn cpu(pid: u32) -> Duration {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
@@ -208,17 +215,17 @@ fn cpu(pid: u32) -> Duration {
 
 impl fmt::Display for MassReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
+        let MassReport { rows, down_after } = self;
+        if rows.is_empty() {
             return Ok(());
         }
-        let down_after = down_after(self.0[0].masters);
         writeln!(f, "\nMany masters of three sentinels on one host, down-after {down_after:?}; seconds.\n")?;
         writeln!(
             f,
             "| program | masters | all in DNS | at rest: Consul, a sentinel (s/s), requests/s | died | last one replaced | last one in DNS | Consul's processor time |"
         )?;
         writeln!(f, "| --- | --- | --- | --- | --- | --- | --- | --- |")?;
-        for row in &self.0 {
+        for row in rows {
             let published = row.published.map_or("–".into(), |it| format!("{:.1}", it.as_secs_f64()));
             let rest = row.rest.as_ref().map_or("–".into(), |rest| {
                 format!("{:.3}, {:.4}, {:.1}", rest.consul, rest.sentinels, rest.requests)

@@ -3,10 +3,11 @@
 use crate::faults::Fault;
 use consentinel_lab::Program;
 use std::path::PathBuf;
+use std::time::Duration;
 
 const ROUNDS: usize = 10;
 const USAGE: &str = "usage: just bench [--rounds N] [--only ours|original] \
-    [--table failover|consul|without-consul|load|faults|mass]... [--masters N] \
+    [--table failover|consul|without-consul|load|faults|mass]... [--masters N] [--down-after SECONDS] \
     [--fault leader|disks|orders|returning|planned|stuck]...";
 
 /// One of the tables.
@@ -33,6 +34,8 @@ pub(crate) struct Options {
     pub(crate) tables: Vec<Table>,
     /// How many masters the tables of load and mass have.
     pub(crate) masters: Option<usize>,
+    /// When the table of mass takes a silent master for down.
+    pub(crate) down_after: Option<Duration>,
     /// The groups of rows in the table of faults.
     pub(crate) faults: Vec<Fault>,
 }
@@ -44,6 +47,7 @@ impl Options {
             programs: vec![Program::Original, ours()],
             tables: Vec::new(),
             masters: None,
+            down_after: None,
             faults: Vec::new(),
         };
         while let Some(arg) = args.next() {
@@ -56,6 +60,11 @@ impl Options {
                 ("--masters", Some(count)) => {
                     let count = count.parse().map_err(|_| format!("'{count}' is no number; {USAGE}"))?;
                     options.masters = Some(count);
+                }
+                ("--down-after", Some(seconds)) => {
+                    let seconds =
+                        seconds.parse().map_err(|_| format!("'{seconds}' is no number; {USAGE}"))?;
+                    options.down_after = Some(Duration::from_secs(seconds));
                 }
                 ("--only", Some(name)) if name == "ours" => options.programs = vec![ours()],
                 ("--only", Some(name)) if name == "original" => options.programs = vec![Program::Original],
