@@ -9,10 +9,13 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 
 /// How far the master's history has come.
 const OFFSET: u64 = 1_000_000;
+
+/// A subscriber that has more messages before it misses some.
+const UNREAD: usize = 64;
 
 /// Servers that are tasks of this process. The first is the master at the start.
 pub struct Fleet {
@@ -31,6 +34,8 @@ struct Server {
     follows: Option<u16>,
     /// By how many bytes it is behind.
     lag: u64,
+    /// What is published goes to its subscribers: a sentinel renews a subscription that brings nothing.
+    published: broadcast::Sender<String>,
     /// `None` when it was killed.
     tasks: Option<Tasks>,
 }
@@ -74,7 +79,9 @@ impl Fleet {
             let (running, ended) = mpsc::channel(1);
             let task = Task { shared: shared.clone(), port, stop: stopped, _ended: running };
             let follows = (number > 0).then_some(ports[0]);
-            shared.lock().push(Server { port, follows, lag: 0, tasks: Some(Tasks { stop, ended }) });
+            let tasks = Some(Tasks { stop, ended });
+            let published = broadcast::Sender::new(UNREAD);
+            shared.lock().push(Server { port, follows, lag: 0, published, tasks });
             runtime().spawn(accept(listener, task));
         }
         Fleet { ports, shared }
@@ -159,6 +166,11 @@ impl Shared {
         )
     }
 
+    fn published(&self, port: u16) -> broadcast::Sender<String> {
+        let servers = self.lock();
+        servers.iter().find(|server| server.port == port).expect("it is one of us").published.clone()
+    }
+
     fn follow(&self, port: u16, words: &[String]) {
         let mut servers = self.lock();
         let server = servers.iter_mut().find(|server| server.port == port).expect("it is one of us");
@@ -198,11 +210,15 @@ async fn answer(stream: TcpStream, mut task: Task) {
 async fn serve(mut stream: TcpStream, port: u16, shared: &Shared) -> Result<()> {
     let mut arrived = Vec::new();
     let mut queue: Option<Vec<Vec<String>>> = None;
-    let mut subscribed = false;
+    let published = shared.published(port);
+    let mut messages: Option<broadcast::Receiver<String>> = None;
     loop {
         let Some(words) = take_command(&mut arrived)? else {
-            if stream.read_buf(&mut arrived).await? == 0 {
-                return Ok(());
+            tokio::select! {
+                count = stream.read_buf(&mut arrived) => if count? == 0 {
+                    return Ok(());
+                },
+                message = next(&mut messages) => stream.write_all(message.as_bytes()).await?,
             }
             continue;
         };
@@ -226,15 +242,34 @@ async fn serve(mut stream: TcpStream, port: u16, shared: &Shared) -> Result<()> 
                 let info = shared.info(port);
                 format!("${}\r\n{info}\r\n", info.len())
             }
-            ("PING", None) if subscribed => "*2\r\n$4\r\npong\r\n$0\r\n\r\n".into(),
+            ("PING", None) if messages.is_some() => "*2\r\n$4\r\npong\r\n$0\r\n\r\n".into(),
             ("PING", None) => "+PONG\r\n".into(),
-            ("PUBLISH", None) => ":0\r\n".into(),
+            ("PUBLISH", None) => {
+                let message = format!("*3\r\n$7\r\nmessage\r\n{}{}", bulk(&words[1]), bulk(&words[2]));
+                format!(":{}\r\n", published.send(message).unwrap_or(0))
+            }
             ("SUBSCRIBE", None) => {
-                subscribed = true;
+                messages = Some(published.subscribe());
                 format!("*3\r\n$9\r\nsubscribe\r\n${}\r\n{}\r\n:1\r\n", words[1].len(), words[1])
             }
             _ => "+OK\r\n".into(),
         };
         stream.write_all(answer.as_bytes()).await?;
+    }
+}
+
+fn bulk(text: &str) -> String {
+    format!("${}\r\n{text}\r\n", text.len())
+}
+
+/// What is published next. It never comes for a client without a subscription.
+async fn next(messages: &mut Option<broadcast::Receiver<String>>) -> String {
+    let Some(messages) = messages else { return std::future::pending().await };
+    loop {
+        match messages.recv().await {
+            Ok(message) => return message,
+            Err(broadcast::error::RecvError::Lagged(_)) => {}
+            Err(broadcast::error::RecvError::Closed) => return std::future::pending().await,
+        }
     }
 }
