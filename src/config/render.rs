@@ -5,7 +5,7 @@ use super::memory::GENERATED;
 use super::settings::USUAL_LEVEL;
 use super::source;
 use consentinel_core::{Durable, GroupName};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The lines `user ...` as they are to be.
 pub(super) struct Users<'a> {
@@ -62,6 +62,8 @@ struct Page<'a> {
     at_hand: (Option<&'a GroupName>, Vec<Line>),
     /// Which of its lines are there already, of each master of which any is.
     there: HashMap<Option<&'a GroupName>, Vec<bool>>,
+    /// Masters of which no line is missing.
+    whole: HashSet<&'a GroupName>,
     /// The users that are not yet there: words, and the line.
     users: Vec<(Vec<String>, &'a str)>,
     /// The log's level, when it is to be said and is not yet.
@@ -87,6 +89,7 @@ impl<'a> Page<'a> {
             base,
             at_hand: (None, line::of_no_group(state, base)),
             there: HashMap::new(),
+            whole: HashSet::new(),
             users,
             level,
             generated: false,
@@ -124,6 +127,7 @@ impl<'a> Page<'a> {
         };
         let group = found.map(|(name, _)| name);
         if self.at_hand.0 != group {
+            self.note_whole();
             let lines = match found {
                 Some((name, saved)) => line::of_group(name, saved, self.base),
                 None => line::of_no_group(self.state, self.base),
@@ -147,9 +151,19 @@ impl<'a> Page<'a> {
         }
     }
 
+    /// Remembers of the master at hand that all its lines are there, so that they need not be made again at the end.
+    fn note_whole(&mut self) {
+        let (Some(group), lines) = &self.at_hand else { return };
+        let Some(there) = self.there.get(&Some(*group)) else { return };
+        if lines.iter().zip(there).all(|(line, there)| *there || !line.needed) {
+            self.whole.insert(group);
+        }
+    }
+
     /// What is missing comes at the end.
-    fn end(self) -> Vec<u8> {
-        let Page { mut out, state, base, there, users, level, generated, .. } = self;
+    fn end(mut self) -> Vec<u8> {
+        self.note_whole();
+        let Page { mut out, state, base, there, whole, users, level, generated, .. } = self;
         let level = level.filter(|level| *level != USUAL_LEVEL).map(|level| format!("loglevel {level}"));
         // Also where nothing is missing: a last line without an end looks like one that was cut off.
         if !out.is_empty() && !out.ends_with(b"\n") {
@@ -166,7 +180,7 @@ impl<'a> Page<'a> {
         let general = line::of_no_group(state, base);
         let (epoch, before) = (general.len() - 1, there(None));
         add(&general[..epoch], before);
-        for (name, group) in &state.groups {
+        for (name, group) in state.groups.iter().filter(|(name, _)| !whole.contains(name)) {
             add(&line::of_group(name, group, base), there(Some(name)));
         }
         add(&general[epoch..], before.get(epoch..).unwrap_or_default());
