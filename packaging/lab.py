@@ -129,3 +129,14 @@ class Writer(threading.Thread):
         self.join()
         with Redis(host, port) as connection:
             return [number for number in self.acknowledged if connection.ask("GET", f"n:{number}") != str(number)]
+
+
+def stage(kind, body, tell):
+    """Runs a test in a network of its own. Where something does not hold, `tell` says what a reader needs to see of it."""
+    network = Network(kind)
+    try:
+        body(network)
+    except Failed as error:
+        sys.stderr.write(tell(network))
+        sys.exit(f"{kind}-test: {error}")
+    network.close()

@@ -6,7 +6,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from lab import MACHINE, Failed, Network, Writer, ask, check, eventually, info, pairs, run, say  # noqa: E402
+from lab import MACHINE, Writer, ask, check, eventually, info, pairs, run, say, stage  # noqa: E402
 
 FOLDER, VERSION = sys.argv[1], sys.argv[2]
 MASTER = "mymaster"
@@ -233,31 +233,28 @@ def removed(machine):
     check(not left.strip(), f"nothing is left {left.split()}")
 
 
-def main():
-    network = Network("packages")
-    machine = None
-    try:
-        machine = Machine(network)
-        servers(machine)
-        installed_beside(machine)
-        before, known = adopted(machine)
-        writer, new = upgraded(machine, known)
-        hung(machine, known)
-        lost = writer.finish(machine.address, new)
-        check(not lost, f"{len(writer.acknowledged)} acknowledged writes, none lost, longest pause {writer.longest:.2f} s")
-        rotated(machine)
-        given_back(machine, before, known)
-        removed(machine)
-    except Failed:
-        if machine:
-            sys.stderr.write(machine.try_("journalctl", "-n", "60", "--no-pager", "-o", "short-monotonic")[1])
-        raise
-    network.close()
+def body(network):
+    machine = Machine(network)
+    servers(machine)
+    installed_beside(machine)
+    before, known = adopted(machine)
+    writer, new = upgraded(machine, known)
+    hung(machine, known)
+    lost = writer.finish(machine.address, new)
+    check(not lost, f"{len(writer.acknowledged)} acknowledged writes, none lost, longest pause {writer.longest:.2f} s")
+    rotated(machine)
+    given_back(machine, before, known)
+    removed(machine)
     say("the package is as it should be")
 
 
+def tell(network):
+    told = ""
+    for called in network.containers:
+        words = ["docker", "exec", called, "journalctl", "-n", "60", "--no-pager", "-o", "short-monotonic"]
+        told += subprocess.run(words, capture_output=True, text=True, check=False).stdout
+    return told
+
+
 if __name__ == "__main__":
-    try:
-        main()
-    except Failed as error:
-        sys.exit(f"packages-test: {error}")
+    stage("packages", body, tell)

@@ -13,7 +13,7 @@ import urllib.request
 import zoneinfo
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from lab import MACHINE, Failed, Network, Writer, ask, check, eventually, info, pairs, run, say  # noqa: E402
+from lab import MACHINE, Writer, ask, check, eventually, info, pairs, run, say, stage  # noqa: E402
 
 IMAGE, CONSUL = sys.argv[1], sys.argv[2]
 ZONE = "Asia/Kolkata"  # never the zone of a machine that has UTC
@@ -168,23 +168,20 @@ def together(network, folder):
     run(["docker", "stop", "-t", "10", again])
 
 
-def main():
-    network = Network("image")
+def body(network):
     with tempfile.TemporaryDirectory() as folder:
-        try:
-            small_promises(network)
-            together(network, folder)
-        except Failed:
-            for called in network.containers:
-                done = subprocess.run(["docker", "logs", "--tail", "25", called], capture_output=True, text=True, check=False)
-                sys.stderr.write(f"--- {called}\n{done.stdout}{done.stderr}")
-            raise
-    network.close()
+        small_promises(network)
+        together(network, folder)
     say("the image is as it should be")
 
 
+def tell(network):
+    told = ""
+    for called in network.containers:
+        done = subprocess.run(["docker", "logs", "--tail", "25", called], capture_output=True, text=True, check=False)
+        told += f"--- {called}\n{done.stdout}{done.stderr}"
+    return told
+
+
 if __name__ == "__main__":
-    try:
-        main()
-    except Failed as error:
-        sys.exit(f"image-test: {error}")
+    stage("image", body, tell)
