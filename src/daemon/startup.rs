@@ -169,9 +169,9 @@ async fn serve(
     });
     listeners.serve(&driver);
     if let Some(sockets) = http {
-        let (attendant, news) = http::open(sockets, meters)
+        let (receiver, news) = http::open(sockets, meters)
             .map_err(|error| StartError::System("the HTTP port cannot be started", error))?;
-        tokio::task::spawn_local(status_answers::attend(driver.clone(), attendant));
+        tokio::task::spawn_local(status_answers::attend(driver.clone(), receiver));
         tokio::task::spawn_local(event_feed::feed(driver.clone(), news));
     }
     background.ready().map_err(|error| StartError::System("the background cannot be entered", error))?;

@@ -1,7 +1,7 @@
 //! Answers what the HTTP port asks, on the loop's thread and between its work.
 
 use super::handle::Handle;
-use crate::http::{Ask, Attendant, Drawn};
+use crate::http::{Ask, Drawn, QueryReceiver};
 use crate::status;
 use crate::status::meters::Tally;
 use consentinel_core::GroupName;
@@ -13,9 +13,9 @@ const STROKE: Duration = Duration::from_millis(1);
 /// After work, so many times its length belongs to others: showing takes a twentieth of the loop's time at most.
 const REST: u32 = 19;
 
-/// Answers at the window, on the loop's thread and between its work.
-pub(crate) async fn attend(driver: Handle, attendant: Attendant) {
-    let Attendant { mut asks, mut pulses } = attendant;
+/// Answers until the port has ended.
+pub(crate) async fn attend(driver: Handle, receiver: QueryReceiver) {
+    let QueryReceiver { mut asks, mut pulses } = receiver;
     let drawing = async {
         while let Some(ask) = asks.recv().await {
             let worked = answer(&driver, ask).await;

@@ -1,4 +1,4 @@
-//! The happenings of late, and those who follow them as server-sent events.
+//! Keeps the last events and sends them to clients that follow them, as server-sent events.
 //!
 //! Every client has a place of its own in one list: a slow one costs no memory, and when the list has gone on without it,
 //! it is told how much it has missed.
@@ -24,8 +24,8 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 /// When a browser is to come back after the connection has ended, in milliseconds.
 const RETRY: &str = "retry: 1000\n\n";
 
-/// The happenings of late.
-pub(super) struct Board {
+/// The last events, and what wakes those that wait for the next one.
+pub(super) struct EventFeed {
     /// Another one for each start of the daemon: numbers begin anew then.
     run: String,
     kept: RefCell<VecDeque<Posted>>,
@@ -47,10 +47,10 @@ pub(super) enum From {
     After(String),
 }
 
-impl Board {
+impl EventFeed {
     /// An empty one. `run` stands in the ids.
     pub(super) fn new(run: String) -> Self {
-        Board { run, kept: RefCell::default(), last: watch::Sender::new(0) }
+        EventFeed { run, kept: RefCell::default(), last: watch::Sender::new(0) }
     }
 
     /// Takes in what the loop tells, as long as it does.
@@ -114,14 +114,14 @@ impl Board {
 }
 
 /// Sends what happens to one client, until it is gone.
-pub(super) async fn follow(board: Rc<Board>, from: From, to: mpsc::Sender<Bytes>) {
-    let mut numbers = board.last.subscribe();
-    let (mut number, greeting) = board.begin(&from);
+pub(super) async fn follow(feed: Rc<EventFeed>, from: From, to: mpsc::Sender<Bytes>) {
+    let mut numbers = feed.last.subscribe();
+    let (mut number, greeting) = feed.begin(&from);
     let mut piece = Bytes::from(greeting);
     // A client that has left is noticed by the first piece that it does not take.
     while to.send(piece).await.is_ok() {
         piece = loop {
-            if let Some((bytes, last)) = board.after(number) {
+            if let Some((bytes, last)) = feed.after(number) {
                 number = last;
                 break bytes;
             }
@@ -138,45 +138,45 @@ pub(super) async fn follow(board: Rc<Board>, from: From, to: mpsc::Sender<Bytes>
 mod tests {
     use super::*;
 
-    fn board(numbers: impl Iterator<Item = u64>) -> Board {
-        let board = Board::new("run".into());
+    fn feed(numbers: impl Iterator<Item = u64>) -> EventFeed {
+        let feed = EventFeed::new("run".into());
         let happening = |number| Happening { number, event: "+sdown".into(), ..Happening::default() };
-        board.post(&numbers.map(happening).collect::<Vec<_>>());
-        board
+        feed.post(&numbers.map(happening).collect::<Vec<_>>());
+        feed
     }
 
-    fn text(board: &Board, number: u64) -> String {
-        let (bytes, _) = board.after(number).expect("there is something");
+    fn text(feed: &EventFeed, number: u64) -> String {
+        let (bytes, _) = feed.after(number).expect("there is something");
         String::from_utf8(bytes.to_vec()).expect("text")
     }
 
     #[test]
     fn a_reader_that_was_away_gets_what_came_after_the_last_that_it_has() {
-        let board = board(1..=5);
-        assert_eq!(board.begin(&From::After("run-3".into())), (3, RETRY.to_owned()));
-        let text = text(&board, 3);
+        let feed = feed(1..=5);
+        assert_eq!(feed.begin(&From::After("run-3".into())), (3, RETRY.to_owned()));
+        let text = text(&feed, 3);
         assert!(text.starts_with("id: run-4\nevent: happening\ndata: {\"number\":4,"), "{text}");
         assert_eq!(text.matches("\n\n").count(), 2);
-        assert_eq!(board.after(5), None);
-        assert_eq!(board.begin(&From::Last(2)).0, 3);
-        assert_eq!(board.begin(&From::Last(0)).0, 5);
-        assert_eq!(board.begin(&From::Last(100)).0, 0);
+        assert_eq!(feed.after(5), None);
+        assert_eq!(feed.begin(&From::Last(2)).0, 3);
+        assert_eq!(feed.begin(&From::Last(0)).0, 5);
+        assert_eq!(feed.begin(&From::Last(100)).0, 0);
     }
 
     #[test]
     fn after_a_restart_everything_is_new() {
-        let board = board(1..=5);
-        let (number, greeting) = board.begin(&From::After("other-900".into()));
+        let feed = feed(1..=5);
+        let (number, greeting) = feed.begin(&From::After("other-900".into()));
         assert_eq!((number, greeting.contains("event: restart")), (0, true));
-        assert_eq!(board.begin(&From::After("run-900".into())).0, 5, "a number of the future");
-        assert_eq!(board.begin(&From::After("run-x".into())).0, 5);
-        assert_eq!(board.begin(&From::After(String::new())).0, 0);
+        assert_eq!(feed.begin(&From::After("run-900".into())).0, 5, "a number of the future");
+        assert_eq!(feed.begin(&From::After("run-x".into())).0, 5);
+        assert_eq!(feed.begin(&From::After(String::new())).0, 0);
     }
 
     #[test]
     fn what_was_missed_is_told() {
-        let board = board(1..=KEPT as u64 + 10);
-        assert!(text(&board, 3).starts_with("event: gap\ndata: {\"missed\":7}\n\nid: run-11\n"));
-        assert!(text(&board, 10).starts_with("id: run-11\n"));
+        let feed = feed(1..=KEPT as u64 + 10);
+        assert!(text(&feed, 3).starts_with("event: gap\ndata: {\"missed\":7}\n\nid: run-11\n"));
+        assert!(text(&feed, 10).starts_with("id: run-11\n"));
     }
 }

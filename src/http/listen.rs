@@ -1,10 +1,11 @@
 //! The sockets, the thread, and the connections.
 
-use super::events::Board;
-use super::room::{Room, Seat};
+use super::events::EventFeed;
+use super::handler::Handler;
+use super::permits::{Permit, Permits};
 use super::socket::Socket;
+use super::status_query::StatusQuery;
 use super::timer::Timer;
-use super::window::Window;
 use crate::config::HttpSettings;
 use crate::server::open;
 use crate::status::Happening;
@@ -64,7 +65,7 @@ impl Sockets {
     /// Serves whoever connects, on a thread of its own. `run` is another one for each start of the daemon.
     pub(crate) fn serve(
         self,
-        window: Window,
+        query: StatusQuery,
         news: mpsc::Receiver<Vec<Happening>>,
         meters: Arc<Meters>,
         run: String,
@@ -76,16 +77,16 @@ impl Sockets {
         }
         std::thread::Builder::new().name("http".into()).spawn(move || {
             let serving = async {
-                let board = Rc::new(Board::new(run));
-                let room = Rc::new(Room::new(window, board.clone(), meters, hosts, CONNECTIONS));
+                let feed = Rc::new(EventFeed::new(run));
+                let handler = Rc::new(Handler::new(query, feed.clone(), meters, hosts, CONNECTIONS));
                 for socket in sockets {
                     match TcpListener::from_std(socket) {
-                        Ok(listener) => drop(tokio::task::spawn_local(accept(listener, room.clone()))),
+                        Ok(listener) => drop(tokio::task::spawn_local(accept(listener, handler.clone()))),
                         Err(error) => warn!("HTTP is not served: {error}"),
                     }
                 }
                 // The daemon ends with the loop, not with this.
-                board.listen(news).await;
+                feed.listen(news).await;
             };
             runtime.block_on(tokio::task::LocalSet::new().run_until(serving));
         })?;
@@ -93,17 +94,17 @@ impl Sockets {
     }
 }
 
-async fn accept(listener: TcpListener, room: Rc<Room>) {
-    let farewells = super::room::Seats::new(FAREWELLS);
+async fn accept(listener: TcpListener, handler: Rc<Handler>) {
+    let farewells = Permits::new(FAREWELLS);
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => match (room.connections.take(), farewells.take()) {
-                (Some(seat), _) => drop(tokio::task::spawn_local(serve(stream, seat, room.clone()))),
+            Ok((stream, _)) => match (handler.connections.take(), farewells.take()) {
+                (Some(permit), _) => drop(tokio::task::spawn_local(serve(stream, permit, handler.clone()))),
                 (None, farewell) => {
-                    room.visits.turned_away();
+                    handler.visits.turned_away();
                     // Too many even for that: they see a connection that ends.
-                    if let Some(seat) = farewell {
-                        tokio::task::spawn_local(turn_away(stream, seat));
+                    if let Some(permit) = farewell {
+                        tokio::task::spawn_local(turn_away(stream, permit));
                     }
                 }
             },
@@ -116,14 +117,14 @@ async fn accept(listener: TcpListener, room: Rc<Room>) {
     }
 }
 
-async fn serve(stream: TcpStream, seat: Seat, room: Rc<Room>) {
+async fn serve(stream: TcpStream, permit: Permit, handler: Rc<Handler>) {
     let Ok(local) = stream.local_addr() else { return };
     // Events are small and want to leave at once.
     let _ = stream.set_nodelay(true);
-    let socket = Socket::new(stream, TAKING, seat);
+    let socket = Socket::new(stream, TAKING, permit);
     let service = service_fn(|request| {
-        let room = room.clone();
-        async move { Ok::<_, Infallible>(room.answer(request, local).await) }
+        let handler = handler.clone();
+        async move { Ok::<_, Infallible>(handler.answer(request, local).await) }
     });
     let connection = http1::Builder::new()
         .timer(Timer)
@@ -139,7 +140,7 @@ const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text
     content-length: 47\r\nretry-after: 5\r\nconnection: close\r\n\r\ntoo many connections are open; try again soon\r\n";
 
 /// Says why before it closes, and lets the client read it: what was sent and not read would undo that.
-async fn turn_away(mut stream: TcpStream, _seat: Seat) {
+async fn turn_away(mut stream: TcpStream, _permit: Permit) {
     let farewell = async {
         stream.write_all(TOO_MANY).await?;
         stream.shutdown().await?;

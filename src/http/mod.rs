@@ -1,33 +1,33 @@
-//! The HTTP port: status page, state, history, events, health and metrics, for whoever looks on. Nothing can be changed
-//! through it.
+//! The HTTP port: status page, state, history, events, health and metrics. Nothing can be changed through it.
 //!
 //! It has a thread and a runtime of its own, so that no client, however many or slow, is felt by the loop that fails
-//! over. What it shows it asks for through a window (`window.rs`): the loop draws one picture for all who look at about
-//! the same time, a few masters at a go, and spends a twentieth of its time on that at most. `room.rs` says what is
-//! answered to what.
+//! over. What it shows it asks the loop for (`status_query.rs`): the loop draws one picture for all who look at about the
+//! same time (`status_cache.rs`), a few masters at a go, and spends a twentieth of its time on that at most. Begin
+//! reading at `handler.rs`: it says what is answered to what.
 
 mod answer;
 mod events;
-mod gallery;
+mod handler;
 mod health;
 mod hosts;
 mod listen;
 mod metrics;
 mod page;
-mod room;
+mod permits;
 mod socket;
+mod status_cache;
+mod status_query;
 mod timer;
-mod window;
 
 pub(crate) use listen::{Sockets, bind};
-pub(crate) use window::{Ask, Attendant, Drawn};
+pub(crate) use status_query::{Ask, Drawn, QueryReceiver};
 
-/// The pieces of the port, for whoever has another one to open.
+/// The pieces of the port, for another port: the proxy has one.
 pub(crate) mod pieces {
     pub(crate) use super::answer::{Answer, METRICS, TEXT, good, refusal};
     pub(crate) use super::hosts::{Unfit, check};
     pub(crate) use super::metrics::Text;
-    pub(crate) use super::room::Seats;
+    pub(crate) use super::permits::Permits;
     pub(crate) use super::socket::Socket;
     pub(crate) use super::timer::Timer;
 }
@@ -55,11 +55,11 @@ pub(crate) fn descriptors(settings: &HttpSettings) -> usize {
 pub(crate) fn open(
     sockets: Sockets,
     meters: Arc<Meters>,
-) -> io::Result<(Attendant, mpsc::Sender<Vec<Happening>>)> {
-    let (window, attendant) = window::window();
+) -> io::Result<(QueryReceiver, mpsc::Sender<Vec<Happening>>)> {
+    let (query, receiver) = status_query::channel();
     let (sender, news) = mpsc::channel(NEWS);
     let mut run = Rng::new(crate::clock::seed()).hex40();
     run.truncate(8);
-    sockets.serve(window, news, meters, run)?;
-    Ok((attendant, sender))
+    sockets.serve(query, news, meters, run)?;
+    Ok((receiver, sender))
 }

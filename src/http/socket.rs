@@ -1,7 +1,7 @@
 //! A connection as hyper wants to be given it, with an end to its patience: whoever does not take in what it was sent is
 //! let go.
 
-use super::room::Seat;
+use super::permits::Permit;
 use hyper::rt::ReadBufCursor;
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
@@ -21,13 +21,13 @@ pub(crate) struct Socket {
     /// Goes off when what is being sent was not taken in time. Nothing while nothing waits.
     stuck: Option<Pin<Box<Sleep>>>,
     /// Its place among the connections.
-    _seat: Seat,
+    _permit: Permit,
 }
 
 impl Socket {
     /// Whatever is sent over it must be taken within this time.
-    pub(crate) fn new(stream: TcpStream, patience: Duration, seat: Seat) -> Self {
-        Socket { stream, patience, stuck: None, _seat: seat }
+    pub(crate) fn new(stream: TcpStream, patience: Duration, permit: Permit) -> Self {
+        Socket { stream, patience, stuck: None, _permit: permit }
     }
 
     fn poll_stuck<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {

@@ -4,7 +4,7 @@ use super::counters::{Counters, Refusal};
 use super::guide::{Guide, Phase, Sight};
 use super::role::Role;
 use super::worker::Common;
-use crate::http::pieces::{self, Answer, METRICS, Seats, Socket, TEXT, Text, Timer, Unfit};
+use crate::http::pieces::{self, Answer, METRICS, Permits, Socket, TEXT, Text, Timer, Unfit};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LONGEST: usize = 16 << 10;
 
 /// What is shown.
-pub(super) struct Board {
+pub(super) struct Handler {
     pub(super) common: Arc<Common>,
     pub(super) guide: Guide,
     /// What is looked up.
@@ -38,14 +38,14 @@ pub(super) struct Board {
 }
 
 /// Serves it.
-pub(super) async fn serve(listener: TcpListener, board: Rc<Board>) {
-    let seats = Seats::new(CONNECTIONS);
+pub(super) async fn serve(listener: TcpListener, handler: Rc<Handler>) {
+    let permits = Permits::new(CONNECTIONS);
     loop {
-        match (listener.accept().await, seats.take()) {
-            (Ok((stream, _)), Some(seat)) => {
+        match (listener.accept().await, permits.take()) {
+            (Ok((stream, _)), Some(permit)) => {
                 let Ok(local) = stream.local_addr() else { continue };
-                let socket = Socket::new(stream, PATIENCE, seat);
-                tokio::task::spawn_local(converse(socket, local, board.clone()));
+                let socket = Socket::new(stream, PATIENCE, permit);
+                tokio::task::spawn_local(converse(socket, local, handler.clone()));
             }
             // They see a connection that ends.
             (Ok(_), None) => {}
@@ -57,9 +57,9 @@ pub(super) async fn serve(listener: TcpListener, board: Rc<Board>) {
     }
 }
 
-async fn converse(socket: Socket, local: SocketAddr, board: Rc<Board>) {
+async fn converse(socket: Socket, local: SocketAddr, handler: Rc<Handler>) {
     let service = service_fn(|request| {
-        let answer = board.answer(&request, local);
+        let answer = handler.answer(&request, local);
         async move { Ok::<_, Infallible>(answer) }
     });
     let connection = http1::Builder::new()
@@ -71,7 +71,7 @@ async fn converse(socket: Socket, local: SocketAddr, board: Rc<Board>) {
     let _ = connection.await;
 }
 
-impl Board {
+impl Handler {
     fn answer(&self, request: &Request<Incoming>, local: SocketAddr) -> Answer {
         let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
         match host.map_or(Ok(()), |host| pieces::check(host, local, &[])) {

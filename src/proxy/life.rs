@@ -2,7 +2,7 @@
 
 use super::guide::{Phase, Tellers, guide};
 use super::handover::{Inheritance, Origin};
-use super::http::{self, Board};
+use super::http::{self, Handler};
 use super::options::{Arguments, Outward};
 use super::role::Role;
 use super::worker::{self, Common};
@@ -87,8 +87,8 @@ impl Life<'_> {
         let mut serving = None;
         if let Some(socket) = &self.http {
             let (common, name) = (self.common.clone(), self.resolver.name().to_owned());
-            let board = Rc::new(Board { common, guide, name, changes });
-            serving = Some(tokio::task::spawn_local(http::serve(http::listener(socket)?, board)));
+            let handler = Rc::new(Handler { common, guide, name, changes });
+            serving = Some(tokio::task::spawn_local(http::serve(http::listener(socket)?, handler)));
         }
         // systemd must know its new main process before the old one ends: otherwise it takes the unit for ended.
         process::ready(&self.settings);

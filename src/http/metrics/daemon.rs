@@ -1,8 +1,8 @@
 //! The daemon as a whole.
 
+use super::super::handler::Handler;
 use super::super::health;
-use super::super::room::Room;
-use super::super::window::Drawn;
+use super::super::status_query::Drawn;
 use super::text::Text;
 use crate::clock;
 use crate::config::COMPATIBLE_WITH;
@@ -59,17 +59,17 @@ pub(super) fn write(text: &mut Text, drawn: &Drawn, meters: &Meters) {
 }
 
 /// The port on which this is read.
-pub(super) fn write_port(text: &mut Text, room: &Room) {
+pub(super) fn write_port(text: &mut Text, handler: &Handler) {
     let mut answered = text.counter("consentinel_http_requests_total", "Requests to the HTTP port.");
-    for (status, count) in room.visits.by_status.borrow().iter() {
+    for (status, count) in handler.visits.by_status.borrow().iter() {
         answered.put(&[("code", &status.to_string())], *count);
     }
     text.gauge("consentinel_http_connections", "Connections to the HTTP port.")
-        .put(&[], room.connections.taken());
+        .put(&[], handler.connections.taken());
     text.counter("consentinel_http_connections_refused_total", "Those for which there was no room.")
-        .put(&[], room.visits.turned_away.get());
+        .put(&[], handler.visits.turned_away.get());
     text.gauge("consentinel_http_followers", "Clients that follow the events.")
-        .put(&[], room.followers.taken());
+        .put(&[], handler.followers.taken());
 }
 
 /// Nothing where the system does not tell.

@@ -6,8 +6,8 @@ mod dns;
 mod masters;
 mod text;
 
-use super::room::Room;
-use super::window::Drawn;
+use super::handler::Handler;
+use super::status_query::Drawn;
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -26,18 +26,18 @@ impl Visits {
         *self.by_status.borrow_mut().entry(status).or_default() += 1;
     }
 
-    /// There was no room for a connection.
+    /// A connection was refused: there are too many.
     pub(super) fn turned_away(&self) {
         self.turned_away.set(self.turned_away.get() + 1);
     }
 }
 
 /// The whole page.
-pub(super) fn page(drawn: &Drawn, room: &Room) -> Bytes {
+pub(super) fn page(drawn: &Drawn, handler: &Handler) -> Bytes {
     let Drawn { picture, tally, .. } = drawn;
     let mut text = Text::default();
-    daemon::write(&mut text, drawn, &room.meters);
-    daemon::write_port(&mut text, room);
+    daemon::write(&mut text, drawn, &handler.meters);
+    daemon::write_port(&mut text, handler);
     masters::write(&mut text, &picture.masters, &tally.failovers);
     if let Some(counted) = &tally.consul {
         consul::write(&mut text, counted);

@@ -1,7 +1,7 @@
-//! What was drawn lately, for all who look at about the same time.
+//! Keeps what the loop drew last, for all clients that ask at about the same time.
 
 use super::answer::to_json;
-use super::window::{Drawn, Silence, Window};
+use super::status_query::{Drawn, LoopTimeout, StatusQuery};
 use crate::status::Failover;
 use bytes::Bytes;
 use std::cell::OnceCell;
@@ -12,61 +12,61 @@ use tokio::sync::Mutex;
 /// Younger than this is new enough for anybody.
 const FRESH: Duration = Duration::from_millis(100);
 
-/// Shows pictures.
-pub(super) struct Gallery {
-    window: Window,
-    picture: Mutex<Option<(Instant, Rc<Exhibit>)>>,
+/// Keeps the last picture and the last history, and asks for newer ones.
+pub(super) struct StatusCache {
+    query: StatusQuery,
+    picture: Mutex<Option<(Instant, Rc<Snapshot>)>>,
     history: Mutex<Option<(Instant, Rc<[Failover]>)>>,
 }
 
 /// A picture, and what is made of it when somebody wants it.
 #[derive(Default)]
-pub(super) struct Exhibit {
+pub(super) struct Snapshot {
     /// What the loop has shown.
     pub drawn: Drawn,
     json: OnceCell<Bytes>,
 }
 
-impl Exhibit {
+impl Snapshot {
     /// The picture as JSON.
     pub(super) fn json(&self) -> Bytes {
         self.json.get_or_init(|| to_json(&self.drawn.picture)).clone()
     }
 }
 
-impl Gallery {
-    /// Shows what can be seen through a window.
-    pub(super) fn new(window: Window) -> Self {
-        Gallery { window, picture: Mutex::default(), history: Mutex::default() }
+impl StatusCache {
+    /// One that asks the loop.
+    pub(super) fn new(query: StatusQuery) -> Self {
+        StatusCache { query, picture: Mutex::default(), history: Mutex::default() }
     }
 
-    /// The window itself.
-    pub(super) fn window(&self) -> &Window {
-        &self.window
+    /// What asks the loop without the cache.
+    pub(super) fn query(&self) -> &StatusQuery {
+        &self.query
     }
 
     /// A picture that is new enough. Whoever comes while one is drawn waits for that one.
-    pub(super) async fn picture(&self) -> Result<Rc<Exhibit>, Silence> {
+    pub(super) async fn picture(&self) -> Result<Rc<Snapshot>, LoopTimeout> {
         let mut last = self.picture.lock().await;
         match &*last {
             // Until the loop draws again nobody need wait: this is as new as it gets.
-            Some((at, exhibit)) if at.elapsed() < FRESH.max(exhibit.drawn.rest) => Ok(exhibit.clone()),
+            Some((at, snapshot)) if at.elapsed() < FRESH.max(snapshot.drawn.rest) => Ok(snapshot.clone()),
             _ => {
-                let drawn = self.window.picture().await?;
-                let exhibit = Rc::new(Exhibit { drawn, json: OnceCell::new() });
-                *last = Some((Instant::now(), exhibit.clone()));
-                Ok(exhibit)
+                let drawn = self.query.picture().await?;
+                let snapshot = Rc::new(Snapshot { drawn, json: OnceCell::new() });
+                *last = Some((Instant::now(), snapshot.clone()));
+                Ok(snapshot)
             }
         }
     }
 
     /// The last failovers, newest first.
-    pub(super) async fn history(&self) -> Result<Rc<[Failover]>, Silence> {
+    pub(super) async fn history(&self) -> Result<Rc<[Failover]>, LoopTimeout> {
         let mut last = self.history.lock().await;
         match &*last {
             Some((at, failovers)) if at.elapsed() < FRESH => Ok(failovers.clone()),
             _ => {
-                let failovers: Rc<[Failover]> = self.window.history().await?.into();
+                let failovers: Rc<[Failover]> = self.query.history().await?.into();
                 *last = Some((Instant::now(), failovers.clone()));
                 Ok(failovers)
             }

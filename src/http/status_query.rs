@@ -1,4 +1,4 @@
-//! The window between the HTTP port and the loop: what is asked on one side, and who draws it on the other.
+//! Asks the loop what the HTTP port shows: the questions, and both ends of the channel on which they travel.
 
 use crate::status::meters::Tally;
 use crate::status::{Explanation, Failover, Master, Picture};
@@ -12,18 +12,18 @@ const PULSE: Duration = Duration::from_secs(2);
 /// How long it may take to show something: everything else comes in between.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What waits at the window at most; others wait before it.
+/// Questions that wait in the channel at most; others wait to be let in.
 const QUEUE: usize = 64;
 
-/// The window as the HTTP port sees it.
+/// The HTTP port's end: it asks.
 #[derive(Clone)]
-pub(crate) struct Window {
+pub(crate) struct StatusQuery {
     asks: mpsc::Sender<Ask>,
     pulses: mpsc::Sender<oneshot::Sender<()>>,
 }
 
-/// The window as the loop sees it.
-pub(crate) struct Attendant {
+/// The loop's end: it answers.
+pub(crate) struct QueryReceiver {
     pub(crate) asks: mpsc::Receiver<Ask>,
     pub(crate) pulses: mpsc::Receiver<oneshot::Sender<()>>,
 }
@@ -49,9 +49,9 @@ pub(crate) struct Drawn {
 
 /// The loop has not answered for so long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Silence(Duration);
+pub(super) struct LoopTimeout(Duration);
 
-impl std::fmt::Display for Silence {
+impl std::fmt::Display for LoopTimeout {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let seconds = self.0.as_secs();
         write!(
@@ -61,15 +61,15 @@ impl std::fmt::Display for Silence {
     }
 }
 
-/// Both sides of a window.
-pub(crate) fn window() -> (Window, Attendant) {
+/// Both ends.
+pub(crate) fn channel() -> (StatusQuery, QueryReceiver) {
     let ((asks, asked), (pulses, felt)) = (mpsc::channel(QUEUE), mpsc::channel(QUEUE));
-    (Window { asks, pulses }, Attendant { asks: asked, pulses: felt })
+    (StatusQuery { asks, pulses }, QueryReceiver { asks: asked, pulses: felt })
 }
 
-impl Window {
+impl StatusQuery {
     /// Ready when the loop has shown a sign of life.
-    pub(super) async fn pulse(&self) -> Result<(), Silence> {
+    pub(super) async fn pulse(&self) -> Result<(), LoopTimeout> {
         let (reply, answered) = oneshot::channel();
         within(PULSE, async {
             self.pulses.send(reply).await.ok()?;
@@ -79,26 +79,26 @@ impl Window {
     }
 
     /// A new picture.
-    pub(super) async fn picture(&self) -> Result<Drawn, Silence> {
+    pub(super) async fn picture(&self) -> Result<Drawn, LoopTimeout> {
         self.ask(Ask::Picture).await
     }
 
     /// The last failovers, newest first.
-    pub(super) async fn history(&self) -> Result<Vec<Failover>, Silence> {
+    pub(super) async fn history(&self) -> Result<Vec<Failover>, LoopTimeout> {
         self.ask(Ask::History).await
     }
 
     /// One master; nothing when there is none of that name.
-    pub(super) async fn master(&self, name: GroupName) -> Result<Option<Box<Master>>, Silence> {
+    pub(super) async fn master(&self, name: GroupName) -> Result<Option<Box<Master>>, LoopTimeout> {
         self.ask(|reply| Ask::Master(name, reply)).await
     }
 
     /// Why there is no failover of a master; nothing when there is none of that name.
-    pub(super) async fn explain(&self, name: GroupName) -> Result<Option<Explanation>, Silence> {
+    pub(super) async fn explain(&self, name: GroupName) -> Result<Option<Explanation>, LoopTimeout> {
         self.ask(|reply| Ask::Explain(name, reply)).await
     }
 
-    async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, Silence> {
+    async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, LoopTimeout> {
         let (reply, answered) = oneshot::channel();
         within(PATIENCE, async {
             self.asks.send(ask(reply)).await.ok()?;
@@ -108,7 +108,7 @@ impl Window {
     }
 }
 
-async fn within<T>(patience: Duration, answer: impl Future<Output = Option<T>>) -> Result<T, Silence> {
+async fn within<T>(patience: Duration, answer: impl Future<Output = Option<T>>) -> Result<T, LoopTimeout> {
     let answer = tokio::time::timeout(patience, answer).await.ok().flatten();
-    answer.ok_or(Silence(patience))
+    answer.ok_or(LoopTimeout(patience))
 }

@@ -1,11 +1,12 @@
-//! What is asked for, and what is answered.
+//! Answers requests: which path gives what, and which requests are refused.
 
 use super::answer::{self, Answer};
-use super::events::{self, Board, From};
-use super::gallery::Gallery;
+use super::events::{self, EventFeed, From};
 use super::hosts::{self, Unfit};
 use super::metrics::{self, Visits};
-use super::window::{Silence, Window};
+use super::permits::Permits;
+use super::status_cache::StatusCache;
+use super::status_query::{LoopTimeout, StatusQuery};
 use super::{health, page};
 use crate::status::Failover;
 use crate::status::meters::Meters;
@@ -13,7 +14,6 @@ use consentinel_core::GroupName;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, StatusCode, Version};
-use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,67 +23,30 @@ use tokio::sync::mpsc;
 const FOLLOWERS: usize = 64;
 
 /// All that the connections share.
-pub(super) struct Room {
-    pub(super) gallery: Gallery,
-    pub(super) board: Rc<Board>,
+pub(super) struct Handler {
+    pub(super) cache: StatusCache,
+    pub(super) feed: Rc<EventFeed>,
     /// What the daemon measures of itself, and what this port does.
     pub(super) meters: Arc<Meters>,
     pub(super) visits: Visits,
     /// Names under which it may be asked besides addresses.
     pub(super) hosts: Vec<String>,
-    pub(super) followers: Seats,
-    pub(super) connections: Seats,
+    pub(super) followers: Permits,
+    pub(super) connections: Permits,
 }
 
-/// Places for so many.
-#[derive(Clone)]
-pub(crate) struct Seats {
-    taken: Rc<Cell<usize>>,
-    all: usize,
-}
-
-/// One of them, until it is dropped.
-pub(crate) struct Seat(Rc<Cell<usize>>);
-
-impl Seats {
-    /// So many places, all free.
-    pub(crate) fn new(all: usize) -> Self {
-        Seats { taken: Rc::default(), all }
-    }
-
-    /// A place, if one is free.
-    pub(crate) fn take(&self) -> Option<Seat> {
-        let free = self.taken.get() < self.all;
-        free.then(|| {
-            self.taken.set(self.taken.get() + 1);
-            Seat(self.taken.clone())
-        })
-    }
-
-    /// How many are taken.
-    pub(super) fn taken(&self) -> usize {
-        self.taken.get()
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
-    }
-}
-
-impl Room {
-    /// A room that shows what can be seen through a window.
+impl Handler {
+    /// One that asks the loop through `query`, and lets in `most` connections.
     pub(super) fn new(
-        window: Window,
-        board: Rc<Board>,
+        query: StatusQuery,
+        feed: Rc<EventFeed>,
         meters: Arc<Meters>,
         hosts: Vec<String>,
         most: usize,
     ) -> Self {
-        let (gallery, followers) = (Gallery::new(window), Seats::new(FOLLOWERS.min(most / 2)));
+        let (cache, followers) = (StatusCache::new(query), Permits::new(FOLLOWERS.min(most / 2)));
         let visits = Visits::default();
-        Room { gallery, board, meters, visits, hosts, followers, connections: Seats::new(most) }
+        Handler { cache, feed, meters, visits, hosts, followers, connections: Permits::new(most) }
     }
 
     /// Answers a request that came to one of our addresses.
@@ -128,7 +91,7 @@ impl Room {
         None
     }
 
-    async fn find(&self, request: &Request<Incoming>) -> Result<Answer, Silence> {
+    async fn find(&self, request: &Request<Incoming>) -> Result<Answer, LoopTimeout> {
         let path = request.uri().path();
         if let Some(file) = page::file(path) {
             return Ok(answer::good(file.kind, file.text));
@@ -138,12 +101,12 @@ impl Room {
             "/health" => self.health().await,
             "/ready" => self.ready().await,
             "/metrics" => {
-                let exhibit = self.gallery.picture().await?;
-                answer::good(answer::METRICS, metrics::page(&exhibit.drawn, self))
+                let snapshot = self.cache.picture().await?;
+                answer::good(answer::METRICS, metrics::page(&snapshot.drawn, self))
             }
-            "/v1/state" => answer::good(answer::JSON, self.gallery.picture().await?.json()),
+            "/v1/state" => answer::good(answer::JSON, self.cache.picture().await?.json()),
             "/v1/history" => {
-                let (all, wanted) = (self.gallery.history().await?, parameter("master"));
+                let (all, wanted) = (self.cache.history().await?, parameter("master"));
                 let fits = |failover: &&Failover| wanted.as_ref().is_none_or(|name| *name == failover.master);
                 let failovers: Vec<&Failover> = all.iter().filter(fits).collect();
                 answer::json(StatusCode::OK, &failovers)
@@ -158,7 +121,7 @@ impl Room {
     }
 
     async fn health(&self) -> Answer {
-        match self.gallery.window().pulse().await {
+        match self.cache.query().pulse().await {
             Ok(()) => answer::json(StatusCode::OK, &serde_json::json!({ "healthy": true })),
             Err(silence) => {
                 let body = serde_json::json!({ "healthy": false, "reasons": [silence.to_string()] });
@@ -168,25 +131,25 @@ impl Room {
     }
 
     async fn ready(&self) -> Answer {
-        let reasons = match self.gallery.picture().await {
-            Ok(exhibit) => health::troubles(&exhibit.drawn.picture),
+        let reasons = match self.cache.picture().await {
+            Ok(snapshot) => health::troubles(&snapshot.drawn.picture),
             Err(silence) => vec![silence.to_string()],
         };
         let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         answer::json(status, &serde_json::json!({ "ready": reasons.is_empty(), "reasons": reasons }))
     }
 
-    async fn master(&self, name: &str) -> Result<Answer, Silence> {
+    async fn master(&self, name: &str) -> Result<Answer, LoopTimeout> {
         let found = match group_name(name) {
-            Some(name) => self.gallery.window().master(name).await?,
+            Some(name) => self.cache.query().master(name).await?,
             None => None,
         };
         Ok(found.map_or_else(no_such_master, |master| answer::json(StatusCode::OK, &master)))
     }
 
-    async fn explain(&self, name: &str) -> Result<Answer, Silence> {
+    async fn explain(&self, name: &str) -> Result<Answer, LoopTimeout> {
         let found = match group_name(name) {
-            Some(name) => self.gallery.window().explain(name).await?,
+            Some(name) => self.cache.query().explain(name).await?,
             None => None,
         };
         Ok(found.map_or_else(no_such_master, |explained| answer::json(StatusCode::OK, &explained)))
@@ -200,14 +163,14 @@ impl Room {
         if request.method() == Method::HEAD {
             return answer::stream(pieces);
         }
-        let Some(seat) = self.followers.take() else {
+        let Some(permit) = self.followers.take() else {
             let text = "too many clients follow the events already";
             return answer::refusal(StatusCode::SERVICE_UNAVAILABLE, text);
         };
-        let board = self.board.clone();
+        let feed = self.feed.clone();
         tokio::task::spawn_local(async move {
-            let _seat = seat;
-            events::follow(board, from, to).await;
+            let _permit = permit;
+            events::follow(feed, from, to).await;
         });
         answer::stream(pieces)
     }
@@ -262,14 +225,5 @@ mod tests {
         }
         assert_eq!(parameter("a=1&last=%35", "last").as_deref(), Some("5"));
         assert_eq!(parameter("last", "last"), None);
-    }
-
-    #[test]
-    fn a_seat_that_is_left_is_free() {
-        let seats = Seats::new(1);
-        let seat = seats.take();
-        assert!(seat.is_some() && seats.take().is_none());
-        drop(seat);
-        assert!(seats.take().is_some());
     }
 }
