@@ -1,7 +1,7 @@
 //! Follows the names, and tells the threads.
 
 use super::Changes;
-use super::guide::{Replica, Sight};
+use super::route_watch::{Destination, Replica};
 use consentinel_resolver::{Change, Resolver};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,14 +17,14 @@ const DOUBT: Duration = Duration::from_millis(200);
 /// Tells who is the master, for good.
 pub(super) async fn master(
     resolver: Resolver,
-    tell: watch::Sender<Sight>,
+    tell: watch::Sender<Destination>,
     changes: Changes,
     again: Arc<Notify>,
 ) {
     let mut watch = resolver.watch();
     let mut last: Option<SocketAddr> = None;
     loop {
-        let sight = match watch.next().await {
+        let destination = match watch.next().await {
             Change::Master(master) => {
                 let epoch = master.epoch.map(|epoch| epoch.0);
                 if master.freshness.is_stale() {
@@ -36,23 +36,23 @@ pub(super) async fn master(
                     say(last, master.addr, epoch);
                 }
                 last = Some(master.addr);
-                Sight::Master { addr: master.addr, epoch }
+                Destination::Master { addr: master.addr, epoch }
             }
             Change::Unknown(why) => {
                 warn!("nobody is known as the master, connections to it are cut: {why}");
                 last = None;
-                Sight::Nobody(why.to_string().into())
+                Destination::Nobody(why.to_string().into())
             }
             // What the resolver may come to tell one day says nothing about where to lead.
             _ => continue,
         };
-        let changed = !matches!((&*tell.borrow(), &sight), (Sight::Master { addr: one, .. }, Sight::Master { addr: two, .. }) if one == two);
+        let changed = !matches!((&*tell.borrow(), &destination), (Destination::Master { addr: one, .. }, Destination::Master { addr: two, .. }) if one == two);
         if changed {
             changes.fetch_add(1, Ordering::Relaxed);
             // Whoever is the master now was a replica.
             again.notify_one();
         }
-        tell.send_replace(sight);
+        tell.send_replace(destination);
     }
 }
 

@@ -1,8 +1,8 @@
 //! `/metrics` and `/health`.
 
 use super::counters::{Counters, Refusal};
-use super::guide::{Guide, Phase, Sight};
 use super::role::Role;
+use super::route_watch::{Destination, Phase, RouteWatch};
 use super::worker::Common;
 use crate::http::pieces::{self, Answer, METRICS, Permits, Socket, TEXT, Text, Timer, Unfit};
 use hyper::body::Incoming;
@@ -30,7 +30,7 @@ const LONGEST: usize = 16 << 10;
 /// What is shown.
 pub(super) struct Handler {
     pub(super) common: Arc<Common>,
-    pub(super) guide: Guide,
+    pub(super) watch: RouteWatch,
     /// What is looked up.
     pub(super) name: String,
     /// How often the master was another one, or nobody.
@@ -98,17 +98,17 @@ impl Handler {
     }
 
     fn health(&self) -> Answer {
-        match &*self.guide.master.borrow() {
-            _ if *self.guide.phase.borrow() == Phase::Drain => {
+        match &*self.watch.master.borrow() {
+            _ if *self.watch.phase.borrow() == Phase::Drain => {
                 pieces::refusal(StatusCode::SERVICE_UNAVAILABLE, "it is about to end")
             }
-            Sight::Master { addr, epoch: Some(epoch) } => {
+            Destination::Master { addr, epoch: Some(epoch) } => {
                 pieces::good(TEXT, format!("the master of {} is {addr}, epoch {epoch}\n", self.name))
             }
-            Sight::Master { addr, epoch: None } => {
+            Destination::Master { addr, epoch: None } => {
                 pieces::good(TEXT, format!("the master of {} is {addr}\n", self.name))
             }
-            Sight::Nobody(why) => {
+            Destination::Nobody(why) => {
                 pieces::refusal(StatusCode::SERVICE_UNAVAILABLE, &format!("no master: {why}"))
             }
         }
@@ -120,16 +120,16 @@ impl Handler {
         let sum = |of: &dyn Fn(&Counters) -> &AtomicU64| -> u64 {
             all.iter().map(|counters| of(counters).load(Ordering::Relaxed)).sum()
         };
-        let (known, epoch) = match &*self.guide.master.borrow() {
-            Sight::Master { epoch, .. } => (true, *epoch),
-            Sight::Nobody(_) => (false, None),
+        let (known, epoch) = match &*self.watch.master.borrow() {
+            Destination::Master { epoch, .. } => (true, *epoch),
+            Destination::Nobody(_) => (false, None),
         };
         text.gauge("consentinel_proxy_master_known", "Whether there is a master to lead to.").put(&[], known);
         if let Some(epoch) = epoch {
             text.gauge("consentinel_proxy_master_epoch", "The epoch of its publication.").put(&[], epoch);
         }
         text.gauge("consentinel_proxy_replicas", "Replicas to lead to.")
-            .put(&[], self.guide.replicas.borrow().len());
+            .put(&[], self.watch.replicas.borrow().len());
         let changes = self.changes.load(Ordering::Relaxed);
         text.counter("consentinel_proxy_master_changes_total", "How often it was another one, or nobody.")
             .put(&[], changes);

@@ -1,22 +1,23 @@
 //! `consentinel proxy`: local sockets that always lead to the master, for applications that can change nothing.
 //!
 //! The main thread looks up where the master is (`follow.rs`), obeys signals and shows metrics; the others let clients in
-//! and carry bytes (`worker.rs`, `session.rs`, `pump.rs`). A new answer cuts what leads elsewhere (`line.rs`, `shop.rs`).
+//! and carry bytes (`worker.rs`, `session.rs`, `pump.rs`). A new answer cuts what leads elsewhere (`route.rs`,
+//! `thread_routes.rs`).
 
 mod counters;
 mod dial;
 mod follow;
-mod guide;
-mod handover;
+mod hot_restart;
 mod http;
-mod life;
-mod line;
+mod main_thread;
 mod options;
 mod pump;
 mod role;
+mod route;
+mod route_watch;
 mod session;
-mod shop;
 mod sockets;
+mod thread_routes;
 mod worker;
 
 use crate::arguments::variable;
@@ -27,9 +28,9 @@ use crate::process::files;
 use clap::{Command, CommandFactory, FromArgMatches};
 use counters::Counters;
 use dial::Dialer;
-use handover::{Inheritance, Origin};
-use life::Life;
-use options::{Arguments, Door, Outward};
+use hot_restart::{Inheritance, Origin};
+use main_thread::MainThread;
+use options::{Arguments, Listen, Outward};
 use std::ffi::OsString;
 use std::net::TcpListener;
 use std::process::ExitCode;
@@ -93,7 +94,7 @@ fn start(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let origin = Origin::new();
     process::keep_descriptors();
     // All that can be wrong with the command line is told before anything is touched.
-    let doors = arguments.doors().map_err(Failure::Usage)?;
+    let listens = arguments.listens().map_err(Failure::Usage)?;
     let outward = arguments.outward().map_err(Failure::Usage)?;
     let builder = arguments.naming.builder().map_err(|text| Failure::Usage(line(text)))?;
     let builder = builder
@@ -109,26 +110,26 @@ fn start(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let mut inheritance =
         Inheritance::take().map_err(system("what the process before has left cannot be taken over"))?;
     let mut sockets = Vec::new();
-    for door in &doors {
-        let socket = sockets::open(door, arguments.mode(), &mut inheritance.sockets);
+    for listen in &listens {
+        let socket = sockets::open(listen, arguments.mode(), &mut inheritance.sockets);
         sockets.push(socket.map_err(Failure::System)?);
     }
     let http = arguments.http.map(|address| open_http(address, &mut inheritance)).transpose()?;
     let mut settings = arguments.settings();
     log::start(&settings).map_err(system("the log cannot be started"))?;
     process::supervise(&mut settings);
-    greet(arguments, &doors, resolver.name());
+    greet(arguments, &listens, resolver.name());
 
     let mut limits = arguments.limits();
-    limits.connections = fit(limits.connections, doors.len());
+    limits.connections = fit(limits.connections, listens.len());
     let counters = (0..arguments.threads()).map(|_| Arc::new(Counters::default())).collect();
     let common = Arc::new(Common { dialer, limits, counters, sockets: Mutex::new(sockets) });
-    let life = Life { arguments, origin, inheritance, settings, common, http, outward, resolver };
+    let main = MainThread { arguments, origin, inheritance, settings, common, http, outward, resolver };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())
         .map_err(system("the runtime cannot be started"))?;
-    let result = runtime.block_on(life.run()).map_err(system("the proxy cannot be started"));
+    let result = runtime.block_on(main.run()).map_err(system("the proxy cannot be started"));
     // A look-up that hangs must not keep the process.
     runtime.shutdown_background();
     result
@@ -152,14 +153,14 @@ fn open_http(address: std::net::SocketAddr, inheritance: &mut Inheritance) -> Re
     }
 }
 
-fn greet(arguments: &Arguments, doors: &[Door], name: &str) {
+fn greet(arguments: &Arguments, listens: &[Listen], name: &str) {
     warn!("consentinel proxy {} is starting, pid={}", env!("CARGO_PKG_VERSION"), std::process::id());
-    for door in doors {
-        let whom = match door.role {
+    for listen in listens {
+        let whom = match listen.role {
             role::Role::Master => "the master",
             role::Role::Replica => "the replicas",
         };
-        info!("leading clients of {} to {whom} of {name}", door.bind);
+        info!("leading clients of {} to {whom} of {name}", listen.bind);
     }
     if let Some(address) = arguments.http {
         info!("serving HTTP on {address}");
@@ -167,12 +168,12 @@ fn greet(arguments: &Arguments, doors: &[Door], name: &str) {
 }
 
 /// Every connection takes two files: where there are fewer, fewer are let in.
-fn fit(wanted: usize, doors: usize) -> usize {
+fn fit(wanted: usize, listens: usize) -> usize {
     let Some(limit) = rustix::process::getrlimit(rustix::process::Resource::Nofile).current else {
         return wanted;
     };
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let most = (limit.saturating_sub(OWN_FILES + doors + http::CONNECTIONS) / 2).max(1);
+    let most = (limit.saturating_sub(OWN_FILES + listens + http::CONNECTIONS) / 2).max(1);
     if most < wanted {
         warn!(
             "the limit of open files is {limit}, and a connection takes two: --max-connections has been reduced from \

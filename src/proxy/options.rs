@@ -19,7 +19,7 @@ use std::time::Duration;
 const HTTP_PORT: u16 = 8655;
 
 /// Sockets that can be handed over at once.
-const MOST_DOORS: usize = 100;
+const MAX_LISTENS: usize = 100;
 
 /// Leads clients to the current master, and to its replicas, for applications that can change nothing.
 ///
@@ -119,7 +119,7 @@ pub(super) enum Bind {
 
 /// Where to listen, for whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Door {
+pub(super) struct Listen {
     pub(super) bind: Bind,
     pub(super) role: Role,
 }
@@ -132,27 +132,29 @@ pub(super) struct Outward {
 
 impl Arguments {
     /// Where to listen, each place once.
-    pub(super) fn doors(&self) -> Result<Vec<Door>, String> {
-        let door = |role| move |bind: &Bind| Door { bind: bind.clone(), role };
-        let doors: Vec<_> = self
+    pub(super) fn listens(&self) -> Result<Vec<Listen>, String> {
+        let listen = |role| move |bind: &Bind| Listen { bind: bind.clone(), role };
+        let listens: Vec<_> = self
             .listen
             .iter()
-            .map(door(Role::Master))
-            .chain(self.replicas.iter().map(door(Role::Replica)))
+            .map(listen(Role::Master))
+            .chain(self.replicas.iter().map(listen(Role::Replica)))
             .collect();
-        if let Some(twice) =
-            doors.iter().enumerate().find(|(at, door)| doors[..*at].iter().any(|it| it.bind == door.bind))
+        if let Some(twice) = listens
+            .iter()
+            .enumerate()
+            .find(|(at, listen)| listens[..*at].iter().any(|it| it.bind == listen.bind))
         {
             return Err(format!(
                 "{} is named twice: one address leads to one kind of server\n",
                 twice.1.bind
             ));
         }
-        match doors.len() > MOST_DOORS {
+        match listens.len() > MAX_LISTENS {
             true => {
-                Err(format!("{} addresses to listen on are too many: {MOST_DOORS} at most\n", doors.len()))
+                Err(format!("{} addresses to listen on are too many: {MAX_LISTENS} at most\n", listens.len()))
             }
-            false => Ok(doors),
+            false => Ok(listens),
         }
     }
 
@@ -221,7 +223,7 @@ impl Arguments {
     }
 }
 
-impl Door {
+impl Listen {
     /// What it is called.
     pub(super) fn label(&self) -> String {
         format!("{} {}", self.role.name(), self.bind)
@@ -301,12 +303,12 @@ mod tests {
     #[test]
     fn every_address_leads_to_one_kind_of_server() {
         let line = "--listen 127.0.0.1:1 --listen [::1]:1 --listen unix:/run/a.sock --replicas 127.0.0.1:2 redis.service.consul";
-        let doors = parse(line).and_then(|it| it.doors()).expect("a good command line");
-        let labels: Vec<_> = doors.iter().map(Door::label).collect();
+        let listens = parse(line).and_then(|it| it.listens()).expect("a good command line");
+        let labels: Vec<_> = listens.iter().map(Listen::label).collect();
         let expected =
             ["master 127.0.0.1:1", "master [::1]:1", "master unix:/run/a.sock", "replica 127.0.0.1:2"];
         assert_eq!(labels, expected);
-        let twice = parse("--listen 127.0.0.1:1 --replicas 127.0.0.1:1 r").and_then(|it| it.doors());
+        let twice = parse("--listen 127.0.0.1:1 --replicas 127.0.0.1:1 r").and_then(|it| it.listens());
         assert!(twice.is_err_and(|text| text.contains("named twice")));
     }
 

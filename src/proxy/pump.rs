@@ -4,7 +4,7 @@
 //! Only what the other side does not take now is kept for it, and nothing more is read until that is gone.
 
 use super::counters::Counters;
-use super::line::{Cut, Line, Place};
+use super::route::{Cut, Place, Route};
 use crate::net::stream::Stream;
 use std::cell::RefCell;
 use std::io;
@@ -31,7 +31,7 @@ pub(super) enum End {
     Client,
     /// The server had enough; or was lost, with an error.
     Server(Option<io::Error>),
-    /// Its line was cut.
+    /// Its route was cut.
     Cut(Cut),
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Pump {
     server: Stream,
     up: Half,
     down: Half,
-    line: Rc<Line>,
+    route: Rc<Route>,
     place: Place,
     buffer: Shared,
     counters: Arc<Counters>,
@@ -68,30 +68,30 @@ enum Side {
 }
 
 impl Pump {
-    /// Between those two, along that line.
+    /// Between those two, along that route.
     pub(super) fn new(
         client: Stream,
         server: Stream,
-        line: Rc<Line>,
+        route: Rc<Route>,
         buffer: Shared,
         counters: Arc<Counters>,
     ) -> Pump {
         let (up, down, place) = (Half::default(), Half::default(), Place::default());
-        Pump { client, server, up, down, line, place, buffer, counters }
+        Pump { client, server, up, down, route, place, buffer, counters }
     }
 
     /// What is left of it: the client, and the server.
     pub(super) fn into_ends(mut self) -> (Stream, Stream) {
-        self.line.leave(&mut self.place);
+        self.route.leave(&mut self.place);
         (self.client, self.server)
     }
 
     /// Carries bytes until it is over.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        if let Some(why) = self.line.is_cut() {
+        if let Some(why) = self.route.is_cut() {
             return Poll::Ready(End::Cut(why));
         }
-        self.line.register(&mut self.place, cx.waker());
+        self.route.register(&mut self.place, cx.waker());
         let mut buffer = self.buffer.borrow_mut();
         let Pump { client, server, up, down, counters, .. } = self;
         if !up.closed {

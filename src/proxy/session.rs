@@ -2,10 +2,10 @@
 
 use super::counters::{Entered, Held, Refusal, count};
 use super::dial::DialError;
-use super::line::Line;
 use super::pump::{End, Pump};
 use super::role::Role;
-use super::shop::Shop;
+use super::route::Route;
+use super::thread_routes::ThreadRoutes;
 use super::worker::CheckRole;
 use crate::net::stream::Stream;
 use socket2::SockRef;
@@ -24,34 +24,39 @@ const AGAIN: Duration = Duration::from_millis(20);
 const AGAIN_AT_MOST: Duration = Duration::from_millis(320);
 
 /// Serves a client.
-pub(super) async fn run(client: Stream, entered: Entered, shop: Rc<Shop>, farewells: Rc<Cell<usize>>) {
+pub(super) async fn run(
+    client: Stream,
+    entered: Entered,
+    routes: Rc<ThreadRoutes>,
+    farewells: Rc<Cell<usize>>,
+) {
     let begin = Instant::now();
     // What that takes is given back before the connection may be idle for days.
-    let led = Box::pin(lead(&shop, entered.role)).await;
-    let (server, line) = match led {
+    let led = Box::pin(lead(&routes, entered.role)).await;
+    let (server, route) = match led {
         Ok(led) => led,
         Err((refusal, why)) => {
-            count(&shop.counters.refused[refusal as usize]);
+            count(&routes.counters.refused[refusal as usize]);
             return turn_away(client, &why, &farewells);
         }
     };
-    shop.counters.lead.add(begin.elapsed());
-    let mut pump = Pump::new(client, server, line.clone(), shop.buffer.clone(), shop.counters.clone());
+    routes.counters.lead.add(begin.elapsed());
+    let mut pump = Pump::new(client, server, route.clone(), routes.buffer.clone(), routes.counters.clone());
     let end = std::future::poll_fn(|cx| pump.poll(cx)).await;
     let (client, server) = pump.into_ends();
     match end {
         End::Client => {}
         End::Server(error) => {
             // It may be the first that is seen of a failover.
-            shop.doubt();
+            routes.doubt();
             match error {
-                Some(error) => debug!("{} was lost: {error}", line.addr),
+                Some(error) => debug!("{} was lost: {error}", route.addr),
                 // What it said last may still be on its way to the client.
                 None => say(client, Vec::new(), &farewells),
             }
         }
         End::Cut(why) => {
-            count(&shop.counters.cut[why as usize]);
+            count(&routes.counters.cut[why as usize]);
             // What it has not taken yet it must not take later, when it goes on and does not know better.
             let _ = SockRef::from(&server.as_fd()).set_linger(Some(Duration::ZERO));
         }
@@ -59,25 +64,25 @@ pub(super) async fn run(client: Stream, entered: Entered, shop: Rc<Shop>, farewe
 }
 
 /// Finds the server, within the time that a client may be held.
-async fn lead(shop: &Shop, wanted: Role) -> Result<(Stream, Rc<Line>), (Refusal, String)> {
-    let limits = &shop.common.limits;
+async fn lead(routes: &ThreadRoutes, wanted: Role) -> Result<(Stream, Rc<Route>), (Refusal, String)> {
+    let limits = &routes.common.limits;
     let deadline = Instant::now() + limits.hold;
     let (mut held, mut tried, mut pause) = (None, Vec::new(), AGAIN);
     loop {
-        let changed = shop.changed();
-        let why = match shop.way(wanted, &tried) {
-            Ok((line, role)) => match line.unless_cut(dial(shop, &line, role)).await {
-                Ok(Ok(stream)) => return Ok((stream, line)),
+        let changed = routes.changed();
+        let why = match routes.way(wanted, &tried) {
+            Ok((route, role)) => match route.unless_cut(dial(routes, &route, role)).await {
+                Ok(Ok(stream)) => return Ok((stream, route)),
                 Ok(Err(error)) => {
-                    line.verified.set(false);
-                    count(&shop.counters.failed);
-                    shop.doubt();
-                    tried.push(line.addr);
-                    let why = format!("the {} {} {error}", role.name(), line.addr);
+                    route.verified.set(false);
+                    count(&routes.counters.failed);
+                    routes.doubt();
+                    tried.push(route.addr);
+                    let why = format!("the {} {} {error}", role.name(), route.addr);
                     debug!("{why}");
                     // Another one may be there at once.
                     if wanted == Role::Replica
-                        && shop.way(wanted, &tried).is_ok_and(|(_, role)| role == wanted)
+                        && routes.way(wanted, &tried).is_ok_and(|(_, role)| role == wanted)
                     {
                         continue;
                     }
@@ -94,13 +99,13 @@ async fn lead(shop: &Shop, wanted: Role) -> Result<(Stream, Rc<Line>), (Refusal,
             return Err((Refusal::NoServer, format!("no {}: {why}", wanted.name())));
         }
         if held.is_none() {
-            if shop.common.held() >= limits.held {
+            if routes.common.held() >= limits.held {
                 let text = format!("no {}, and too many wait already: {why}", wanted.name());
                 return Err((Refusal::TooManyHeld, text));
             }
-            held = Some(Held::new(&shop.counters));
+            held = Some(Held::new(&routes.counters));
         }
-        let until = match shop.way(wanted, &[]) {
+        let until = match routes.way(wanted, &[]) {
             Ok(_) => deadline.min(now + pause),
             Err(_) => deadline,
         };
@@ -110,22 +115,22 @@ async fn lead(shop: &Shop, wanted: Role) -> Result<(Stream, Rc<Line>), (Refusal,
     }
 }
 
-async fn dial(shop: &Shop, line: &Line, role: Role) -> Result<Stream, DialError> {
-    let dialer = &shop.common.dialer;
-    let mut stream = dialer.dial(line.addr).await?;
-    let check = match shop.common.limits.check_role {
+async fn dial(routes: &ThreadRoutes, route: &Route, role: Role) -> Result<Stream, DialError> {
+    let dialer = &routes.common.dialer;
+    let mut stream = dialer.dial(route.addr).await?;
+    let check = match routes.common.limits.check_role {
         CheckRole::Always => true,
-        CheckRole::New => !line.verified.get(),
+        CheckRole::New => !route.verified.get(),
         CheckRole::Never => false,
     };
     if check {
         if !dialer.verify(&mut stream, role).await? {
-            count(&shop.counters.unverified);
-            if !line.verified.get() {
-                debug!("{} does not tell its role without a password: it is believed", line.addr);
+            count(&routes.counters.unverified);
+            if !route.verified.get() {
+                debug!("{} does not tell its role without a password: it is believed", route.addr);
             }
         }
-        line.verified.set(true);
+        route.verified.set(true);
     }
     Ok(stream)
 }

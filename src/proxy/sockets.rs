@@ -1,6 +1,6 @@
 //! The sockets on which clients are let in: opened, or taken over from the process before us.
 
-use super::options::{Bind, Door};
+use super::options::{Bind, Listen};
 use super::role::Role;
 use socket2::{SockRef, TcpKeepalive};
 use std::collections::HashMap;
@@ -50,25 +50,25 @@ impl Drop for SocketFile {
 
 /// Opens a socket, or takes it from those that were handed over.
 pub(super) fn open(
-    door: &Door,
+    listen: &Listen,
     mode: u32,
     inherited: &mut HashMap<String, OwnedFd>,
 ) -> Result<Socket, String> {
-    let label = door.label();
+    let label = listen.label();
     let handed = inherited.remove(&label);
     let fail = |error: io::Error| match error.kind() {
         io::ErrorKind::AddrInUse => {
-            format!("cannot listen on {}: {error}: another program listens there already\n", door.bind)
+            format!("cannot listen on {}: {error}: another program listens there already\n", listen.bind)
         }
-        _ => format!("cannot listen on {}: {error}\n", door.bind),
+        _ => format!("cannot listen on {}: {error}\n", listen.bind),
     };
-    let listener = match (&door.bind, handed) {
+    let listener = match (&listen.bind, handed) {
         (Bind::Tcp(_), Some(fd)) => Listener::Tcp(fd.into()),
         (Bind::Tcp(address), None) => Listener::Tcp(crate::server::open(*address, BACKLOG).map_err(fail)?),
         (Bind::Unix(path), Some(fd)) => Listener::Unix(fd.into(), SocketFile::new(path)),
         (Bind::Unix(path), None) => open_unix(path, mode).map_err(fail)?,
     };
-    Ok(Socket { role: door.role, label, listener })
+    Ok(Socket { role: listen.role, label, listener })
 }
 
 fn open_unix(path: &Path, mode: u32) -> io::Result<Listener> {

@@ -1,15 +1,15 @@
-//! The threads that let clients in and carry their bytes, each with a runtime of its own.
+//! The worker threads: they let clients in and carry their bytes, each with a runtime of its own.
 //!
 //! All of them listen on the same sockets. Whoever lets a client in gives it to the thread that has the fewest.
 
 use super::counters::{Counters, Entered, Refusal, count};
 use super::dial::Dialer;
-use super::guide::{Guide, Phase};
 use super::pump::{CHUNK, Shared};
 use super::role::Role;
+use super::route_watch::{Phase, RouteWatch};
 use super::session;
-use super::shop::Shop;
 use super::sockets::{Listener, Socket};
+use super::thread_routes::ThreadRoutes;
 use crate::net::stream::Stream;
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -60,10 +60,10 @@ enum Client {
     Unix(std::os::unix::net::UnixStream, Entered),
 }
 
-/// What a thread has of its own.
-struct Hall {
+/// What a worker has of its own.
+struct Worker {
     number: usize,
-    shop: Rc<Shop>,
+    routes: Rc<ThreadRoutes>,
     others: Vec<mpsc::UnboundedSender<Client>>,
     farewells: Rc<Cell<usize>>,
 }
@@ -86,11 +86,11 @@ impl Common {
 }
 
 /// Starts the threads.
-pub(super) fn start(common: &Arc<Common>, guide: &Guide) -> io::Result<()> {
+pub(super) fn start(common: &Arc<Common>, watch: &RouteWatch) -> io::Result<()> {
     let threads = common.counters.len();
-    let (doors, rooms): (Vec<_>, Vec<_>) = (0..threads).map(|_| mpsc::unbounded_channel()).unzip();
-    for (number, clients) in rooms.into_iter().enumerate() {
-        let (common, guide, others) = (common.clone(), guide.clone(), doors.clone());
+    let (senders, receivers): (Vec<_>, Vec<_>) = (0..threads).map(|_| mpsc::unbounded_channel()).unzip();
+    for (number, clients) in receivers.into_iter().enumerate() {
+        let (common, watch, others) = (common.clone(), watch.clone(), senders.clone());
         let (tell, told) = std::sync::mpsc::sync_channel(1);
         std::thread::Builder::new().name(format!("proxy-{number}")).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -100,7 +100,7 @@ pub(super) fn start(common: &Arc<Common>, guide: &Guide) -> io::Result<()> {
                 Ok(runtime) => {
                     // Whoever asked waits for that.
                     let _ = tell.send(Ok(()));
-                    runtime.block_on(work(number, common, guide, others, clients));
+                    runtime.block_on(work(number, common, watch, others, clients));
                 }
                 Err(error) => drop(tell.send(Err(error))),
             }
@@ -113,17 +113,17 @@ pub(super) fn start(common: &Arc<Common>, guide: &Guide) -> io::Result<()> {
 async fn work(
     number: usize,
     common: Arc<Common>,
-    guide: Guide,
+    watch: RouteWatch,
     others: Vec<mpsc::UnboundedSender<Client>>,
     mut clients: mpsc::UnboundedReceiver<Client>,
 ) {
     let buffer: Shared = Rc::new(RefCell::new(vec![0; CHUNK].into_boxed_slice()));
     let counters = common.counters[number].clone();
-    let shop = Rc::new(Shop::new(common.clone(), guide.clone(), counters, buffer));
-    tokio::task::spawn_local(shop.clone().follow());
-    let hall = Rc::new(Hall { number, shop, others, farewells: Rc::default() });
+    let routes = Rc::new(ThreadRoutes::new(common.clone(), watch.clone(), counters, buffer));
+    tokio::task::spawn_local(routes.clone().follow());
+    let worker = Rc::new(Worker { number, routes, others, farewells: Rc::default() });
     for socket in common.sockets().iter() {
-        if let Err(error) = listen(socket, &hall, &guide) {
+        if let Err(error) = listen(socket, &worker, &watch) {
             warn!("nobody is let in on {}: {error}", socket.label);
         }
     }
@@ -135,15 +135,15 @@ async fn work(
             }
         };
         match taken {
-            Ok((stream, entered)) => hall.serve(stream, entered),
+            Ok((stream, entered)) => worker.serve(stream, entered),
             Err(error) => warn!("a connection cannot be set up: {error}"),
         }
     }
 }
 
 /// Lets clients in on a socket.
-fn listen(socket: &Socket, hall: &Rc<Hall>, guide: &Guide) -> io::Result<()> {
-    let (role, hall, mut phase) = (socket.role, hall.clone(), guide.phase.clone());
+fn listen(socket: &Socket, worker: &Rc<Worker>, watch: &RouteWatch) -> io::Result<()> {
+    let (role, worker, mut phase) = (socket.role, worker.clone(), watch.phase.clone());
     match &socket.listener {
         Listener::Tcp(listener) => {
             let listener = TcpListener::from_std(listener.try_clone()?)?;
@@ -151,7 +151,7 @@ fn listen(socket: &Socket, hall: &Rc<Hall>, guide: &Guide) -> io::Result<()> {
                 let accept = async {
                     loop {
                         let accepted = listener.accept().await;
-                        hall.take(accepted.map(|(stream, _)| Stream::Tcp(stream)), role).await;
+                        worker.take(accepted.map(|(stream, _)| Stream::Tcp(stream)), role).await;
                     }
                 };
                 tokio::select! { () = accept => {}, () = drains(&mut phase) => {} }
@@ -163,7 +163,7 @@ fn listen(socket: &Socket, hall: &Rc<Hall>, guide: &Guide) -> io::Result<()> {
                 let accept = async {
                     loop {
                         let accepted = listener.accept().await;
-                        hall.take(accepted.map(|(stream, _)| Stream::Unix(stream)), role).await;
+                        worker.take(accepted.map(|(stream, _)| Stream::Unix(stream)), role).await;
                     }
                 };
                 tokio::select! { () = accept => {}, () = drains(&mut phase) => {} }
@@ -178,7 +178,7 @@ async fn drains(phase: &mut tokio::sync::watch::Receiver<Phase>) {
     let _ = phase.wait_for(|phase| *phase == Phase::Drain).await;
 }
 
-impl Hall {
+impl Worker {
     async fn take(&self, accepted: io::Result<Stream>, role: Role) {
         match accepted {
             Ok(stream) => {
@@ -201,9 +201,9 @@ impl Hall {
 
     /// Gives a client to the thread with the fewest.
     fn place(&self, stream: Stream, role: Role) {
-        let Common { counters, limits, .. } = &*self.shop.common;
-        if self.shop.common.open() >= limits.connections {
-            count(&self.shop.counters.refused[Refusal::TooMany as usize]);
+        let Common { counters, limits, .. } = &*self.routes.common;
+        if self.routes.common.open() >= limits.connections {
+            count(&self.routes.counters.refused[Refusal::TooMany as usize]);
             let text = format!("too many connections are open: {}", limits.connections);
             session::turn_away(stream, &text, &self.farewells);
             return;
@@ -211,7 +211,7 @@ impl Hall {
         let fewest = (0..counters.len()).min_by_key(|at| counters[*at].open()).unwrap_or(self.number);
         // The way to another thread costs more than a connection that is soon over.
         if counters[fewest].open() + 1 >= counters[self.number].open() {
-            return self.serve(stream, Entered::new(&self.shop.counters, role));
+            return self.serve(stream, Entered::new(&self.routes.counters, role));
         }
         // From now on it counts there, so that the next one is not sent there, too.
         let entered = Entered::new(&counters[fewest], role);
@@ -229,7 +229,7 @@ impl Hall {
     }
 
     fn serve(&self, stream: Stream, entered: Entered) {
-        let (shop, farewells) = (self.shop.clone(), self.farewells.clone());
-        tokio::task::spawn_local(session::run(stream, entered, shop, farewells));
+        let (routes, farewells) = (self.routes.clone(), self.farewells.clone());
+        tokio::task::spawn_local(session::run(stream, entered, routes, farewells));
     }
 }

@@ -1,4 +1,4 @@
-//! What the threads are told: where the master is, where the replicas are, and what is to be done.
+//! What the main thread tells the workers: where the master and the replicas are, and whether clients are let in.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 /// Where the master is, as far as is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Sight {
+pub(super) enum Destination {
     /// There.
     Master {
         /// Where it answers.
@@ -18,7 +18,7 @@ pub(super) enum Sight {
     Nobody(Arc<str>),
 }
 
-/// Somebody who may be read from.
+/// A replica that may be read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Replica {
     /// Where it answers.
@@ -32,34 +32,34 @@ pub(super) struct Replica {
 /// How far the process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Everybody is let in.
+    /// Clients are let in.
     Open,
-    /// Nobody is; those who are in may stay a while.
+    /// No more are; those that are in may stay a while.
     Drain,
 }
 
-/// All of that, as a thread follows it.
+/// All of that, as a worker follows it.
 #[derive(Clone)]
-pub(super) struct Guide {
-    pub(super) master: watch::Receiver<Sight>,
+pub(super) struct RouteWatch {
+    pub(super) master: watch::Receiver<Destination>,
     pub(super) replicas: watch::Receiver<Arc<[Replica]>>,
     pub(super) phase: watch::Receiver<Phase>,
     /// Says that what is known may be wrong: it is looked at again, at once.
     pub(super) doubt: Arc<dyn Fn() + Send + Sync>,
 }
 
-/// The other ends.
-pub(super) struct Tellers {
-    pub(super) master: watch::Sender<Sight>,
+/// The main thread's ends of it.
+pub(super) struct RouteSenders {
+    pub(super) master: watch::Sender<Destination>,
     pub(super) replicas: watch::Sender<Arc<[Replica]>>,
     pub(super) phase: watch::Sender<Phase>,
 }
 
-/// A guide that knows nothing yet, and those who tell it.
-pub(super) fn guide(doubt: impl Fn() + Send + Sync + 'static) -> (Guide, Tellers) {
-    let (tell_master, master) = watch::channel(Sight::Nobody("nobody has answered yet".into()));
+/// Both ends. Nothing is known yet.
+pub(super) fn channels(doubt: impl Fn() + Send + Sync + 'static) -> (RouteWatch, RouteSenders) {
+    let (tell_master, master) = watch::channel(Destination::Nobody("nobody has answered yet".into()));
     let (tell_replicas, replicas) = watch::channel(Arc::from([]));
     let (tell_phase, phase) = watch::channel(Phase::Open);
-    let tellers = Tellers { master: tell_master, replicas: tell_replicas, phase: tell_phase };
-    (Guide { master, replicas, phase, doubt: Arc::new(doubt) }, tellers)
+    let senders = RouteSenders { master: tell_master, replicas: tell_replicas, phase: tell_phase };
+    (RouteWatch { master, replicas, phase, doubt: Arc::new(doubt) }, senders)
 }

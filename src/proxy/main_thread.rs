@@ -1,10 +1,10 @@
-//! The main thread, from the first client to the last: signals, draining, and whoever takes over.
+//! The main thread, from the first client to the last: signals, draining, and the hot restart.
 
-use super::guide::{Phase, Tellers, guide};
-use super::handover::{Inheritance, Origin};
+use super::hot_restart::{Inheritance, Origin};
 use super::http::{self, Handler};
 use super::options::{Arguments, Outward};
 use super::role::Role;
+use super::route_watch::{self, Phase, RouteSenders};
 use super::worker::{self, Common};
 use super::{Changes, follow};
 use crate::config::Settings;
@@ -25,7 +25,7 @@ use tracing::{info, warn};
 const LOOK: Duration = Duration::from_millis(20);
 
 /// All that the main thread has.
-pub(super) struct Life<'a> {
+pub(super) struct MainThread<'a> {
     pub(super) arguments: &'a Arguments,
     pub(super) origin: Origin,
     pub(super) inheritance: Inheritance,
@@ -45,11 +45,11 @@ struct Signals {
     renew: Signal,
 }
 
-/// Whether somebody goes on in our place.
+/// Whether another process goes on in our place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Successor {
-    None,
-    There,
+enum Ending {
+    Alone,
+    Replaced,
 }
 
 /// What a signal wants.
@@ -59,8 +59,8 @@ enum Wish {
     Renew,
 }
 
-impl Life<'_> {
-    /// Lives.
+impl MainThread<'_> {
+    /// Runs until the last client has gone.
     pub(super) async fn run(mut self) -> io::Result<ExitCode> {
         let mut signals = Signals::new()?;
         let again = Arc::new(Notify::new());
@@ -71,8 +71,8 @@ impl Life<'_> {
                 again.notify_one();
             }
         };
-        let (guide, tellers) = guide(doubt);
-        let Tellers { master, replicas, phase } = tellers;
+        let (watch, senders) = route_watch::channels(doubt);
+        let RouteSenders { master, replicas, phase } = senders;
         let changes = Changes::default();
         tokio::task::spawn_local(follow::master(
             self.resolver.clone(),
@@ -83,11 +83,11 @@ impl Life<'_> {
         if self.common.sockets().iter().any(|socket| socket.role == Role::Replica) {
             tokio::task::spawn_local(follow::replicas(self.resolver.clone(), replicas, again));
         }
-        worker::start(&self.common, &guide)?;
+        worker::start(&self.common, &watch)?;
         let mut serving = None;
         if let Some(socket) = &self.http {
             let (common, name) = (self.common.clone(), self.resolver.name().to_owned());
-            let handler = Rc::new(Handler { common, guide, name, changes });
+            let handler = Rc::new(Handler { common, watch, name, changes });
             serving = Some(tokio::task::spawn_local(http::serve(http::listener(socket)?, handler)));
         }
         // systemd must know its new main process before the old one ends: otherwise it takes the unit for ended.
@@ -95,7 +95,7 @@ impl Life<'_> {
         self.inheritance.ready()?;
         process::watchdog();
         info!("ready");
-        if self.until_the_end(&mut signals).await == Successor::There {
+        if self.until_the_end(&mut signals).await == Ending::Replaced {
             // Only one of us answers there.
             self.http = None;
             serving.iter().for_each(tokio::task::JoinHandle::abort);
@@ -107,7 +107,7 @@ impl Life<'_> {
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn until_the_end(&self, signals: &mut Signals) -> Successor {
+    async fn until_the_end(&self, signals: &mut Signals) -> Ending {
         loop {
             match signals.next().await {
                 Wish::Reload => self.reload(),
@@ -115,14 +115,14 @@ impl Life<'_> {
                     Ok(pid) => {
                         self.common.sockets().iter().for_each(super::sockets::Socket::give_away);
                         warn!("process {pid} has taken over");
-                        return Successor::There;
+                        return Ending::Replaced;
                     }
                     Err(why) => warn!("nobody takes over, all stays as it was: {why}"),
                 },
                 Wish::End(name) => {
                     warn!("received {name}: nobody is let in any more");
                     process::notify("STOPPING=1");
-                    return Successor::None;
+                    return Ending::Alone;
                 }
             }
         }
@@ -175,12 +175,12 @@ impl Life<'_> {
         let http = self.http.iter().zip(self.arguments.http);
         let http = http.map(|(socket, address)| (http::label(address), std::os::fd::AsFd::as_fd(socket)));
         // Nothing else wants them meanwhile, but they need not be held until it is ready.
-        let heir = {
+        let successor = {
             let sockets = self.common.sockets();
             let named = sockets.iter().map(|socket| (socket.label.clone(), socket.fd()));
             self.origin.start(&named.chain(http).collect::<Vec<_>>())?
         };
-        heir.ready().await
+        successor.ready().await
     }
 }
 

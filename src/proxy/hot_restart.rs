@@ -1,4 +1,5 @@
-//! SIGUSR2: the program is started again and takes the listening sockets over, so that nobody is refused; then this process
+//! The hot restart, at SIGUSR2: the program is started again and takes the listening sockets over, so that no client is
+//! refused; then this process
 //! only stays for the clients that it has.
 //!
 //! The sockets travel over a pair of Unix sockets, of which the new process has one end as its standard input. It says that
@@ -49,7 +50,7 @@ impl Origin {
     }
 
     /// Starts the program that now stands where ours stood, and hands the sockets over.
-    pub(super) fn start(&self, sockets: &[(String, BorrowedFd<'_>)]) -> Result<Heir, String> {
+    pub(super) fn start(&self, sockets: &[(String, BorrowedFd<'_>)]) -> Result<Successor, String> {
         let program = self.program.as_ref().ok_or("it is not known where the program is")?;
         let (ours, theirs) = UnixStream::pair().map_err(|error| format!("no pair of sockets: {error}"))?;
         let mut command = Command::new(program);
@@ -64,19 +65,19 @@ impl Origin {
         // What it was started with holds its end of the pair, too.
         drop(command);
         match send(&ours, sockets) {
-            Ok(()) => Ok(Heir { child, ours }),
+            Ok(()) => Ok(Successor { child, ours }),
             Err(error) => Err(end(&mut child, format!("the sockets cannot be handed over: {error}"))),
         }
     }
 }
 
-/// A process that is about to take over.
-pub(super) struct Heir {
+/// The process that is about to take over.
+pub(super) struct Successor {
     child: Child,
     ours: UnixStream,
 }
 
-impl Heir {
+impl Successor {
     /// Waits until it has, and says which one it is. When anything goes wrong all stays as it was.
     pub(super) async fn ready(mut self) -> Result<u32, String> {
         match is_ready(self.ours).await {
@@ -151,23 +152,23 @@ fn receive(from: BorrowedFd<'_>) -> io::Result<HashMap<String, OwnedFd>> {
 pub(super) struct Inheritance {
     /// Listening sockets, by what they are called.
     pub(super) sockets: HashMap<String, OwnedFd>,
-    is_heir: bool,
+    is_successor: bool,
 }
 
 impl Inheritance {
     /// Takes it, if there is any.
     pub(super) fn take() -> io::Result<Inheritance> {
         let parent = rustix::process::getppid().map(|pid| pid.as_raw_pid().to_string());
-        // The mark is inherited; whoever is a child of somebody else is no heir.
+        // The mark is inherited; a child of another process inherits nothing.
         if parent.is_none() || std::env::var(MARK).ok() != parent {
             return Ok(Inheritance::default());
         }
-        Ok(Inheritance { sockets: receive(io::stdin().as_fd())?, is_heir: true })
+        Ok(Inheritance { sockets: receive(io::stdin().as_fd())?, is_successor: true })
     }
 
     /// Says that we have taken over.
     pub(super) fn ready(&self) -> io::Result<()> {
-        if self.is_heir {
+        if self.is_successor {
             // Whoever waited may have been killed meanwhile.
             let _ = rustix::io::write(io::stdin(), &[READY]);
             let nothing = OpenOptions::new().read(true).open("/dev/null")?;

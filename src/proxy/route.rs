@@ -1,4 +1,4 @@
-//! A way to a server, which can be cut: all connections that go along it end at once.
+//! The route to one server, which can be cut: all connections that go along it end at once.
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -13,8 +13,8 @@ pub(super) enum Cut {
     Nobody,
 }
 
-/// The way to one server, of one thread.
-pub(super) struct Line {
+/// The route to one server, of one worker.
+pub(super) struct Route {
     /// Where it leads.
     pub(super) addr: SocketAddr,
     /// Whether the server has said that it is what it should be.
@@ -30,14 +30,14 @@ struct Wakers {
     free: Vec<usize>,
 }
 
-/// The place of a connection at its line.
+/// The place of a connection at its route.
 #[derive(Debug, Default)]
 pub(super) struct Place(Option<usize>);
 
-impl Line {
+impl Route {
     /// To that server.
-    pub(super) fn new(addr: SocketAddr) -> Line {
-        Line { addr, verified: Cell::new(false), cut: Cell::new(None), wakers: RefCell::default() }
+    pub(super) fn new(addr: SocketAddr) -> Route {
+        Route { addr, verified: Cell::new(false), cut: Cell::new(None), wakers: RefCell::default() }
     }
 
     /// Ends every connection.
@@ -52,7 +52,7 @@ impl Line {
         self.cut.get()
     }
 
-    /// Has the task woken when the line is cut. One call is enough for all the time that the task lives: its waker stays
+    /// Has the task woken when the route is cut. One call is enough for all the time that the task lives: its waker stays
     /// the same.
     pub(super) fn register(&self, place: &mut Place, waker: &Waker) {
         if place.0.is_some() || self.cut.get().is_some() {
@@ -83,10 +83,10 @@ impl Line {
         }
     }
 
-    /// Does something until the line is cut.
+    /// Does something until the route is cut.
     pub(super) async fn unless_cut<F: Future>(&self, act: F) -> Result<F::Output, Cut> {
         let mut act = std::pin::pin!(act);
-        let mut place = Registered { line: self, place: Place::default() };
+        let mut place = Registered { route: self, place: Place::default() };
         std::future::poll_fn(move |cx: &mut Context<'_>| {
             if let Some(why) = self.cut.get() {
                 return Poll::Ready(Err(why));
@@ -99,13 +99,13 @@ impl Line {
 }
 
 struct Registered<'a> {
-    line: &'a Line,
+    route: &'a Route,
     place: Place,
 }
 
 impl Drop for Registered<'_> {
     fn drop(&mut self) {
-        self.line.leave(&mut self.place);
+        self.route.leave(&mut self.place);
     }
 }
 
@@ -125,35 +125,35 @@ mod tests {
 
     #[test]
     fn a_cut_wakes_everybody_who_is_still_there_once() {
-        let line = Line::new(([127, 0, 0, 1], 1).into());
+        let route = Route::new(([127, 0, 0, 1], 1).into());
         let count = Arc::new(Count(AtomicUsize::new(0)));
         let waker = Waker::from(count.clone());
         let mut places: Vec<_> = (0..10).map(|_| Place::default()).collect();
         for place in &mut places {
-            line.register(place, &waker);
-            line.register(place, &waker);
+            route.register(place, &waker);
+            route.register(place, &waker);
         }
-        line.leave(&mut places[3]);
-        line.leave(&mut places[3]);
+        route.leave(&mut places[3]);
+        route.leave(&mut places[3]);
         let mut late = Place::default();
-        line.register(&mut late, &waker);
-        assert_eq!(line.wakers.borrow().places.len(), 10, "a free place is used again");
-        line.leave(&mut places[4]);
-        line.cut(Cut::Moved);
+        route.register(&mut late, &waker);
+        assert_eq!(route.wakers.borrow().places.len(), 10, "a free place is used again");
+        route.leave(&mut places[4]);
+        route.cut(Cut::Moved);
         assert_eq!(count.0.load(Ordering::Relaxed), 9);
-        places.iter_mut().for_each(|place| line.leave(place));
-        assert_eq!(line.is_cut(), Some(Cut::Moved));
+        places.iter_mut().for_each(|place| route.leave(place));
+        assert_eq!(route.is_cut(), Some(Cut::Moved));
     }
 
     #[tokio::test]
-    async fn what_is_done_along_a_line_ends_with_it() {
-        let line = Line::new(([127, 0, 0, 1], 1).into());
-        assert_eq!(line.unless_cut(async { 7 }).await, Ok(7));
-        let (waited, ()) = tokio::join!(line.unless_cut(std::future::pending::<()>()), async {
+    async fn what_is_done_along_a_route_ends_with_it() {
+        let route = Route::new(([127, 0, 0, 1], 1).into());
+        assert_eq!(route.unless_cut(async { 7 }).await, Ok(7));
+        let (waited, ()) = tokio::join!(route.unless_cut(std::future::pending::<()>()), async {
             tokio::task::yield_now().await;
-            line.cut(Cut::Nobody);
+            route.cut(Cut::Nobody);
         });
         assert_eq!(waited, Err(Cut::Nobody));
-        assert_eq!(line.unless_cut(async { 7 }).await, Err(Cut::Nobody));
+        assert_eq!(route.unless_cut(async { 7 }).await, Err(Cut::Nobody));
     }
 }

@@ -1,10 +1,10 @@
-//! What a thread knows of where to lead whom, and follows.
+//! Where one worker leads its clients: to the master or to a replica, as it was told last.
 
 use super::counters::Counters;
-use super::guide::{Guide, Replica, Sight};
-use super::line::{Cut, Line};
 use super::pump::Shared;
 use super::role::Role;
+use super::route::{Cut, Route};
+use super::route_watch::{Destination, Replica, RouteWatch};
 use super::worker::Common;
 use consentinel_core::{Rng, mix};
 use std::cell::{Cell, RefCell};
@@ -18,48 +18,54 @@ use tokio::sync::{Notify, watch};
 /// Between two doubts of one thread.
 const DOUBTS: Duration = Duration::from_millis(100);
 
-/// All that the connections of a thread share.
-pub(super) struct Shop {
+/// What all connections of a worker share.
+pub(super) struct ThreadRoutes {
     pub(super) common: Arc<Common>,
     pub(super) counters: Arc<Counters>,
     pub(super) buffer: Shared,
-    guide: Guide,
+    watch: RouteWatch,
     /// The way to the master, or why there is none.
-    master: RefCell<Result<Rc<Line>, Arc<str>>>,
-    replicas: RefCell<Vec<(Replica, Rc<Line>)>>,
+    master: RefCell<Result<Rc<Route>, Arc<str>>>,
+    replicas: RefCell<Vec<(Replica, Rc<Route>)>>,
     changed: Notify,
     chance: RefCell<Rng>,
     doubted: Cell<Option<Instant>>,
 }
 
-impl Shop {
-    /// With what the guide knows now.
-    pub(super) fn new(common: Arc<Common>, guide: Guide, counters: Arc<Counters>, buffer: Shared) -> Shop {
-        let shop = Shop {
+impl ThreadRoutes {
+    /// With what is known now.
+    pub(super) fn new(
+        common: Arc<Common>,
+        watch: RouteWatch,
+        counters: Arc<Counters>,
+        buffer: Shared,
+    ) -> ThreadRoutes {
+        let routes = ThreadRoutes {
             common,
             counters,
             buffer,
-            guide,
+            watch,
             master: RefCell::new(Err("nobody has answered yet".into())),
             replicas: RefCell::default(),
             changed: Notify::new(),
             chance: RefCell::new(Rng::new(mix(crate::clock::seed()))),
             doubted: Cell::new(None),
         };
-        let (sight, replicas) = (shop.guide.master.borrow().clone(), shop.guide.replicas.borrow().clone());
-        shop.see_master(sight);
-        shop.see_replicas(&replicas);
-        shop
+        let (destination, replicas) =
+            (routes.watch.master.borrow().clone(), routes.watch.replicas.borrow().clone());
+        routes.see_master(destination);
+        routes.see_replicas(&replicas);
+        routes
     }
 
-    /// Follows the guide for good.
+    /// Follows what is told, for good.
     pub(super) async fn follow(self: Rc<Self>) {
-        let Guide { mut master, mut replicas, .. } = self.guide.clone();
+        let RouteWatch { mut master, mut replicas, .. } = self.watch.clone();
         loop {
             tokio::select! {
                 Ok(()) = master.changed() => {
-                    let sight = seen(&mut master);
-                    self.see_master(sight);
+                    let destination = seen(&mut master);
+                    self.see_master(destination);
                 }
                 Ok(()) = replicas.changed() => {
                     let replicas = seen(&mut replicas);
@@ -70,17 +76,19 @@ impl Shop {
         }
     }
 
-    fn see_master(&self, sight: Sight) {
+    fn see_master(&self, destination: Destination) {
         let mut master = self.master.borrow_mut();
-        let (next, why) = match sight {
-            Sight::Master { addr, .. } if master.as_ref().is_ok_and(|line| line.addr == addr) => return,
-            Sight::Master { addr, .. } => (Ok(Rc::new(Line::new(addr))), Cut::Moved),
-            Sight::Nobody(text) => (Err(text), Cut::Nobody),
+        let (next, why) = match destination {
+            Destination::Master { addr, .. } if master.as_ref().is_ok_and(|route| route.addr == addr) => {
+                return;
+            }
+            Destination::Master { addr, .. } => (Ok(Rc::new(Route::new(addr))), Cut::Moved),
+            Destination::Nobody(text) => (Err(text), Cut::Nobody),
         };
         let before = std::mem::replace(&mut *master, next);
         drop(master);
-        if let Ok(line) = before {
-            line.cut(why);
+        if let Ok(route) = before {
+            route.cut(why);
         }
         self.changed.notify_waiters();
     }
@@ -91,11 +99,11 @@ impl Shop {
         let mut before = std::mem::take(&mut *known);
         for replica in replicas {
             let at = before.iter().position(|(known, _)| known.addr == replica.addr);
-            let line = at.map_or_else(|| Rc::new(Line::new(replica.addr)), |at| before.swap_remove(at).1);
-            known.push((*replica, line));
+            let route = at.map_or_else(|| Rc::new(Route::new(replica.addr)), |at| before.swap_remove(at).1);
+            known.push((*replica, route));
         }
         drop(known);
-        before.iter().for_each(|(_, line)| line.cut(Cut::Moved));
+        before.iter().for_each(|(_, route)| route.cut(Cut::Moved));
         self.changed.notify_waiters();
     }
 
@@ -105,14 +113,14 @@ impl Shop {
     }
 
     /// Where to lead a client, and what that server must be; none of those that have been tried. Or why nowhere.
-    pub(super) fn way(&self, wanted: Role, tried: &[SocketAddr]) -> Result<(Rc<Line>, Role), Arc<str>> {
+    pub(super) fn way(&self, wanted: Role, tried: &[SocketAddr]) -> Result<(Rc<Route>, Role), Arc<str>> {
         match wanted {
             Role::Master => {
                 self.catch_up();
-                self.master.borrow().clone().map(|line| (line, Role::Master))
+                self.master.borrow().clone().map(|route| (route, Role::Master))
             }
             Role::Replica => match self.draw(tried) {
-                Some(line) => Ok((line, Role::Replica)),
+                Some(route) => Ok((route, Role::Replica)),
                 None if self.common.limits.fall_back => self.way(Role::Master, tried),
                 None => Err("there is none".into()),
             },
@@ -122,30 +130,30 @@ impl Shop {
     /// Sees the master that `follow` has not seen yet: a client that comes right after a failover, or after the first
     /// answer, is not sent away for that.
     fn catch_up(&self) {
-        let sight = self.guide.master.borrow().clone();
-        if matches!(sight, Sight::Master { .. }) {
-            self.see_master(sight);
+        let destination = self.watch.master.borrow().clone();
+        if matches!(destination, Destination::Master { .. }) {
+            self.see_master(destination);
         }
     }
 
     /// One of the replicas, as RFC 2782 has it: of the lowest priority, by weight.
-    fn draw(&self, tried: &[SocketAddr]) -> Option<Rc<Line>> {
+    fn draw(&self, tried: &[SocketAddr]) -> Option<Rc<Route>> {
         let replicas = self.replicas.borrow();
-        let left = |(replica, _): &&(Replica, Rc<Line>)| !tried.contains(&replica.addr);
+        let left = |(replica, _): &&(Replica, Rc<Route>)| !tried.contains(&replica.addr);
         let first = replicas.iter().filter(left).map(|(replica, _)| replica.priority).min()?;
-        let fits = |it: &&(Replica, Rc<Line>)| left(it) && it.0.priority == first;
+        let fits = |it: &&(Replica, Rc<Route>)| left(it) && it.0.priority == first;
         let all: u64 = replicas.iter().filter(fits).map(|(replica, _)| u64::from(replica.weight)).sum();
         let mut chance = self.chance.borrow_mut();
         if all == 0 {
             let at = chance.below(replicas.iter().filter(fits).count() as u64) as usize;
-            return replicas.iter().filter(fits).nth(at).map(|(_, line)| line.clone());
+            return replicas.iter().filter(fits).nth(at).map(|(_, route)| route.clone());
         }
         let mut drawn = chance.below(all);
-        replicas.iter().filter(fits).find_map(|(replica, line)| {
+        replicas.iter().filter(fits).find_map(|(replica, route)| {
             let weight = u64::from(replica.weight);
             let hit = drawn < weight;
             drawn = drawn.saturating_sub(weight);
-            hit.then(|| line.clone())
+            hit.then(|| route.clone())
         })
     }
 
@@ -154,7 +162,7 @@ impl Shop {
         let now = Instant::now();
         if self.doubted.get().is_none_or(|last| now - last >= DOUBTS) {
             self.doubted.set(Some(now));
-            (self.guide.doubt)();
+            (self.watch.doubt)();
         }
     }
 }
