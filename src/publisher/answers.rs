@@ -21,7 +21,7 @@ impl Chore {
     fn period(self) -> Duration {
         match self {
             Chore::Presence => Duration::from_secs(5),
-            Chore::LastWill => Duration::from_secs(30),
+            Chore::DeadmanCheck => Duration::from_secs(30),
         }
     }
 }

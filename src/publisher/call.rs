@@ -80,7 +80,7 @@ pub enum Chore {
     /// The sign of life of this daemon's own service.
     Presence,
     /// What is left with the agent for the case that nobody publishes any more.
-    LastWill,
+    DeadmanCheck,
 }
 
 /// What a call has brought.

@@ -158,7 +158,7 @@ impl Publisher {
         self.send_locks();
         self.send_writes(Priority::Health, POOL - RESERVED);
         if self.has_room(POOL - RESERVED) {
-            self.send_chore(Chore::LastWill);
+            self.send_chore(Chore::DeadmanCheck);
         }
     }
 
@@ -186,7 +186,7 @@ impl Publisher {
             let locks = self.locks.first.filter(|_| self.session != Session::Beginning);
             let unlocks = self.unlocks.first.filter(|_| matches!(self.session, Session::Ours { .. }));
             deadline =
-                deadline.min(never(locks)).min(never(unlocks)).min(never(self.chore_due(Chore::LastWill)));
+                deadline.min(never(locks)).min(never(unlocks)).min(never(self.chore_due(Chore::DeadmanCheck)));
         }
         deadline
     }

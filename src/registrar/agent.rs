@@ -3,8 +3,8 @@
 use super::address::Address;
 use super::api::{Api, escaped};
 use super::client::Answer;
+use super::consul_names::SENTINEL_SERVICE;
 use super::fault::{self, Rule};
-use super::names::SENTINEL_SERVICE;
 use consentinel_core::RegistryError;
 use serde_json::json;
 use std::collections::BTreeSet;

@@ -2,9 +2,9 @@
 
 use super::catalog::{CatalogNode, Check, Pair};
 use super::client::{Answer, Call, Client, Trouble, Verb};
+use super::consul_names::{NameError, Names};
 use super::counters::Counters;
 use super::fault::{self, Rule};
-use super::names::{NameError, Names};
 use super::settings::ConsulSettings;
 use super::strangers::Stranger;
 use super::txn::{Operation, Refusal, TransactionAnswer, Verdict, Versions};

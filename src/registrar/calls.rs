@@ -4,13 +4,13 @@ use super::agent::Agent;
 use super::api::Api;
 use super::dump::{self, Dump, Extras};
 use super::fault::{self, Rule};
-use super::names::{NameError, Names};
+use super::consul_names::{NameError, Names};
 use super::render;
 use super::roster::Roster;
 use super::session;
 use super::strangers;
 use super::txn::{Operation, Plan, Refusal, Scope, Verdict, Versions, Writer};
-use super::will::Will;
+use super::deadman_check::DeadmanCheck;
 use crate::clock;
 use base64::Engine;
 use consentinel_core::{Endpoint, Fence, GroupName, Guard, RegistryError, Transaction};
@@ -26,7 +26,7 @@ const STRANGERS_WAIT: Duration = Duration::from_millis(500);
 pub(super) struct Calls {
     pub(super) api: Arc<Api>,
     pub(super) roster: Arc<Roster>,
-    pub(super) will: Will,
+    pub(super) deadman: DeadmanCheck,
     /// This daemon's own service; nothing where it is not to be found.
     pub(super) agent: Option<tokio::sync::Mutex<Agent>>,
     /// What is written into locks and sessions, for people.
@@ -40,12 +40,12 @@ impl Calls {
     pub(super) fn new(
         api: Arc<Api>,
         roster: Arc<Roster>,
-        will: Will,
+        deadman: DeadmanCheck,
         agent: Option<Agent>,
         label: String,
     ) -> Calls {
         let agent = agent.map(tokio::sync::Mutex::new);
-        Calls { api, roster, will, agent, label, extras: Mutex::default() }
+        Calls { api, roster, deadman, agent, label, extras: Mutex::default() }
     }
 
     /// Carries one out.
@@ -88,7 +88,7 @@ impl Calls {
                 }
                 Ok(Answer::Done)
             }
-            Call::Chore(Chore::LastWill) => self.will.leave().await.map(|()| Answer::Done),
+            Call::Chore(Chore::DeadmanCheck) => self.deadman.leave().await.map(|()| Answer::Done),
         }
     }
 

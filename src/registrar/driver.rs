@@ -3,11 +3,11 @@
 use super::agent::{self, Agent, Presence};
 use super::api::Api;
 use super::calls::Calls;
-use super::names::NameError;
+use super::consul_names::NameError;
+use super::deadman_check::DeadmanCheck;
 use super::roster::Roster;
 use super::session;
 use super::strangers::Strangers;
-use super::will::Will;
 use super::{Asked, FAREWELL};
 use crate::clock;
 use consentinel_core::{
@@ -25,7 +25,7 @@ use tracing::{info, warn};
 const REFRESH: Duration = Duration::from_secs(5);
 
 /// What is left with the agent changes many times at a time: one registration is enough for that.
-const WILL_RESTS: Duration = Duration::from_secs(1);
+const DEADMAN_RESTS: Duration = Duration::from_secs(1);
 
 type Answered = (CallId, Result<Answer, RegistryError>);
 
@@ -61,14 +61,14 @@ impl Driver {
             chores.push(Chore::Presence);
         }
         if !dry_run {
-            chores.push(Chore::LastWill);
+            chores.push(Chore::DeadmanCheck);
         }
         let agent = is_registered.then(|| Agent::new(api.clone(), presence.clone()));
-        let will = Will::new(api.clone(), presence.port);
+        let deadman = DeadmanCheck::new(api.clone(), presence.port);
         let label = format!("consentinel {}", presence.id);
         Driver {
             publisher: Publisher::new(Settings { seed: clock::seed(), dry_run, chores }),
-            calls: Arc::new(Calls::new(api, roster, will, agent, label)),
+            calls: Arc::new(Calls::new(api, roster, deadman, agent, label)),
             presence,
             inputs,
             under_way: JoinSet::new(),
@@ -179,8 +179,8 @@ impl Driver {
                 }
                 Output::Stands(group, entries) => {
                     let names = self.calls.roster.names(&group).filter(|_| !entries.is_empty());
-                    if names.is_some_and(|names| self.calls.will.concerns(&names)) {
-                        self.publisher.handle_chore(clock::now(), Chore::LastWill, WILL_RESTS);
+                    if names.is_some_and(|names| self.calls.deadman.concerns(&names)) {
+                        self.publisher.handle_chore(clock::now(), Chore::DeadmanCheck, DEADMAN_RESTS);
                     }
                 }
                 Output::Outage(error) if error.kind == RegistryFault::Limited && !self.limited => {

@@ -3,8 +3,8 @@
 
 use super::api::{Api, Versioned, escaped};
 use super::catalog::{CatalogNode, Pair, WholeNode};
+use super::consul_names::{NODE_PREFIX, Names};
 use super::fault::Rule;
-use super::names::{NODE_PREFIX, Names};
 use super::render::{self, Thing};
 use super::roster::Roster;
 use consentinel_core::{Endpoint, Fence, GroupName, RegistryError, Role};

@@ -1,4 +1,4 @@
-//! The registrar: it carries the core's wishes out in Consul, and tells it what stands there.
+//! The registrar: it carries out the core's requests in Consul, and tells the core what Consul holds.
 //!
 //! It has a thread and a runtime of its own: however slow Consul is, and however long its answers are, the loop that
 //! owns the core does not feel it. What is asked of Consul, in which order, and how much at a time, is decided by
@@ -10,32 +10,32 @@ mod agent;
 mod api;
 mod calls;
 mod catalog;
+mod catalog_view;
 mod client;
+mod consul_names;
 mod counters;
+mod deadman_check;
 mod driver;
 mod dump;
-mod errand;
 mod fault;
-mod names;
 mod render;
 mod roster;
 mod session;
 mod settings;
-mod sight;
 mod strangers;
 #[cfg(test)]
 mod tests;
+mod tool_client;
 mod txn;
-mod will;
 
 pub(crate) use agent::Presence;
+pub(crate) use catalog_view::CatalogView;
+pub(crate) use consul_names::{NameError, Names, SENTINEL_SERVICE, role_word};
 pub(crate) use counters::{Counted, Counters};
-pub(crate) use errand::{Errand, Finding};
 pub(crate) use fault::{Rule, rules_as_policy};
-pub(crate) use names::{NameError, Names, SENTINEL_SERVICE, role_word};
 pub(crate) use settings::{ConsulSettings, KEYS as CONSUL_KEYS, SettingError};
-pub(crate) use sight::Sight;
 pub(crate) use strangers::{Stranger, sentence};
+pub(crate) use tool_client::{Finding, ToolClient};
 
 use api::Api;
 use consentinel_core::{GroupName, Input, RegistryRequest};
@@ -47,7 +47,7 @@ use strangers::Strangers;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, warn};
 
-/// How long good manners may take at the end.
+/// How long taking session and service back may take at the end.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Threads that read files and look names up.

@@ -1,7 +1,7 @@
 //! What is published, as Consul's catalog and KV have it, and back.
 
 use super::catalog::{CatalogNode, Check, Node, Pair, Service, Weights};
-use super::names::{Names, check_id, parse_host_port, role_word};
+use super::consul_names::{Names, check_id, parse_host_port, role_word};
 use consentinel_core::{
     Endpoint, Entry, Epoch, Fence, Health, Host, Lock, MOST_SENTINELS, Published, Record, Role, RunId,
     SentinelId,

@@ -1,6 +1,6 @@
 //! Which groups are published, and what things of theirs are called.
 
-use super::names::{NameError, Names};
+use super::consul_names::{NameError, Names};
 use super::settings::ConsulSettings;
 use consentinel_core::GroupName;
 use std::collections::{BTreeMap, BTreeSet};

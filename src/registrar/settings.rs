@@ -2,7 +2,7 @@
 //! overruled by directives of the file, overruled by the command line.
 
 use super::address::Address;
-use super::names::{NODE_PREFIX, Weighting};
+use super::consul_names::{NODE_PREFIX, Weighting};
 use consentinel_core::{GroupName, Secret};
 use std::collections::BTreeMap;
 use std::path::PathBuf;

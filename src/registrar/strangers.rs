@@ -5,8 +5,8 @@
 
 use super::api::{Api, Versioned, escaped};
 use super::catalog::{Check, Node, Service};
+use super::consul_names::{NODE_PREFIX, Names};
 use super::fault::Rule;
-use super::names::{NODE_PREFIX, Names};
 use super::roster::Roster;
 use consentinel_core::{GroupName, RegistryError};
 use serde::Deserialize;

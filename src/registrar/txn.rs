@@ -2,7 +2,7 @@
 
 use super::catalog::{Check, Node, Service};
 use super::fault::{self, Rule};
-use super::names::Names;
+use super::consul_names::Names;
 use super::render::{self, Failover, Thing};
 use super::settings::ConsulSettings;
 use consentinel_core::{Entry, Fence, Guard, Health, Role, Transaction};

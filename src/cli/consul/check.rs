@@ -1,6 +1,6 @@
 //! `consentinel consul check`
 
-use super::{Desk, Failure};
+use super::{Failure, Tool};
 use crate::registrar::{Finding, Names, rules_as_policy, sentence};
 use consentinel_core::{RegistryError, RegistryFault};
 use std::process::ExitCode;
@@ -46,24 +46,24 @@ impl Report {
 }
 
 /// Looks at everything that a daemon needs.
-pub(super) async fn run(desk: &Desk, masters: &[String]) -> Result<ExitCode, Failure> {
+pub(super) async fn run(tool: &Tool, masters: &[String]) -> Result<ExitCode, Failure> {
     let mut report = Report::default();
-    if look_at_consul(desk, &mut report).await {
+    if look_at_consul(tool, &mut report).await {
         let mut names = Vec::new();
-        for master in masters_to_check(desk, masters, &mut report).await? {
-            names.push(desk.names(&master).await?);
+        for master in masters_to_check(tool, masters, &mut report).await? {
+            names.push(tool.names(&master).await?);
         }
         let seeing = "seeing what else stands under our names, as DNS shows it";
-        report.finding(seeing, desk.errand.try_seeing().await);
+        report.finding(seeing, tool.client.try_seeing().await);
         for names in &names {
-            look_at_master(desk, names, &mut report).await;
+            look_at_master(tool, names, &mut report).await;
         }
         match report.abroad {
             true => report.warn(
                 "the datacenter in the settings is not the agent's: a session for the lock can be had only once \
                  something is published there, and was not tried; redis-sentinel stands in the agent's own",
             ),
-            false => report.finding("a session for the lock", desk.errand.try_session().await),
+            false => report.finding("a session for the lock", tool.client.try_session().await),
         }
     }
     if !report.missing.is_empty() {
@@ -85,23 +85,23 @@ fn counted(number: usize, what: &str) -> String {
 }
 
 /// Whether there is any use in going on.
-async fn look_at_consul(desk: &Desk, report: &mut Report) -> bool {
-    let errand = &desk.errand;
-    match errand.leader().await {
-        Ok(leader) => report.good(&format!("Consul at {}, led by {leader}", errand.address())),
+async fn look_at_consul(tool: &Tool, report: &mut Report) -> bool {
+    let client = &tool.client;
+    match client.leader().await {
+        Ok(leader) => report.good(&format!("Consul at {}, led by {leader}", client.address())),
         Err(error) => {
             report.fail(&error.text);
             return error.kind == RegistryFault::Denied;
         }
     }
-    match errand.agent().await {
+    match client.agent().await {
         Ok(agent) => {
             report.good(&format!(
                 "agent {} of datacenter {}, Consul {}",
                 agent.node, agent.datacenter, agent.version
             ));
             report.abroad =
-                desk.survey.consul.datacenter.as_ref().is_some_and(|wanted| *wanted != agent.datacenter);
+                tool.survey.consul.datacenter.as_ref().is_some_and(|wanted| *wanted != agent.datacenter);
             for (what, ttl) in &agent.dns_ttls {
                 report.warn(&format!(
                     "DNS answers for {what} may be kept for {ttl}: clients learn of a failover so much later \
@@ -127,11 +127,11 @@ async fn look_at_consul(desk: &Desk, report: &mut Report) -> bool {
 }
 
 async fn masters_to_check(
-    desk: &Desk,
+    tool: &Tool,
     named: &[String],
     report: &mut Report,
 ) -> Result<Vec<String>, Failure> {
-    let mut masters = match desk.masters(named).await {
+    let mut masters = match tool.masters(named).await {
         Ok(masters) => masters,
         Err(error) => {
             report.warn(error.trim_end());
@@ -147,21 +147,21 @@ async fn masters_to_check(
     Ok(masters)
 }
 
-async fn look_at_master(desk: &Desk, names: &Names, report: &mut Report) {
-    let errand = &desk.errand;
+async fn look_at_master(tool: &Tool, names: &Names, report: &mut Report) {
+    let client = &tool.client;
     let group = &names.group;
     let what = format!("{group}: writing service {} on node {}", names.service, names.node);
-    report.finding(&what, errand.try_writing(names).await);
-    match errand.look(names).await {
-        Ok(sight) => {
-            if sight.is_agent {
+    report.finding(&what, client.try_writing(names).await);
+    match client.look(names).await {
+        Ok(view) => {
+            if view.is_agent {
                 report.fail(&format!(
                     "{group}: an agent of Consul runs under the node name {}: it takes away whatever we write \
                      there; rename the agent or the master",
                     names.node
                 ));
             }
-            for name in &sight.published.damaged {
+            for name in &view.published.damaged {
                 report.warn(&format!(
                     "{group}: '{name}' on node {} is not as it was written, or somebody else's: a daemon will \
                      repair it",
@@ -172,7 +172,7 @@ async fn look_at_master(desk: &Desk, names: &Names, report: &mut Report) {
                 format!("{group}: {} is published by epoch {}", record.master.joined(), record.epoch)
             };
             report.good(
-                &sight
+                &view
                     .published
                     .record
                     .as_ref()
@@ -181,7 +181,7 @@ async fn look_at_master(desk: &Desk, names: &Names, report: &mut Report) {
         }
         Err(error) => tell(report, &error),
     }
-    match errand.strangers(names).await {
+    match client.strangers(names).await {
         Ok(strangers) => {
             for stranger in strangers {
                 match stranger.is_answered {

@@ -1,24 +1,24 @@
 //! `consentinel consul deregister`
 
-use super::{Desk, Failure, line};
+use super::{Failure, Tool, line};
 use crate::cli::confirm::confirmed;
-use crate::registrar::{Names, Sight};
+use crate::registrar::{CatalogView, Names};
 use std::process::ExitCode;
 
 /// Says what is there, asks, and takes it away.
-pub(super) async fn run(desk: &Desk, master: &str, yes: bool) -> Result<ExitCode, Failure> {
-    let names = desk.names(master).await?;
-    let sight = desk.errand.look(&names).await.map_err(line)?;
-    if is_empty(&sight) {
-        println!("Nothing of {master} is in Consul at {}.", desk.errand.address());
+pub(super) async fn run(tool: &Tool, master: &str, yes: bool) -> Result<ExitCode, Failure> {
+    let names = tool.names(master).await?;
+    let view = tool.client.look(&names).await.map_err(line)?;
+    if is_empty(&view) {
+        println!("Nothing of {master} is in Consul at {}.", tool.client.address());
         return Ok(ExitCode::SUCCESS);
     }
-    tell(desk, &names, &sight);
+    tell(tool, &names, &view);
     if !yes && !confirmed()? {
         println!("Nothing was done.");
         return Ok(ExitCode::FAILURE);
     }
-    match desk.errand.deregister(&names, sight.published.fence).await.map_err(line)? {
+    match tool.client.deregister(&names, view.published.fence).await.map_err(line)? {
         true => {
             println!("{master} is out of Consul.");
             Ok(ExitCode::SUCCESS)
@@ -28,10 +28,10 @@ pub(super) async fn run(desk: &Desk, master: &str, yes: bool) -> Result<ExitCode
 }
 
 /// Says what others have registered under a master's names, asks, and takes it away.
-pub(super) async fn run_foreign(desk: &Desk, master: &str, yes: bool) -> Result<ExitCode, Failure> {
-    let names = desk.names(master).await?;
-    let strangers = desk.errand.strangers(&names).await.map_err(line)?;
-    let address = desk.errand.address();
+pub(super) async fn run_foreign(tool: &Tool, master: &str, yes: bool) -> Result<ExitCode, Failure> {
+    let names = tool.names(master).await?;
+    let strangers = tool.client.strangers(&names).await.map_err(line)?;
+    let address = tool.client.address();
     if strangers.is_empty() {
         println!("Nothing of others stands under the names of {master} in Consul at {address}.");
         return Ok(ExitCode::SUCCESS);
@@ -49,32 +49,32 @@ pub(super) async fn run_foreign(desk: &Desk, master: &str, yes: bool) -> Result<
         return Ok(ExitCode::FAILURE);
     }
     for stranger in &strangers {
-        desk.errand.remove(stranger).await.map_err(|error| format!("{stranger}: {error}\n"))?;
+        tool.client.remove(stranger).await.map_err(|error| format!("{stranger}: {error}\n"))?;
         println!("Taken away: {stranger}.");
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn is_empty(sight: &Sight) -> bool {
-    let published = &sight.published;
-    let nothing_in_kv = published.fence.0 == 0 && sight.folder == Default::default();
-    nothing_in_kv && !sight.has_node
+fn is_empty(view: &CatalogView) -> bool {
+    let published = &view.published;
+    let nothing_in_kv = published.fence.0 == 0 && view.folder == Default::default();
+    nothing_in_kv && !view.has_node
 }
 
-fn tell(desk: &Desk, names: &Names, sight: &Sight) {
-    println!("From Consul at {} this is taken away:", desk.errand.address());
+fn tell(tool: &Tool, names: &Names, view: &CatalogView) {
+    println!("From Consul at {} this is taken away:", tool.client.address());
     println!("  node {}", names.node);
-    for entry in &sight.published.entries {
+    for entry in &view.published.entries {
         println!("  {} {}", names.service_of(entry.role), entry.addr.joined());
     }
-    for name in &sight.published.damaged {
+    for name in &view.published.damaged {
         println!("  {name} (not ours, or altered)");
     }
     println!("  keys {}*", names.folder);
-    if sight.folder.locked_by.is_some() {
+    if view.folder.locked_by.is_some() {
         println!(
             "Beware: {} still publishes it and will put it back. Say SENTINEL REMOVE {} to all sentinels first.",
-            sight.folder.holder, names.group
+            view.folder.holder, names.group
         );
     }
 }

@@ -6,7 +6,7 @@ mod deregister;
 mod show;
 
 use crate::config::Survey;
-use crate::registrar::{Errand, Names};
+use crate::registrar::{Names, ToolClient};
 use clap::{Args, Parser, Subcommand};
 use consentinel_core::GroupName;
 use std::path::{Path, PathBuf};
@@ -130,9 +130,9 @@ struct Reach {
 }
 
 /// What a command works with.
-struct Desk {
+struct Tool {
     survey: Survey,
-    errand: Errand,
+    client: ToolClient,
 }
 
 /// Why a command cannot be carried out; said to the user as it is.
@@ -162,25 +162,25 @@ pub(super) fn run(words: impl Iterator<Item = std::ffi::OsString>) -> ExitCode {
 
 async fn carry_out(command: Command) -> Result<ExitCode, Failure> {
     match command {
-        Command::Check(Check { masters, reach }) => check::run(&Desk::open(&reach)?, &masters).await,
+        Command::Check(Check { masters, reach }) => check::run(&Tool::open(&reach)?, &masters).await,
         Command::Show(Show { masters, json, reach, daemon }) => {
-            show::run(&Desk::open(&reach)?, &masters, json, daemon.sentinel.as_deref()).await
+            show::run(&Tool::open(&reach)?, &masters, json, daemon.sentinel.as_deref()).await
         }
         Command::Deregister(Deregister { master, foreign: true, yes, reach }) => {
-            deregister::run_foreign(&Desk::open(&reach)?, &master, yes).await
+            deregister::run_foreign(&Tool::open(&reach)?, &master, yes).await
         }
         Command::Deregister(Deregister { master, foreign: false, yes, reach }) => {
-            deregister::run(&Desk::open(&reach)?, &master, yes).await
+            deregister::run(&Tool::open(&reach)?, &master, yes).await
         }
     }
 }
 
-impl Desk {
-    fn open(reach: &Reach) -> Result<Desk, Failure> {
+impl Tool {
+    fn open(reach: &Reach) -> Result<Tool, Failure> {
         let variable = |name: &str| std::env::var(name).ok();
         let survey = crate::config::survey(reach.config.as_deref(), &reach.directives(), &variable)
             .map_err(|error| error.to_string())?;
-        Ok(Desk { errand: Errand::new(survey.consul.clone()), survey })
+        Ok(Tool { client: ToolClient::new(survey.consul.clone()), survey })
     }
 
     /// The masters that are meant: those that are named, or those of the configuration, or those that Consul knows.
@@ -191,14 +191,14 @@ impl Desk {
         if !self.survey.masters.is_empty() {
             return Ok(self.survey.masters.iter().map(ToString::to_string).collect());
         }
-        self.errand.groups().await.map_err(line)
+        self.client.groups().await.map_err(line)
     }
 
     async fn names(&self, master: &str) -> Result<Names, Failure> {
         let names = Names::new(&GroupName::new(master), &self.survey.consul)
             .map_err(|error| format!("{error}\n  {}\n", error.hint()))?;
         // Where it cannot be asked, what follows will tell.
-        Ok(self.errand.settled(names.clone()).await.unwrap_or(names))
+        Ok(self.client.settled(names.clone()).await.unwrap_or(names))
     }
 }
 

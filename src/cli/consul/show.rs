@@ -1,9 +1,9 @@
 //! `consentinel consul show`
 
 use super::daemon::{self, Told};
-use super::{Desk, Failure, line};
+use super::{Failure, Tool, line};
 use crate::cli::ask::Reach;
-use crate::registrar::{Names, Sight, role_word};
+use crate::registrar::{CatalogView, Names, role_word};
 use consentinel_core::Entry;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use std::process::ExitCode;
 /// One master, as Consul holds it and as a daemon wants it.
 struct Shown {
     names: Names,
-    sight: Sight,
+    view: CatalogView,
     /// What a daemon says, or why it says nothing.
     told: Option<Result<Told, String>>,
 }
@@ -42,22 +42,22 @@ enum Mark {
 
 /// Shows masters.
 pub(super) async fn run(
-    desk: &Desk,
+    tool: &Tool,
     masters: &[String],
     as_json: bool,
     sentinel: Option<&str>,
 ) -> Result<ExitCode, Failure> {
     let mut all = Vec::new();
-    for master in desk.masters(masters).await? {
-        let names = desk.names(&master).await?;
-        let sight = desk.errand.look(&names).await.map_err(line)?;
-        let told = ask_daemon(desk, sentinel, &master).await;
-        all.push(Shown { names, sight, told });
+    for master in tool.masters(masters).await? {
+        let names = tool.names(&master).await?;
+        let view = tool.client.look(&names).await.map_err(line)?;
+        let told = ask_daemon(tool, sentinel, &master).await;
+        all.push(Shown { names, view, told });
     }
     if as_json {
         println!("{:#}", Value::Array(all.iter().map(Shown::as_json).collect()));
     } else if all.is_empty() {
-        println!("Nothing is published in Consul at {}.", desk.errand.address());
+        println!("Nothing is published in Consul at {}.", tool.client.address());
     }
     if !as_json {
         all.iter().for_each(Shown::print);
@@ -66,11 +66,11 @@ pub(super) async fn run(
 }
 
 /// Nothing where no daemon is known.
-async fn ask_daemon(desk: &Desk, sentinel: Option<&str>, master: &str) -> Option<Result<Told, String>> {
-    let configured = Reach::configured(&desk.survey.settings);
+async fn ask_daemon(tool: &Tool, sentinel: Option<&str>, master: &str) -> Option<Result<Told, String>> {
+    let configured = Reach::configured(&tool.survey.settings);
     let reach = match sentinel {
         Some(at) => configured.to(at),
-        None if desk.survey.masters.is_empty() => return None,
+        None if tool.survey.masters.is_empty() => return None,
         None => configured,
     };
     Some(daemon::ask(&reach, master).await)
@@ -134,33 +134,33 @@ impl Shown {
     }
 
     fn rows(&self) -> Vec<(Mark, Row)> {
-        let is = self.sight.published.entries.iter().map(Row::from).collect();
+        let is = self.view.published.entries.iter().map(Row::from).collect();
         // A daemon that does not know enough yet wants nothing.
         let should = self.told().filter(|told| !told.desired.is_empty());
         compare(is, should.map(|told| told.desired.iter().map(Row::from).collect()))
     }
 
     fn is_good(&self) -> bool {
-        self.sight.published.damaged.is_empty() && self.rows().iter().all(|(mark, _)| *mark == Mark::Same)
+        self.view.published.damaged.is_empty() && self.rows().iter().all(|(mark, _)| *mark == Mark::Same)
     }
 
     fn lock(&self) -> String {
-        match &self.sight.folder.locked_by {
-            Some(_) => self.sight.folder.holder.clone(),
+        match &self.view.folder.locked_by {
+            Some(_) => self.view.folder.holder.clone(),
             None => "nobody".into(),
         }
     }
 
     fn print(&self) {
-        let Shown { names, sight, .. } = self;
+        let Shown { names, view, .. } = self;
         println!("{}: service {}, node {}", names.group, names.service, names.node);
-        match &sight.published.record {
+        match &view.published.record {
             Some(record) => println!(
                 "  epoch {}: {} by {} at {}; health is written by {}",
                 record.epoch,
                 record.master.joined(),
                 record.publisher,
-                sight.folder.published_at,
+                view.folder.published_at,
                 self.lock(),
             ),
             None => println!("  not published"),
@@ -186,15 +186,15 @@ impl Shown {
                 row.role, row.address, row.health, row.epoch, row.sentence
             );
         }
-        for name in &sight.published.damaged {
+        for name in &view.published.damaged {
             println!("  not as it was written, or somebody else's: {name}");
         }
         println!();
     }
 
     fn as_json(&self) -> Value {
-        let Shown { names, sight, .. } = self;
-        let record = sight.published.record.as_ref();
+        let Shown { names, view, .. } = self;
+        let record = view.published.record.as_ref();
         let rows = self.rows().into_iter().map(|(mark, row)| {
             json!({ "difference": mark.as_str(), "role": row.role, "address": row.address,
                 "health": row.health, "epoch": row.epoch, "sentence": row.sentence })
@@ -204,18 +204,18 @@ impl Shown {
             "service": names.service,
             "replica_service": names.replica_service,
             "node": names.node,
-            "fence": sight.published.fence.0,
+            "fence": view.published.fence.0,
             "record": record.map(|record| json!({
                 "epoch": record.epoch.0,
                 "master": record.master.joined(),
                 "run_id": record.run_id.as_str(),
                 "publisher": record.publisher.as_str(),
-                "published_at": sight.folder.published_at,
+                "published_at": view.folder.published_at,
             })),
-            "lock": sight.folder.locked_by.as_ref().map(|_| sight.folder.holder.clone()),
+            "lock": view.folder.locked_by.as_ref().map(|_| view.folder.holder.clone()),
             "entries": rows.collect::<Vec<_>>(),
-            "damaged": sight.published.damaged,
-            "history": sight.folder.history,
+            "damaged": view.published.damaged,
+            "history": view.folder.history,
             "daemon": match &self.told {
                 Some(Ok(told)) => json!(told.fields),
                 Some(Err(why)) => json!({ "error": why }),

@@ -16,7 +16,8 @@ fn is_write(call: &Call) -> bool {
 
 /// So many groups, published by daemons that all want to.
 fn published(daemons: usize, groups: usize) -> World {
-    let mut world = World::with(daemons, |settings| settings.chores = vec![Chore::Presence, Chore::LastWill]);
+    let mut world =
+        World::with(daemons, |settings| settings.chores = vec![Chore::Presence, Chore::DeadmanCheck]);
     let all = |world: &mut World, request: RegistryRequest| {
         for daemon in 0..daemons {
             (0..groups).for_each(|at| world.ask(daemon, group(at), request.clone()));

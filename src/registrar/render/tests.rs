@@ -8,7 +8,7 @@ fn names() -> impl Strategy<Value = Names> {
     (vec("[!-~]{1,10}", 0..4), 1..=65_535u16, 1..=65_535u16, "[a-z][a-z0-9._-]{0,20}").prop_map(
         |(tags, passing, warning, group)| {
             let mut settings = ConsulSettings { tags, ..Default::default() };
-            settings.weights = crate::registrar::names::Weighting { passing, warning };
+            settings.weights = crate::registrar::consul_names::Weighting { passing, warning };
             Names::new(&GroupName::new(&group), &settings).expect("a good name")
         },
     )

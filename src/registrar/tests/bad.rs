@@ -75,9 +75,9 @@ fn converse(stream: TcpStream, reply: &dyn Fn(&str) -> Reply) -> Option<()> {
 }
 
 fn fault_of_look(reply: impl Fn(&str) -> Reply + Send + Sync + 'static) -> RegistryError {
-    let mut desk = Desk::at(&serve(reply));
-    desk.ask(RegistryRequest::Look { tries: 0 });
-    desk.failed()
+    let mut bench = Bench::at(&serve(reply));
+    bench.ask(RegistryRequest::Look { tries: 0 });
+    bench.failed()
 }
 
 #[test]
@@ -119,10 +119,10 @@ fn an_answer_without_an_end_is_not_taken_in() {
 #[test]
 fn who_does_not_answer_is_silent_and_where_nobody_listens_is_unreachable() {
     assert_eq!(fault_of_look(|_| Reply::Silence).kind, RegistryFault::Silent);
-    let mut desk = Desk::at(&format!("127.0.0.1:{}", consentinel_lab::free_port()));
-    desk.ask(RegistryRequest::Look { tries: 0 });
-    assert_eq!(desk.failed().kind, RegistryFault::Unreachable);
-    let counted = desk.registrar.gauge().counters();
+    let mut bench = Bench::at(&format!("127.0.0.1:{}", consentinel_lab::free_port()));
+    bench.ask(RegistryRequest::Look { tries: 0 });
+    assert_eq!(bench.failed().kind, RegistryFault::Unreachable);
+    let counted = bench.registrar.gauge().counters();
     assert_eq!(counted.trouble.map(|error| error.kind), Some(RegistryFault::Unreachable));
     assert!(counted.failures[0] > 0 && counted.requests > 0);
 }
@@ -134,9 +134,9 @@ fn write_against(status: u16, body: &'static str) -> RegistryEvent {
         _ if path.contains("index=") => Reply::Silence,
         _ => Reply::Status(404, ""),
     });
-    let mut desk = Desk::at(&address);
-    desk.look();
-    desk.write(claim(Fence(0), 1, 7001, None))
+    let mut bench = Bench::at(&address);
+    bench.look();
+    bench.write(claim(Fence(0), 1, 7001, None))
 }
 
 fn fault_of_write(status: u16, body: &'static str) -> RegistryError {
@@ -190,21 +190,21 @@ fn a_write_does_not_wait_for_a_look_that_hangs() {
         "/v1/txn" => Reply::Status(200, good),
         _ => Reply::Silence,
     });
-    let mut desk = Desk::at(&address);
-    desk.ask(RegistryRequest::Look { tries: 0 });
+    let mut bench = Bench::at(&address);
+    bench.ask(RegistryRequest::Look { tries: 0 });
     let begin = std::time::Instant::now();
-    assert_eq!(desk.written(claim(Fence(0), 1, 7001, None)), Fence(7));
+    assert_eq!(bench.written(claim(Fence(0), 1, 7001, None)), Fence(7));
     assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
 }
 
 #[test]
 fn two_masters_under_one_name_are_not_both_published() {
-    let mut desk = Desk::at(&serve(|_| Reply::Status(404, "")));
-    desk.look();
-    desk.registrar.ask(GroupName::new("other"), RegistryRequest::Look { tries: 0 });
-    let error = desk.failed();
+    let mut bench = Bench::at(&serve(|_| Reply::Status(404, "")));
+    bench.look();
+    bench.registrar.ask(GroupName::new("other"), RegistryRequest::Look { tries: 0 });
+    let error = bench.failed();
     assert!(error.text.contains("'mymaster' and 'other'"), "{}", error.text);
-    desk.ask(RegistryRequest::Forget);
-    desk.registrar.ask(GroupName::new("other"), RegistryRequest::Look { tries: 1 });
-    desk.seen();
+    bench.ask(RegistryRequest::Forget);
+    bench.registrar.ask(GroupName::new("other"), RegistryRequest::Look { tries: 1 });
+    bench.seen();
 }

@@ -16,17 +16,17 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A registrar, and what it tells.
-struct Desk {
+struct Bench {
     registrar: Registrar,
     inputs: mpsc::Receiver<Input>,
 }
 
-impl Desk {
-    fn at(address: &str) -> Desk {
-        Desk::with(address, |_| {})
+impl Bench {
+    fn at(address: &str) -> Bench {
+        Bench::with(address, |_| {})
     }
 
-    fn with(address: &str, change: impl FnOnce(&mut ConsulSettings)) -> Desk {
+    fn with(address: &str, change: impl FnOnce(&mut ConsulSettings)) -> Bench {
         let mut settings = ConsulSettings::default();
         settings.set("address", &[address]).expect("an address");
         change(&mut settings);
@@ -34,7 +34,7 @@ impl Desk {
         let presence = Presence { announced: None, port: 26379, id: "f".repeat(40), observes: false };
         let (sender, inputs) = mpsc::channel(64);
         let registrar = Registrar::start(settings, presence, sender).expect("it starts");
-        Desk { registrar, inputs }
+        Bench { registrar, inputs }
     }
 
     fn stop(mut self) {

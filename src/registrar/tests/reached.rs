@@ -7,9 +7,9 @@ use consentinel_lab::{Certificates, ConsulOptions};
 fn a_unix_socket_will_do() {
     let folder = Folder::new();
     let consul = Consul::start_new(&folder, &ConsulOptions { unix_socket: true, ..Default::default() });
-    let mut desk = Desk::at(&consul.unix_address());
-    desk.look();
-    desk.written(claim(Fence(0), 1, 7001, None));
+    let mut bench = Bench::at(&consul.unix_address());
+    bench.look();
+    bench.written(claim(Fence(0), 1, 7001, None));
     assert_eq!(consul.ports_of("redis"), [7001].into());
 }
 
@@ -20,9 +20,9 @@ fn with_certificates_both_sides_know_each_other() {
     let options = ConsulOptions { certificates: Some(certificates.clone()), ..Default::default() };
     let consul = Consul::start_new(&folder, &options);
     let fault = |change: &dyn Fn(&mut ConsulSettings)| {
-        let mut desk = Desk::with(&consul.https_address(), |settings| change(settings));
-        desk.ask(RegistryRequest::Look { tries: 0 });
-        match desk.next() {
+        let mut bench = Bench::with(&consul.https_address(), |settings| change(settings));
+        bench.ask(RegistryRequest::Look { tries: 0 });
+        match bench.next() {
             RegistryEvent::Seen(_) => None,
             RegistryEvent::Failed(error) => Some(error),
             other => panic!("{other:?}"),
@@ -72,9 +72,9 @@ fn rights_that_are_missing_are_named_and_a_token_that_was_replaced_is_read_again
     let few = consul.token_with("few", r#"key_prefix "consentinel/" { policy = "write" }"#);
     let file = folder.path().join("token");
     std::fs::write(&file, format!("{few}\n")).expect("the folder is ours");
-    let mut desk = Desk::with(&consul.address(), |settings| settings.token_file = Some(file.clone()));
-    desk.look();
-    let RegistryEvent::Failed(error) = desk.write(claim(Fence(0), 1, 7001, None)) else {
+    let mut bench = Bench::with(&consul.address(), |settings| settings.token_file = Some(file.clone()));
+    bench.look();
+    let RegistryEvent::Failed(error) = bench.write(claim(Fence(0), 1, 7001, None)) else {
         panic!("it was allowed")
     };
     assert_eq!(error.kind, RegistryFault::Denied);
@@ -87,11 +87,11 @@ fn rights_that_are_missing_are_named_and_a_token_that_was_replaced_is_read_again
     let enough = format!("key_prefix \"consentinel/\" {{ policy = \"write\" }} {rules}");
     let enough = consul.token_with("enough", &enough);
     std::fs::write(&file, &enough).expect("the folder is ours");
-    desk.written(claim(Fence(0), 1, 7001, None));
-    desk.stays_silent();
-    assert_eq!(desk.look().entries, [entry(Role::Master, 1, 7001)]);
-    desk.ask(RegistryRequest::Lock);
-    let error = desk.failed();
+    bench.written(claim(Fence(0), 1, 7001, None));
+    bench.stays_silent();
+    assert_eq!(bench.look().entries, [entry(Role::Master, 1, 7001)]);
+    bench.ask(RegistryRequest::Lock);
+    let error = bench.failed();
     assert_eq!(error.kind, RegistryFault::Denied);
     assert!(error.text.ends_with(r#"session_prefix "" { policy = "write" }"#), "{}", error.text);
 }
@@ -103,22 +103,22 @@ fn rights_by_the_names_of_our_services_are_enough_to_see_them() {
     let by_name = r#"key_prefix "consentinel/" { policy = "write" } node_prefix "consentinel-" { policy = "write" }
         service "redis" { policy = "write" } service "redis-replica" { policy = "write" }"#;
     let token = consul.token_with("by-name", by_name);
-    let mut desk =
-        Desk::with(&consul.address(), |settings| settings.set("token", &[&token]).expect("a token"));
-    desk.look();
-    desk.written(claim(Fence(0), 1, 7001, None));
-    assert_eq!(desk.look().entries, [entry(Role::Master, 1, 7001)]);
+    let mut bench =
+        Bench::with(&consul.address(), |settings| settings.set("token", &[&token]).expect("a token"));
+    bench.look();
+    bench.written(claim(Fence(0), 1, 7001, None));
+    assert_eq!(bench.look().entries, [entry(Role::Master, 1, 7001)]);
 }
 
 #[test]
 fn an_unknown_token_is_told_as_such() {
     let folder = Folder::new();
     let consul = Consul::start_new(&folder, &ConsulOptions { acl: true, ..Default::default() });
-    let mut desk = Desk::with(&consul.address(), |settings| {
+    let mut bench = Bench::with(&consul.address(), |settings| {
         settings.set("token", &["00000000-1111-2222-3333-444444444444"]).expect("a token");
     });
-    desk.ask(RegistryRequest::Look { tries: 0 });
-    let error = desk.failed();
+    bench.ask(RegistryRequest::Look { tries: 0 });
+    let error = bench.failed();
     assert!(error.kind == RegistryFault::Denied && error.text.ends_with("check the token"), "{}", error.text);
 }
 
@@ -129,13 +129,13 @@ fn a_token_and_certificates_that_come_late_or_change_are_read_again() {
     let options = ConsulOptions { certificates: Some(certificates.clone()), ..Default::default() };
     let consul = Consul::start_new(&folder, &options);
     let [cert, key, token] = ["cert.pem", "key.pem", "token"].map(|name| folder.path().join(name));
-    let mut desk = Desk::with(&consul.https_address(), |settings| {
+    let mut bench = Bench::with(&consul.https_address(), |settings| {
         settings.tls.ca_cert = Some(certificates.ca());
         (settings.tls.client_cert, settings.tls.client_key) = (Some(cert.clone()), Some(key.clone()));
         settings.token_file = Some(token.clone());
     });
-    desk.ask(RegistryRequest::Look { tries: 0 });
-    let error = desk.failed();
+    bench.ask(RegistryRequest::Look { tries: 0 });
+    let error = bench.failed();
     assert!(error.text.contains("cert.pem"), "{}", error.text);
 
     let put_there = || {
@@ -145,12 +145,12 @@ fn a_token_and_certificates_that_come_late_or_change_are_read_again() {
     put_there();
     std::fs::write(&token, "").expect("the folder is ours");
     eventually("what came late is read", PATIENCE, || {
-        desk.ask(RegistryRequest::Look { tries: 1 });
-        matches!(desk.next(), RegistryEvent::Seen(_)).then_some(())
+        bench.ask(RegistryRequest::Look { tries: 1 });
+        matches!(bench.next(), RegistryEvent::Seen(_)).then_some(())
     });
     certificates.renew_client();
     put_there();
-    desk.written(claim(Fence(0), 1, 7001, None));
+    bench.written(claim(Fence(0), 1, 7001, None));
 }
 
 #[test]
@@ -163,15 +163,15 @@ fn another_datacenter_than_the_agents_can_be_published_into() {
     let here = start("dc1", serde_json::json!({}));
     let join = serde_json::json!({ "retry_join_wan": [here.wan_address()], "retry_interval_wan": "1s" });
     let there = start("dc2", join);
-    let mut desk = Desk::with(&here.address(), |settings| settings.datacenter = Some("dc2".into()));
+    let mut bench = Bench::with(&here.address(), |settings| settings.datacenter = Some("dc2".into()));
     eventually("dc1 reaches dc2", Duration::from_secs(30), || {
-        desk.ask(RegistryRequest::Look { tries: 1 });
-        matches!(desk.next(), RegistryEvent::Seen(_)).then_some(())
+        bench.ask(RegistryRequest::Look { tries: 1 });
+        matches!(bench.next(), RegistryEvent::Seen(_)).then_some(())
     });
-    desk.written(claim(Fence(0), 1, 7001, None));
+    bench.written(claim(Fence(0), 1, 7001, None));
     assert_eq!((there.ports_of("redis"), here.ports_of("redis")), ([7001].into(), [].into()));
-    desk.ask(RegistryRequest::Lock);
-    desk.sees(Lock::Ours);
+    bench.ask(RegistryRequest::Lock);
+    bench.sees(Lock::Ours);
     there.deregister("consentinel-mymaster", None);
-    desk.sees(Lock::Free);
+    bench.sees(Lock::Free);
 }

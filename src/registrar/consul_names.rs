@@ -1,4 +1,4 @@
-//! What things of a group are called in Consul.
+//! The names of a group's things in Consul: node, services, keys, IDs.
 
 use super::settings::ConsulSettings;
 use consentinel_core::{Endpoint, EntryKey, GroupName, Role};

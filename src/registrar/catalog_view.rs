@@ -1,9 +1,9 @@
-//! All that Consul holds of a group, for tools that ask once.
+//! Reads all that Consul holds of a group, for tools that ask once.
 
 use super::api::Api;
 use super::catalog::Check;
+use super::consul_names::Names;
 use super::fault::Rule;
-use super::names::Names;
 use super::render::{self, Folder};
 use consentinel_core::{Published, RegistryError};
 use std::collections::BTreeMap;
@@ -11,9 +11,9 @@ use std::collections::BTreeMap;
 /// The check by which Consul's agents know of each other.
 const OF_AGENTS: &str = "serfHealth";
 
-/// All that a look brings home.
+/// What Consul holds of a group.
 #[derive(Clone, Debug)]
-pub(crate) struct Sight {
+pub(crate) struct CatalogView {
     /// What the core wants to know.
     pub published: Published,
     /// What else stands with the record.
@@ -24,18 +24,18 @@ pub(crate) struct Sight {
     pub is_agent: bool,
 }
 
-/// Looks. What seems to be damaged is looked at twice: services and checks are two questions, and something may have
-/// been written between them.
-pub(super) async fn look(api: &Api, names: &Names) -> Result<Sight, RegistryError> {
-    let (mut sight, mut hidden) = look_once(api, names).await?;
-    if !sight.published.damaged.is_empty() || !hidden.is_empty() {
+/// Reads it. What seems to be damaged is read twice: services and checks are two questions, and something may have been
+/// written between them.
+pub(super) async fn look(api: &Api, names: &Names) -> Result<CatalogView, RegistryError> {
+    let (mut view, mut hidden) = look_once(api, names).await?;
+    if !view.published.damaged.is_empty() || !hidden.is_empty() {
         let (second, hidden_again) = look_once(api, names).await?;
-        let first = std::mem::replace(&mut sight, second);
-        sight.published.damaged.retain(|name| first.published.damaged.contains(name));
+        let first = std::mem::replace(&mut view, second);
+        view.published.damaged.retain(|name| first.published.damaged.contains(name));
         hidden.retain(|id| hidden_again.contains(id));
     }
     match hidden.first() {
-        None => Ok(sight),
+        None => Ok(view),
         // Consul shows the checks by the names of their services, but the services of a node by their IDs.
         Some(id) => Err(api.denied(
             &[Rule::write("service_prefix", &names.service)],
@@ -46,7 +46,7 @@ pub(super) async fn look(api: &Api, names: &Names) -> Result<Sight, RegistryErro
 
 /// The record first, then what depends on it, so that the rest is never older. With it the IDs of our services of which
 /// only the checks were shown.
-async fn look_once(api: &Api, names: &Names) -> Result<(Sight, Vec<String>), RegistryError> {
+async fn look_once(api: &Api, names: &Names) -> Result<(CatalogView, Vec<String>), RegistryError> {
     let pairs = api.pairs(names).await?;
     let (node, checks) = tokio::try_join!(api.node(names), api.checks(names))?;
     let folder = Folder::parse(names, &pairs);
@@ -61,5 +61,5 @@ async fn look_once(api: &Api, names: &Names) -> Result<(Sight, Vec<String>), Reg
     let hidden = checks.iter().filter(is_hidden).map(|check| check.service_id.clone()).collect();
     let of_agents = |check: &Check| check.id == OF_AGENTS && check.service_id.is_empty();
     let is_agent = checks.iter().any(of_agents);
-    Ok((Sight { published, folder, has_node, is_agent }, hidden))
+    Ok((CatalogView { published, folder, has_node, is_agent }, hidden))
 }

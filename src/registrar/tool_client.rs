@@ -1,16 +1,16 @@
-//! What tools ask of Consul, without a daemon: one question after the other.
+//! What `consentinel consul` asks of Consul, without a daemon: one question after the other.
 
 use super::api::{Api, LONGEST_WAIT, escaped};
 use super::counters::Counters;
 use super::dump;
 use super::fault::Rule;
-use super::names::{Names, SENTINEL_SERVICE};
+use super::consul_names::{Names, SENTINEL_SERVICE};
 use super::session;
 use super::settings::{ConsulSettings, PublishersLost};
-use super::sight::{self, Sight};
+use super::catalog_view::{self, CatalogView};
 use super::strangers::{self, Stranger};
 use super::txn::{Operation, Scope, Verdict, Writer};
-use super::will::{WILL_CHECK, WILL_SERVICE};
+use super::deadman_check::{DEADMAN_CHECK, DEADMAN_SERVICE};
 use crate::clock;
 use consentinel_core::{
     Endpoint, Entry, Epoch, Fence, Guard, Health, Host, Record, RegistryError, RegistryFault, Role, RunId,
@@ -22,8 +22,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Speaks to one agent on behalf of a tool.
-pub(crate) struct Errand {
+/// Asks one agent for a tool.
+pub(crate) struct ToolClient {
     api: Arc<Api>,
 }
 
@@ -131,10 +131,10 @@ struct Authorized {
 /// An index that no key has reached, so that a guard on it cannot hold.
 const NEVER: Fence = Fence(i64::MAX as u64);
 
-impl Errand {
+impl ToolClient {
     /// By these settings.
-    pub(crate) fn new(settings: ConsulSettings) -> Errand {
-        Errand { api: Arc::new(Api::new(Arc::new(settings), Arc::new(Counters::default()))) }
+    pub(crate) fn new(settings: ConsulSettings) -> ToolClient {
+        ToolClient { api: Arc::new(Api::new(Arc::new(settings), Arc::new(Counters::default()))) }
     }
 
     /// Where Consul is asked.
@@ -204,8 +204,8 @@ impl Errand {
     }
 
     /// All that there is of a group.
-    pub(crate) async fn look(&self, names: &Names) -> Result<Sight, RegistryError> {
-        sight::look(&self.api, names).await
+    pub(crate) async fn look(&self, names: &Names) -> Result<CatalogView, RegistryError> {
+        catalog_view::look(&self.api, names).await
     }
 
     /// Entries under a group's service names that are not on its node.
@@ -248,8 +248,8 @@ impl Errand {
         let (mut operations, guards) = self.trial(names);
         operations.push(self.writer(names).set_service(SENTINEL_SERVICE));
         if self.api.settings().on_publishers_lost == PublishersLost::Critical {
-            operations.push(self.writer(names).set_service(WILL_SERVICE));
-            operations.push(self.writer(names).set_node_check(WILL_CHECK));
+            operations.push(self.writer(names).set_service(DEADMAN_SERVICE));
+            operations.push(self.writer(names).set_node_check(DEADMAN_CHECK));
         }
         match self.api.transact(&operations, guards, names).await {
             Ok(Verdict::Stale) => Finding::Allowed,

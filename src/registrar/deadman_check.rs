@@ -1,22 +1,23 @@
-//! The last will: what becomes of the entries when nobody publishes any more.
+//! The dead man's check: what becomes of the entries when no daemon publishes any more. The documents for operators call
+//! it the last will.
 //!
-//! With `on-publishers-lost critical` the Consul agent itself carries it out. Each daemon leaves HTTP checks with its
+//! With `on-publishers-lost critical` the Consul agent itself carries it out. Each daemon registers HTTP checks with its
 //! agent, which every few seconds send a transaction to the agent's own API: if the locks of some groups do not exist,
 //! their nodes become critical. As long as a daemon holds one of these locks, the transaction is refused, and nothing
-//! happens. A lock goes with the session of whoever held it, and when no other daemon takes it, the will is done.
+//! happens. A lock goes with the session of its holder. When no other daemon takes it, the transaction succeeds.
 //!
 //! A check of the node counts for every entry on it, so that a group takes two operations, whatever its size. What the
 //! sweep of a daemon that comes back finds there it takes away, as it takes away all that it has not written.
 //!
 //! All checks of a daemon together make at most one transaction a second: few groups have one each, more share them.
 //!
-//! The agent shows a check whose request is refused as critical: so it belongs to a service of its own, which nobody
+//! The agent shows a check whose request is refused as critical: so it belongs to a service of its own, which no client
 //! looks up, and is red as long as all is well.
 
 use super::address::Address;
 use super::api::{Api, escaped};
+use super::consul_names::Names;
 use super::fault::Rule;
-use super::names::Names;
 use super::settings::PublishersLost;
 use consentinel_core::{GroupName, RegistryError};
 use serde_json::{Value, json};
@@ -26,10 +27,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tracing::{info, warn};
 
 /// As what the checks are registered with the agent.
-pub(super) const WILL_SERVICE: &str = "consentinel-will";
+pub(super) const DEADMAN_SERVICE: &str = "consentinel-will";
 
-/// What the check of the node is called, and what it says when the will was done.
-pub(super) const WILL_CHECK: &str = "publishers";
+/// What the check of the node is called, and its output once the transaction has succeeded.
+pub(super) const DEADMAN_CHECK: &str = "publishers";
 const SENTENCE: &str = "nobody publishes any more: the sentinels are gone, or cut off from Consul";
 
 /// How often the agent looks whether it is time, where it has few checks.
@@ -38,8 +39,8 @@ const INTERVAL_SECONDS: usize = 5;
 /// Consul takes 64 operations, and a group needs two.
 const MOST_GROUPS: usize = 32;
 
-/// What is to be left with the agent.
-pub(super) struct Will {
+/// What is to be registered with the agent.
+pub(super) struct DeadmanCheck {
     api: Arc<Api>,
     port: u16,
     wanted: Mutex<BTreeMap<GroupName, Arc<Names>>>,
@@ -49,10 +50,10 @@ pub(super) struct Will {
     complaint: Mutex<Option<RegistryError>>,
 }
 
-impl Will {
+impl DeadmanCheck {
     /// None yet.
-    pub(super) fn new(api: Arc<Api>, port: u16) -> Will {
-        Will {
+    pub(super) fn new(api: Arc<Api>, port: u16) -> DeadmanCheck {
+        DeadmanCheck {
             api,
             port,
             wanted: Mutex::default(),
@@ -70,7 +71,7 @@ impl Will {
         before.as_ref() != Some(names)
     }
 
-    /// Leaves it with the agent, or takes back what an earlier run has left there. What is wrong is said once.
+    /// Registers it with the agent, or takes back what an earlier run has left there. What is wrong is logged once.
     pub(super) async fn leave(&self) -> Result<(), RegistryError> {
         if self.api.settings().on_publishers_lost == PublishersLost::Static {
             if !self.revoked.swap(true, Ordering::Relaxed) {
@@ -118,13 +119,13 @@ impl Will {
             .enumerate()
             .map(|(number, groups)| self.check(number, groups, target, interval))
             .collect();
-        let service = json!({ "ID": self.id(), "Name": WILL_SERVICE, "Checks": checks });
+        let service = json!({ "ID": self.id(), "Name": DEADMAN_SERVICE, "Checks": checks });
         // Checks of a registration before this one that are not named in it would stay.
         let path = "/v1/agent/service/register?replace-existing-checks=true";
         let answer = self.api.agent(path, service.to_string().into_bytes()).await?;
         match answer.status {
             200 => Ok(()),
-            _ => Err(self.api.refused(&answer, &[Rule::write("service", WILL_SERVICE)])),
+            _ => Err(self.api.refused(&answer, &[Rule::write("service", DEADMAN_SERVICE)])),
         }
     }
 
@@ -150,7 +151,7 @@ impl Will {
     }
 
     fn id(&self) -> String {
-        format!("{WILL_SERVICE}:{}", self.port)
+        format!("{DEADMAN_SERVICE}:{}", self.port)
     }
 
     /// Another setting was in force before: what it left with the agent is taken back.
@@ -163,7 +164,7 @@ impl Will {
         match self.api.agent(&path, Vec::new()).await {
             Ok(answer) if answer.status == 200 => info!("the last will of an earlier run was taken back"),
             Ok(answer) => {
-                let error = self.api.refused(&answer, &[Rule::write("service", WILL_SERVICE)]);
+                let error = self.api.refused(&answer, &[Rule::write("service", DEADMAN_SERVICE)]);
                 warn!(
                     "an earlier run left its last will with the agent, and it cannot be taken back: {error}"
                 );
@@ -181,14 +182,14 @@ fn shares(groups: usize) -> (usize, usize) {
     (groups.div_ceil(transactions), INTERVAL_SECONDS.max(transactions))
 }
 
-/// If nobody holds any of the locks: every node becomes critical, and with it whatever stands on it.
+/// If no daemon holds any of the locks: every node becomes critical, and with it all entries on it.
 fn body(groups: &[Arc<Names>]) -> Value {
     let condition =
         |names: &Arc<Names>| json!({ "KV": { "Verb": "check-not-exists", "Key": names.lock_key() } });
     let end = |names: &Arc<Names>| {
         json!({ "Check": { "Verb": "set", "Check": {
             "Node": names.node,
-            "CheckID": WILL_CHECK,
+            "CheckID": DEADMAN_CHECK,
             "Name": "publishers",
             "Status": "critical",
             "Output": SENTENCE,
@@ -214,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn the_will_is_a_transaction_that_the_locks_hold_back() {
+    fn it_is_a_transaction_that_the_locks_hold_back() {
         let body = body(&names(2));
         assert_eq!(body[0]["KV"]["Key"], "consentinel/m0/lock");
         assert_eq!(body[1]["KV"]["Key"], "consentinel/m1/lock");
