@@ -30,7 +30,7 @@ pub(crate) enum Purpose {
     /// Servers without a file refuse it, and that is no fault.
     Rewrite,
     /// The master is to hold writes back.
-    Hold,
+    HoldWrites,
     /// It need not any longer.
     Release,
     /// Who is connected to a replaced master; whether those are cut off, too, that have not done anything yet.
@@ -128,7 +128,7 @@ impl Channel {
             State::Closed { retry_at } if cx.now >= retry_at && to.port != 0 => match &to.host {
                 Host::Ip(ip) => self.open(to, *ip, owner, renames, cx),
                 Host::Name(name) => {
-                    cx.names.look_up(name, &mut cx.out);
+                    cx.hosts.look_up(name, &mut cx.out);
                     self.state = State::Resolving { since: cx.now };
                 }
             },

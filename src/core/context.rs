@@ -2,11 +2,11 @@
 
 use crate::channel::Owner;
 use crate::ids::{GroupId, PeerId};
-use crate::names::Names;
+use crate::host_cache::HostCache;
 use crate::peer::Peer;
 use crate::rng::hash;
 use crate::scripts::Scripts;
-use crate::storage::Storage;
+use crate::save_gate::SaveGate;
 use crate::time::Beat;
 use crate::timers::Timers;
 use crate::{
@@ -31,8 +31,8 @@ pub(crate) struct Context {
     pub(crate) peers: BTreeMap<PeerId, Peer>,
     /// Sentinels that were replaced at their address a moment ago.
     pub(crate) gone_peers: BTreeMap<SentinelId, Time>,
-    pub(crate) names: Names,
-    pub(crate) storage: Storage,
+    pub(crate) hosts: HostCache,
+    pub(crate) save_gate: SaveGate,
     pub(crate) scripts: Scripts,
     pub(crate) crash_after_election: bool,
     pub(crate) crash_after_promotion: bool,
@@ -44,22 +44,22 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    pub(crate) fn new(config: Config, myid: SentinelId, storage: Storage, rng: Rng, now: Time) -> Self {
+    pub(crate) fn new(config: Config, myid: SentinelId, save_gate: SaveGate, rng: Rng, now: Time) -> Self {
         Context {
             now,
             chance: Rng::new(rng.clone().bits() ^ PUBLISHING),
             rng,
             config,
             myid,
-            current_epoch: storage.saved_epoch,
+            current_epoch: save_gate.saved_epoch,
             tilt: None,
             out: VecDeque::new(),
             timers: Timers::default(),
             links: BTreeMap::new(),
             peers: BTreeMap::new(),
             gone_peers: BTreeMap::new(),
-            names: Names::default(),
-            storage,
+            hosts: HostCache::default(),
+            save_gate,
             scripts: Scripts::default(),
             crash_after_election: false,
             crash_after_promotion: false,
@@ -146,7 +146,7 @@ impl Context {
     pub(crate) fn adopt_epoch(&mut self, epoch: Epoch, group: &GroupName, config: &GroupConfig) {
         if epoch > self.current_epoch && epoch <= Epoch::MAX {
             self.current_epoch = epoch;
-            self.storage.urgently();
+            self.save_gate.urgently();
             self.event(Event::NewEpoch, epoch.to_string(), Some((group, config)));
         }
     }
@@ -170,7 +170,7 @@ impl Context {
 
     /// An endpoint as clients and peers are to see it.
     pub(crate) fn shown(&self, endpoint: &Endpoint) -> Endpoint {
-        match self.names.ip(&endpoint.host) {
+        match self.hosts.ip(&endpoint.host) {
             Some(ip) if !self.config.announce_hostnames => Endpoint::new(Host::Ip(ip), endpoint.port),
             _ => endpoint.clone(),
         }
@@ -178,7 +178,7 @@ impl Context {
 
     /// An endpoint by its address, as peers that do not resolve names want it.
     pub(crate) fn shown_ip(&self, endpoint: &Endpoint) -> Endpoint {
-        let host = self.names.ip(&endpoint.host).map_or_else(|| endpoint.host.clone(), Host::Ip);
+        let host = self.hosts.ip(&endpoint.host).map_or_else(|| endpoint.host.clone(), Host::Ip);
         Endpoint::new(host, endpoint.port)
     }
 

@@ -118,7 +118,7 @@ pub struct Candidate {
     /// Where it is.
     pub addr: Endpoint,
     /// How it stands.
-    pub standing: Standing,
+    pub suitability: Suitability,
     /// Its priority.
     pub priority: u32,
     /// How far it has come.
@@ -127,7 +127,7 @@ pub struct Candidate {
 
 /// How a replica stands in the choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum Suitability {
     /// It would be promoted.
     Chosen,
     /// It could be, but another one is better.

@@ -5,7 +5,7 @@
 //! `planned_failover` sees to it that nothing is lost then, `cuts` that no client stays behind, `select` chooses, `reconfigure` turns the other
 //! replicas, `switch` changes and announces
 //! the master, `gossip` speaks and hears hellos, `repair` puts strayed servers right, `reboot` guards the replicas
-//! against a master that came back empty, `naming` says what DNS may answer, `admin` carries out what operators ask for, `twins` keeps a server with two addresses once, `show` lets others look,
+//! against a master that came back empty, `dns_view` says what DNS may answer, `admin` carries out what operators ask for, `twins` keeps a server with two addresses once, `show` lets others look,
 //! `explain` says why nothing happens.
 
 mod admin;
@@ -16,7 +16,7 @@ mod entries;
 mod explain;
 mod failover;
 mod gossip;
-mod naming;
+mod dns_view;
 mod observe;
 mod order;
 mod planned_failover;
@@ -40,7 +40,7 @@ use crate::{DurableGroup, Endpoint, Epoch, Event, GroupConfig, GroupName, Role, 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub(crate) use agreement::Answer;
+pub(crate) use agreement::PeerAnswer;
 pub(crate) use failover::Failover;
 use publish::Publication;
 use repair::Survey;
@@ -69,7 +69,7 @@ pub(crate) struct Group {
     /// The order by which the failover under way was begun.
     order: Option<order::Order>,
     /// A master that holds writes back for a failover of ours.
-    held: Option<planned_failover::Hold>,
+    held: Option<planned_failover::WriteHold>,
     /// The old master of a failover by order, whose clients are looked at.
     cuts: Option<cuts::Cuts>,
     /// When this sentinel last stood for election.
@@ -229,7 +229,7 @@ impl Group {
     }
 
     fn find(&self, addr: &Endpoint, cx: &Context) -> Option<NodeId> {
-        self.nodes.iter().find(|(_, node)| node.is_at(addr, &cx.names)).map(|(id, _)| *id)
+        self.nodes.iter().find(|(_, node)| node.is_at(addr, &cx.hosts)).map(|(id, _)| *id)
     }
 
     fn replica_ids(&self) -> Vec<NodeId> {
@@ -322,7 +322,7 @@ impl Group {
     fn info_period(&self, id: NodeId, cx: &Context) -> Duration {
         let Some(node) = self.nodes.get(&id) else { return Duration::MAX };
         let period = cx.config.timing.info_period;
-        if self.failover.waits_for(id) || self.hands_over_to(id) {
+        if self.failover.waits_for(id) || self.planned_waits_for(id) {
             return PROMOTION_POLL;
         }
         if self.order.is_some() && matches!(self.failover, Failover::Selecting { .. }) {

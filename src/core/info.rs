@@ -1,6 +1,6 @@
 //! INFO as a struct: what a Redis server says about itself.
 
-use crate::{Endpoint, Host, InfoText, Offset, RunId};
+use crate::{Endpoint, Host, Offset, RunId, StoredInfo};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ pub struct Info {
     pub announced: bool,
     /// All that it said; nothing depends on it.
     #[serde(skip)]
-    pub text: InfoText,
+    pub text: StoredInfo,
 }
 
 impl Default for Info {
@@ -82,7 +82,7 @@ impl Default for Info {
             priority: 100,
             repl_offset: Offset(0),
             announced: true,
-            text: InfoText::default(),
+            text: StoredInfo::default(),
         }
     }
 }
@@ -99,7 +99,7 @@ impl Info {
     pub fn parse(text: &str) -> Info {
         let mut info = Info::default();
         let mut master = (None, None);
-        let text = InfoText::read(text, |field, value| {
+        let text = StoredInfo::read(text, |field, value| {
             match field {
                 "run_id" => info.run_id = name(value),
                 "role" => info.role = role(value),

@@ -26,23 +26,24 @@ mod group;
 mod hello;
 mod ids;
 mod info;
-mod info_text;
+mod info_storage;
 mod input;
 mod liveness;
 #[cfg(feature = "mutations")]
 pub mod mutation;
 #[cfg(not(feature = "mutations"))]
 mod mutation;
-mod names;
+mod host_cache;
 mod node;
 mod peer;
-mod record;
+mod trace;
 mod registry;
 mod requests;
 mod rng;
 mod scripts;
 mod sentinel;
-mod storage;
+mod save_gate;
+mod tilt;
 mod time;
 mod timers;
 mod view;
@@ -53,7 +54,7 @@ pub use config::{Config, Credentials, Durable, DurableGroup, GroupConfig, Regist
 pub use endpoint::{Endpoint, EndpointError, Host, HostError};
 pub use event::{Event, Level, Notice};
 pub use explanation::{
-    Candidate, Doubt, Explanation, Obstacle, Opinion, Standing, Suspicion, Unfit, Voter, Worse,
+    Candidate, Doubt, Explanation, Obstacle, Opinion, Suitability, Suspicion, Unfit, Voter, Worse,
 };
 pub use glob::{glob_matches, glob_matches_bytes};
 pub use hello::{HELLO_CHANNEL, Hello, HelloError};
@@ -61,11 +62,11 @@ pub use ids::{
     CallId, ClientId, Epoch, GroupName, JobId, LinkId, Offset, Quorum, RunId, Secret, SentinelId, Seq,
 };
 pub use info::{Info, Role};
-pub use info_text::InfoText;
+pub use info_storage::StoredInfo;
 pub use input::{ConfigChange, GroupChange, Input, LinkError, LinkUp, Reply, Request, SaveError, ScriptEnd};
 #[cfg(feature = "mutations")]
 pub use mutation::Mutation;
-pub use record::Recorded;
+pub use trace::Recorded;
 pub use registry::{
     Entry, EntryKey, Fence, Guard, Health, Lock, MOST_SENTINELS, Published, Record, RegistryError,
     RegistryEvent, RegistryFault, RegistryRequest, Transaction,
@@ -74,6 +75,6 @@ pub use rng::{Rng, mix};
 pub use sentinel::Sentinel;
 pub use time::Time;
 pub use view::{
-    FailoverPhase, GroupView, LinkView, Naming, NodeView, PeerView, PublicationCounters, PublicationState,
+    FailoverPhase, GroupView, LinkView, DnsView, NodeView, PeerView, PublicationCounters, PublicationState,
     PublicationView, QuorumCheck, ReconfPhase, ScriptView, View,
 };

@@ -4,7 +4,7 @@ use crate::channel::{Channel, Owner, Purpose, Renames};
 use crate::context::{Context, for_log};
 use crate::ids::{GroupId, NodeId};
 use crate::liveness::Liveness;
-use crate::names::Names;
+use crate::host_cache::HostCache;
 use crate::time::Beat;
 use crate::timers::Key;
 use crate::{Command, Doubt, Endpoint, Info, LinkKind, Reply, Role, RunId, Time};
@@ -122,9 +122,9 @@ impl Node {
     }
 
     /// Whether that address, or that name, leads to it.
-    pub(crate) fn is_at(&self, addr: &Endpoint, names: &Names) -> bool {
-        names.same_place(&self.addr, addr)
-            || self.other_addrs.iter().any(|other| names.same_place(other, addr))
+    pub(crate) fn is_at(&self, addr: &Endpoint, hosts: &HostCache) -> bool {
+        hosts.same_place(&self.addr, addr)
+            || self.other_addrs.iter().any(|other| hosts.same_place(other, addr))
     }
 
     /// From here on that one of its addresses is the one by which it is known. The link stays: it leads to the same

@@ -149,7 +149,7 @@ pub enum Guard {
         before: Option<Endpoint>,
     },
     /// The record still has this version, and stays as it is.
-    Hold {
+    Unchanged {
         /// The version.
         fence: Fence,
         /// The record at that version: the node is written anew from it.
@@ -163,14 +163,14 @@ impl Guard {
     /// The version that the record must have.
     pub fn fence(&self) -> Fence {
         match self {
-            Guard::Claim { fence, .. } | Guard::Hold { fence, .. } => *fence,
+            Guard::Claim { fence, .. } | Guard::Unchanged { fence, .. } => *fence,
         }
     }
 
     /// The record as it stands once the transaction has happened.
     pub fn record(&self) -> &Record {
         match self {
-            Guard::Claim { record, .. } | Guard::Hold { record, .. } => record,
+            Guard::Claim { record, .. } | Guard::Unchanged { record, .. } => record,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What clients, peers and operators ask for.
 
-use crate::storage::Otherwise;
+use crate::save_gate::Otherwise;
 use crate::{
     Action, ClientId, DurableGroup, Endpoint, Epoch, GroupConfig, GroupName, Quorum, Refusal, Request,
     Response, Sentinel, SentinelId, Timing, glob_matches,
@@ -61,7 +61,7 @@ impl Sentinel {
             Request::ForgetSentinel { group, sentinel } => {
                 self.in_group(&group, |group, cx| group.forget_sentinel(&sentinel, cx))?;
             }
-            Request::FlushConfig => self.cx.storage.urgently(),
+            Request::FlushConfig => self.cx.save_gate.urgently(),
             Request::SimulateFailure { crash_after_election, crash_after_promotion } => {
                 self.cx.crash_after_election = crash_after_election;
                 self.cx.crash_after_promotion = crash_after_promotion;
@@ -123,7 +123,7 @@ impl Sentinel {
         // It may have been watched before, by us or by another of that name: no vote of then is given again.
         let leader_epoch = self.cx.current_epoch;
         self.watch(name, DurableGroup { leader_epoch, ..DurableGroup::new(master, config) });
-        self.cx.storage.urgently();
+        self.cx.save_gate.urgently();
         Ok(())
     }
 
@@ -131,7 +131,7 @@ impl Sentinel {
         let id = self.names.remove(name).ok_or(Refusal::NoSuchMaster)?;
         let group = self.groups.remove(&id).ok_or(Refusal::NoSuchMaster)?;
         group.retire(&mut self.cx);
-        self.cx.storage.urgently();
+        self.cx.save_gate.urgently();
         Ok(())
     }
 

@@ -1,15 +1,15 @@
-//! The state machine: one thing that happened in, things to do out.
+//! The state machine, from outside: it takes in one input at a time and gives out actions.
 
 use crate::channel::{Owner, Purpose};
 use crate::context::Context;
-use crate::group::{Answer, Group};
+use crate::group::{Group, PeerAnswer};
 use crate::ids::{GroupId, PeerId};
 use crate::mutation::{Mutation, active};
-use crate::storage::{Otherwise, Storage};
+use crate::save_gate::{Otherwise, SaveGate};
 use crate::timers::Key;
 use crate::{
-    Action, CallId, Config, Durable, DurableGroup, Endpoint, Entry, Epoch, Event, GroupName, GroupView,
-    Hello, Input, Level, LinkError, LinkId, LinkUp, Naming, Reply, Rng, SentinelId, Seq, Time, View,
+    Action, CallId, Config, DnsView, Durable, DurableGroup, Endpoint, Entry, Epoch, GroupName, GroupView,
+    Hello, Input, Level, LinkError, LinkId, LinkUp, Reply, Rng, SentinelId, Seq, Time, View,
 };
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -26,7 +26,7 @@ pub struct Sentinel {
     pub(crate) names: BTreeMap<GroupName, GroupId>,
     last_group: u32,
     /// How far the clock was turned back so far: inside, time never is.
-    skew: Duration,
+    pub(crate) skew: Duration,
 }
 
 impl Sentinel {
@@ -37,11 +37,11 @@ impl Sentinel {
         let myid = state.myid.unwrap_or_else(|| SentinelId::new(&rng.hex40()));
         let forgotten = active(Mutation::EpochForgottenByRestart);
         let epoch = if forgotten { Epoch(0) } else { state.current_epoch };
-        let storage = Storage::new(epoch, has_identity);
-        let mut cx = Context::new(state.config, myid, storage, rng, now);
+        let save_gate = SaveGate::new(epoch, has_identity);
+        let mut cx = Context::new(state.config, myid, save_gate, rng, now);
         if !has_identity {
             cx.born = Some(now);
-            cx.storage.urgently();
+            cx.save_gate.urgently();
         }
         cx.log(Level::Notice, format!("Sentinel ID is {}", cx.myid));
         let (groups, names, skew) = (BTreeMap::new(), BTreeMap::new(), Duration::ZERO);
@@ -82,7 +82,7 @@ impl Sentinel {
 
     /// Takes in one thing that happened. It never fails: what peers do wrong is input, too.
     pub fn handle(&mut self, now: Time, input: Input) {
-        self.set_clock(now);
+        self.detect_clock_jump(now);
         match input {
             Input::Wake => {}
             Input::Resolved { name, ip } => self.on_resolved(&name, ip),
@@ -96,35 +96,6 @@ impl Sentinel {
         }
         self.fire_timers();
         self.save_if_due();
-    }
-
-    /// Notices when the clock jumped or the process slept, and stops acting until it can be trusted again.
-    fn set_clock(&mut self, now: Time) {
-        let mut inside = now + self.skew;
-        let mut astray = false;
-        if inside < self.cx.now {
-            self.skew += self.cx.now - inside;
-            inside = self.cx.now;
-            astray = true;
-        }
-        let trigger = self.cx.config.timing.tilt_trigger;
-        astray |= self.cx.timers.next().is_some_and(|due| inside - due > trigger);
-        self.cx.now = inside;
-        self.cx.timers.set_clock(inside);
-        if astray && !active(Mutation::TiltIgnored) {
-            if self.cx.tilt.is_none() {
-                self.cx.event(Event::Tilt, "#tilt mode entered".to_owned(), None);
-                self.each_group(|group, _| group.doubt());
-            }
-            self.cx.tilt = Some(inside);
-            self.cx.timers.set(Key::Tilt, Some(inside + self.cx.config.timing.tilt_period));
-        }
-    }
-
-    fn leave_tilt(&mut self) {
-        self.cx.tilt = None;
-        self.cx.event(Event::TiltOver, "#tilt mode exited".to_owned(), None);
-        self.each_group(|group, cx| group.wake_from_tilt(cx));
     }
 
     fn fire_timers(&mut self) {
@@ -144,11 +115,11 @@ impl Sentinel {
     }
 
     fn save_if_due(&mut self) {
-        if let Some(seq) = self.cx.storage.begin(self.cx.now, self.cx.current_epoch) {
+        if let Some(seq) = self.cx.save_gate.begin(self.cx.now, self.cx.current_epoch) {
             let state = Box::new(self.durable());
             self.cx.out.push_back(Action::Save { seq, state });
         }
-        self.cx.timers.set(Key::Save, self.cx.storage.deadline());
+        self.cx.timers.set(Key::Save, self.cx.save_gate.deadline());
     }
 
     fn durable(&self) -> Durable {
@@ -165,16 +136,16 @@ impl Sentinel {
     }
 
     fn on_saved(&mut self, seq: Seq, error: Option<String>) {
-        let failed_before = self.cx.storage.failure().is_some();
+        let failed_before = self.cx.save_gate.failure().is_some();
         if let Some(error) = &error {
             let text = format!("cannot save the state, so this sentinel neither votes nor leads: {error}");
             self.cx.log(Level::Warning, text);
         }
-        let Context { storage, out, now, tilt, .. } = &mut self.cx;
-        if !storage.on_saved(seq, error, *now, tilt.is_some(), out) {
+        let Context { save_gate, out, now, tilt, .. } = &mut self.cx;
+        if !save_gate.on_saved(seq, error, *now, tilt.is_some(), out) {
             return;
         }
-        if failed_before && self.cx.storage.failure().is_none() {
+        if failed_before && self.cx.save_gate.failure().is_none() {
             self.cx.log(
                 Level::Warning,
                 "the state is saved again: this sentinel votes and leads again".to_owned(),
@@ -189,7 +160,7 @@ impl Sentinel {
     }
 
     fn on_resolved(&mut self, name: &std::sync::Arc<str>, ip: Option<IpAddr>) {
-        self.cx.names.on_resolved(name, ip);
+        self.cx.hosts.on_resolved(name, ip);
         for slot in self.cx.peers.keys().copied().collect::<Vec<_>>() {
             let waits =
                 |peer: &crate::peer::Peer| matches!(&peer.addr.host, crate::Host::Name(of) if of == name);
@@ -264,7 +235,7 @@ impl Sentinel {
                 }
             }
             (Some(Purpose::Ask { group, config_epoch, election }), Reply::Down { down, leader, epoch }) => {
-                let answer = Answer { down, leader, epoch };
+                let answer = PeerAnswer { down, leader, epoch };
                 self.with_group(group, |group, cx| group.on_answer(slot, config_epoch, election, answer, cx));
             }
             (Some(Purpose::Survey { group, config_epoch }), Reply::Down { epoch, .. }) => {
@@ -334,7 +305,7 @@ impl Sentinel {
             myid: self.cx.myid.clone(),
             current_epoch: self.cx.current_epoch,
             tilt: self.cx.tilt,
-            storage_error: self.cx.storage.failure().map(str::to_owned),
+            storage_error: self.cx.save_gate.failure().map(str::to_owned),
             config: self.cx.config.clone(),
             scripts: self.cx.scripts.view(),
             simulate_failure: (self.cx.crash_after_election, self.cx.crash_after_promotion),
@@ -375,7 +346,7 @@ impl Sentinel {
 
     /// Why its state cannot be written, while that is so.
     pub fn storage_error(&self) -> Option<&str> {
-        self.cx.storage.failure()
+        self.cx.save_gate.failure()
     }
 
     /// For how long the master of a group has been silent: since its connection ended, or since the first ping that it
@@ -434,9 +405,9 @@ impl Sentinel {
 
     /// What DNS may say of a group. `known` is what it said before: what is not known anew stays as it was. Nothing
     /// while a new master is not yet on disk: what was said before holds.
-    pub fn naming(&self, name: &GroupName, known: &[Entry]) -> Option<Naming> {
+    pub fn dns_view(&self, name: &GroupName, known: &[Entry]) -> Option<DnsView> {
         let id = self.names.get(name)?;
-        self.groups.get(id)?.naming(known, &self.cx)
+        self.groups.get(id)?.dns_view(known, &self.cx)
     }
 
     /// The group of a server whose link this is.
@@ -454,8 +425,8 @@ impl Sentinel {
         response: crate::Response,
         otherwise: Otherwise,
     ) {
-        let Context { storage, out, now, .. } = &mut self.cx;
-        storage.respond(client, response, otherwise, *now, out);
+        let Context { save_gate, out, now, .. } = &mut self.cx;
+        save_gate.respond(client, response, otherwise, *now, out);
     }
 }
 

@@ -171,7 +171,7 @@ pub enum FailoverPhase {
     /// Elected; it chooses.
     SelectReplica,
     /// It has chosen; the master holds writes back until the replica has them all.
-    HandOver,
+    CatchUp,
     /// It has chosen, and tells the replica.
     SendReplicaOfNoOne,
     /// It waits for the replica to say that it is master.
@@ -186,7 +186,7 @@ impl FailoverPhase {
         match self {
             FailoverPhase::None => "none",
             FailoverPhase::WaitStart | FailoverPhase::Election => "wait_start",
-            FailoverPhase::SelectReplica | FailoverPhase::HandOver => "select_slave",
+            FailoverPhase::SelectReplica | FailoverPhase::CatchUp => "select_slave",
             FailoverPhase::SendReplicaOfNoOne => "send_slaveof_noone",
             FailoverPhase::WaitPromotion => "wait_promotion",
             FailoverPhase::ReconfReplicas => "reconf_slaves",
@@ -282,7 +282,7 @@ pub struct PeerView {
 
 /// What DNS may say of a group, as this sentinel sees it, without any registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Naming {
+pub struct DnsView {
     /// The epoch of the failover that made the master one; what is said here is on disk.
     pub epoch: Epoch,
     /// The servers, the master's entry first. It is critical while the master is objectively down.

@@ -143,9 +143,9 @@ impl Announcer {
         let before = self.namer.words().borrow().get(group).cloned();
         let known = before.as_deref().map_or(&[][..], Word::known);
         // While a new master is being written to disk, what was said before holds.
-        let Some(naming) = sentinel.naming(group, known) else { return };
-        let heard = naming.heard;
-        let word = Word::new(names, naming, before.as_deref(), self.namer.settings().without_majority);
+        let Some(view) = sentinel.dns_view(group, known) else { return };
+        let heard = view.heard;
+        let word = Word::new(names, view, before.as_deref(), self.namer.settings().without_majority);
         self.wait(group, &word, before.as_deref(), heard, now);
         if before.as_deref() != Some(&word) {
             let word = Arc::new(word);

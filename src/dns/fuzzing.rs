@@ -9,7 +9,7 @@ use super::word::{Standing, Word};
 use super::zone::Update;
 use crate::clock;
 use crate::registrar::{ConsulSettings, Names};
-use consentinel_core::{Endpoint, Entry, Epoch, GroupName, Health, Host, Naming, Role, SentinelId};
+use consentinel_core::{Endpoint, Entry, Epoch, GroupName, Health, Host, DnsView, Role, SentinelId};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -37,9 +37,9 @@ fn desk() -> Desk {
         };
         let entries: Vec<Entry> = (0..servers).map(entry).collect();
         let sentinels = vec![(SentinelId::new(group), entries[0].addr.clone())];
-        let naming =
-            Naming { epoch: Epoch(1), entries, vouched: true, heard: (2, 2), majority: true, sentinels };
-        let word = Word::new(Arc::new(names), naming, None, WithoutMajority::Silent);
+        let view =
+            DnsView { epoch: Epoch(1), entries, vouched: true, heard: (2, 2), majority: true, sentinels };
+        let word = Word::new(Arc::new(names), view, None, WithoutMajority::Silent);
         let word =
             if group == "name" { Word { standing: Standing::Stale("old".into()), ..word } } else { word };
         tell.send(Update::Word(Arc::new(word))).expect("it is listened to");

@@ -34,7 +34,7 @@ pub(crate) struct Namer {
 }
 
 struct Shared {
-    naming: ConsulSettings,
+    consul: ConsulSettings,
     settings: DnsSettings,
     listening: Vec<String>,
     counters: Arc<Counters>,
@@ -44,10 +44,10 @@ struct Shared {
 
 impl Namer {
     /// By these settings.
-    pub(crate) fn new(naming: ConsulSettings, settings: DnsSettings) -> Namer {
+    pub(crate) fn new(consul: ConsulSettings, settings: DnsSettings) -> Namer {
         let listening = settings.bind.iter().map(ToString::to_string).collect();
         let (counters, words) = (Arc::new(Counters::default()), RefCell::default());
-        Namer { shared: Rc::new(Shared { naming, settings, listening, counters, words }) }
+        Namer { shared: Rc::new(Shared { consul, settings, listening, counters, words }) }
     }
 
     /// Where DNS is answered here.
@@ -79,7 +79,7 @@ impl Namer {
         if let Some(word) = self.shared.words.borrow().get(group) {
             return Ok(word.names.clone());
         }
-        let names = Names::new(group, &self.shared.naming)?;
+        let names = Names::new(group, &self.shared.consul)?;
         for word in self.shared.words.borrow().values() {
             names.check_beside(&word.names)?;
         }
@@ -95,8 +95,8 @@ impl Namer {
         let name = format!("{}.service.{}", names.service, self.shared.settings.domain);
         let words = self.shared.words.borrow();
         let word = words.get(group).cloned().or_else(|| {
-            let naming = sentinel.naming(group, &[])?;
-            Some(Arc::new(Word::new(names, naming, None, self.shared.settings.without_majority)))
+            let view = sentinel.dns_view(group, &[])?;
+            Some(Arc::new(Word::new(names, view, None, self.shared.settings.without_majority)))
         });
         let Some(word) = word else {
             let silence = Some("a new master is being written to disk".to_owned());

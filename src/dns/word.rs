@@ -2,7 +2,7 @@
 
 use super::settings::WithoutMajority;
 use crate::registrar::Names;
-use consentinel_core::{Endpoint, Entry, Epoch, Health, Naming, Role, SentinelId};
+use consentinel_core::{Endpoint, Entry, Epoch, Health, DnsView, Role, SentinelId};
 use std::sync::Arc;
 
 /// What DNS says of a group.
@@ -37,11 +37,11 @@ impl Word {
     /// The word on what a sentinel sees, after what was said before.
     pub(super) fn new(
         names: Arc<Names>,
-        naming: Naming,
+        view: DnsView,
         before: Option<&Word>,
         policy: WithoutMajority,
     ) -> Word {
-        let Naming { epoch, entries, vouched, heard: (heard, all), majority, sentinels } = naming;
+        let DnsView { epoch, entries, vouched, heard: (heard, all), majority, sentinels } = view;
         let name = &names.group;
         let doomed = entries.first().is_some_and(|master| master.health == Health::Critical);
         let standing = match (majority, vouched || doomed) {

@@ -60,7 +60,7 @@ impl Priority {
         match guard {
             Guard::Claim { before: Some(_), .. } => Priority::Failover,
             Guard::Claim { before: None, .. } => Priority::First,
-            Guard::Hold { .. } => Priority::Health,
+            Guard::Unchanged { .. } => Priority::Health,
         }
     }
 }
@@ -185,8 +185,10 @@ impl Publisher {
         if self.has_room(POOL - RESERVED) {
             let locks = self.locks.first.filter(|_| self.session != Session::Beginning);
             let unlocks = self.unlocks.first.filter(|_| matches!(self.session, Session::Ours { .. }));
-            deadline =
-                deadline.min(never(locks)).min(never(unlocks)).min(never(self.chore_due(Chore::DeadmanCheck)));
+            deadline = deadline
+                .min(never(locks))
+                .min(never(unlocks))
+                .min(never(self.chore_due(Chore::DeadmanCheck)));
         }
         deadline
     }

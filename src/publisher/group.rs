@@ -249,7 +249,7 @@ impl Group {
 
     /// A transaction with this guard did not happen.
     pub(crate) fn bounced(&mut self, transaction: &Transaction, at: Tick) {
-        let needs_lock = matches!(transaction.guard, Guard::Hold { locked: true, .. });
+        let needs_lock = matches!(transaction.guard, Guard::Unchanged { locked: true, .. });
         self.bounced = Some(Bounce { at, fence: transaction.guard.fence(), needs_lock });
     }
 

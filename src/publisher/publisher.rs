@@ -241,7 +241,7 @@ impl Publisher {
             self.outputs.push_back(Output::Pretended(name.clone(), transaction));
             return self.event(name, RegistryEvent::Written(fence));
         }
-        let locked = matches!(transaction.guard, Guard::Hold { locked: true, .. });
+        let locked = matches!(transaction.guard, Guard::Unchanged { locked: true, .. });
         if group.is_outdated(transaction.guard.fence()) || locked && !has_session {
             // Somebody was quicker, or the lock went with the session.
             return self.event(name, RegistryEvent::Stale);

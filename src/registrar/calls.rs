@@ -2,15 +2,15 @@
 
 use super::agent::Agent;
 use super::api::Api;
+use super::consul_names::{NameError, Names};
+use super::deadman_check::DeadmanCheck;
 use super::dump::{self, Dump, Extras};
 use super::fault::{self, Rule};
-use super::consul_names::{NameError, Names};
 use super::render;
 use super::roster::Roster;
 use super::session;
 use super::strangers;
 use super::txn::{Operation, Plan, Refusal, Scope, Verdict, Versions, Writer};
-use super::deadman_check::DeadmanCheck;
 use crate::clock;
 use base64::Engine;
 use consentinel_core::{Endpoint, Fence, GroupName, Guard, RegistryError, Transaction};
@@ -123,7 +123,7 @@ impl Calls {
         let extras = self.extras().get(group).cloned().unwrap_or_default();
         let history = failovers(&extras);
         let writer = self.writer(&names, session, &history, &extras.services);
-        let locked = matches!(transaction.guard, Guard::Hold { locked: true, .. });
+        let locked = matches!(transaction.guard, Guard::Unchanged { locked: true, .. });
         self.begins_alone(&names, &transaction.guard).await?;
         let renamed = writer.renamed(transaction);
         if !renamed.is_empty() {
@@ -138,7 +138,7 @@ impl Calls {
         let Some(versions) = self.write_part(&first, guards, &names).await? else { return Ok(Answer::Stale) };
         let fence = match (&transaction.guard, versions.keys.get(&names.state_key())) {
             (_, Some(index)) => Fence(*index),
-            (Guard::Hold { fence, .. }, None) => *fence,
+            (Guard::Unchanged { fence, .. }, None) => *fence,
             (Guard::Claim { .. }, None) => {
                 return Err(self.api.nonsense("it does not say which version the record has now"));
             }

@@ -181,7 +181,7 @@ impl Writer<'_> {
                 }
                 1
             }
-            Guard::Hold { fence, locked, .. } => {
+            Guard::Unchanged { fence, locked, .. } => {
                 operations = self.guards(*fence, *locked);
                 operations.len()
             }

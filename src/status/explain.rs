@@ -4,7 +4,7 @@
 use super::draw::{entry, millis, phase_words, span_words};
 use super::{Entry, Phase};
 use consentinel_core as core;
-use consentinel_core::{Doubt, FailoverPhase, Obstacle, Opinion, Standing, Unfit, Voter, Worse};
+use consentinel_core::{Doubt, FailoverPhase, Obstacle, Opinion, Suitability, Unfit, Voter, Worse};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -123,10 +123,10 @@ fn witness(voter: &Voter) -> Witness {
 }
 
 fn candidate(candidate: &core::Candidate) -> Candidate {
-    let (standing, reason) = match candidate.standing {
-        Standing::Chosen => ("chosen", None),
-        Standing::Behind(worse) => ("behind", Some(why_behind(worse))),
-        Standing::Unfit(unfit) => ("unfit", Some(why_unfit(unfit))),
+    let (standing, reason) = match candidate.suitability {
+        Suitability::Chosen => ("chosen", None),
+        Suitability::Behind(worse) => ("behind", Some(why_behind(worse))),
+        Suitability::Unfit(unfit) => ("unfit", Some(why_unfit(unfit))),
     };
     Candidate {
         address: candidate.addr.joined(),
@@ -343,10 +343,10 @@ fn choice(told: &core::Explanation) -> Vec<String> {
     let mut lines = Vec::new();
     for candidate in &told.candidates {
         let (at, priority, offset) = (candidate.addr.joined(), candidate.priority, candidate.offset);
-        lines.push(match candidate.standing {
-            Standing::Chosen => format!("{at} would be promoted (priority {priority}, offset {offset})."),
-            Standing::Behind(worse) => format!("  {at} would not: {}.", why_behind(worse)),
-            Standing::Unfit(unfit) => format!("  {at} cannot be promoted: {}.", why_unfit(unfit)),
+        lines.push(match candidate.suitability {
+            Suitability::Chosen => format!("{at} would be promoted (priority {priority}, offset {offset})."),
+            Suitability::Behind(worse) => format!("  {at} would not: {}.", why_behind(worse)),
+            Suitability::Unfit(unfit) => format!("  {at} cannot be promoted: {}.", why_unfit(unfit)),
         });
     }
     lines

@@ -34,7 +34,7 @@ impl Group {
         }
         self.nodes.values_mut().for_each(|node| node.want_info());
         self.event(Event::ResetMaster, self.describe_master(cx), cx);
-        cx.storage.urgently();
+        cx.save_gate.urgently();
         self.advance_all(cx);
     }
 
@@ -77,7 +77,7 @@ impl Group {
             return Err(Refusal::StillThere("replica"));
         }
         self.forget_node(id, cx);
-        cx.storage.urgently();
+        cx.save_gate.urgently();
         self.advance(cx);
         Ok(())
     }
@@ -91,7 +91,7 @@ impl Group {
         }
         self.peers.remove(&slot);
         cx.leave_peer(slot, self.id);
-        cx.storage.urgently();
+        cx.save_gate.urgently();
         self.advance(cx);
         Ok(())
     }
@@ -109,7 +109,7 @@ impl Group {
             self.renames = crate::channel::Renames::new(self.config.renamed_commands.clone());
             self.nodes.values_mut().for_each(|node| node.reconnect(cx));
         }
-        cx.storage.urgently();
+        cx.save_gate.urgently();
         self.advance_all(cx);
         Ok(())
     }
@@ -185,7 +185,7 @@ impl Context {
                 ConfigChange::SentinelAuth(auth) => config.sentinel_auth = auth,
             }
         }
-        self.storage.urgently();
+        self.save_gate.urgently();
         changes.iter().any(|change| matches!(change, ConfigChange::SentinelAuth(_)))
     }
 }

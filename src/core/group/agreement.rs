@@ -96,7 +96,7 @@ impl Group {
 
     fn ask_peer(&self, slot: PeerId, election: Option<Epoch>, cx: &mut Context) {
         let master = cx.shown_ip(&self.master().addr);
-        let epoch = election.unwrap_or(cx.storage.saved_epoch);
+        let epoch = election.unwrap_or(cx.save_gate.saved_epoch);
         let candidate = election.map(|_| cx.myid.clone());
         let purpose = Purpose::Ask { group: self.id, config_epoch: self.config_epoch, election };
         cx.with_peer(slot, |peer, cx| {
@@ -112,7 +112,7 @@ impl Group {
         slot: PeerId,
         asked: Epoch,
         election: Option<Epoch>,
-        answer: Answer,
+        answer: PeerAnswer,
         cx: &mut Context,
     ) {
         // The answer is about the master of that configuration; if there is a newer one it says nothing.
@@ -145,7 +145,7 @@ impl Group {
 }
 
 /// A peer's answer to SENTINEL is-master-down-by-addr.
-pub(crate) struct Answer {
+pub(crate) struct PeerAnswer {
     pub(crate) down: bool,
     pub(crate) leader: Option<SentinelId>,
     pub(crate) epoch: Epoch,

@@ -18,7 +18,7 @@ impl Group {
         candidate: &SentinelId,
         cx: &mut Context,
     ) -> (Option<SentinelId>, Epoch) {
-        if cx.config.observe || cx.storage.failure().is_some() && !active(Mutation::VoteWithoutDisk) {
+        if cx.config.observe || cx.save_gate.failure().is_some() && !active(Mutation::VoteWithoutDisk) {
             return (None, Epoch(0));
         }
         cx.adopt_epoch(epoch, &self.name, &self.config);
@@ -29,7 +29,7 @@ impl Group {
                 self.retry = None;
                 self.fruitless += 1;
                 self.watch_leader(cx);
-                if matches!(self.failover, Failover::Standing { .. }) {
+                if matches!(self.failover, Failover::WaitStart { .. }) {
                     self.enter(Failover::Idle, cx);
                 }
                 self.advance(cx);
@@ -99,13 +99,13 @@ impl Group {
         self.leader = Some(candidate);
         self.leader_epoch = epoch;
         if !active(Mutation::VoteNotSaved) {
-            cx.storage.urgently();
+            cx.save_gate.urgently();
         }
     }
 
     /// Whether a failover of ours may begin now.
     pub(super) fn may_stand(&self, cx: &Context) -> bool {
-        let able = cx.storage.failure().is_none() && !cx.config.observe;
+        let able = cx.save_gate.failure().is_none() && !cx.config.observe;
         self.odown.is_some() && able && cx.now >= self.next_attempt(cx)
     }
 
@@ -123,7 +123,7 @@ impl Group {
             Some(slot)
                 if self.is_peer_down(slot) && cx.peers.get(&slot).is_some_and(|peer| peer.owes_vote()) =>
             {
-                (last + self.config.down_after + cx.storage.pace(cx.now) * 4).min(rested)
+                (last + self.config.down_after + cx.save_gate.pace(cx.now) * 4).min(rested)
             }
             Some(slot) if self.is_peer_down(slot) => last,
             Some(_) if self.odown.is_some() && self.select_replica(cx).is_some() => {
@@ -141,7 +141,7 @@ impl Group {
     /// or its disk may have failed. Each leader that comes to nothing gives the next one more time.
     fn leader_patience(&self, cx: &Context) -> Duration {
         let once = self.config.down_after.max(LEADER_TAKES);
-        once * 2_u32.pow(self.fruitless.saturating_sub(1).min(10)) + cx.storage.pace(cx.now) * 4
+        once * 2_u32.pow(self.fruitless.saturating_sub(1).min(10)) + cx.save_gate.pace(cx.now) * 4
     }
 
     pub(super) fn election_timeout(&self, cx: &Context) -> Duration {
@@ -200,8 +200,8 @@ impl Group {
             self.event(Event::TryFailover, self.describe_master(cx), cx);
         }
         self.vote_for(cx.myid.clone(), epoch, cx);
-        cx.storage.urgently();
-        let saved = cx.storage.covering().expect("the epoch has just been marked to be written");
+        cx.save_gate.urgently();
+        let saved = cx.save_gate.covering().expect("the epoch has just been marked to be written");
         self.enter(Failover::Election { epoch, saved, since: cx.now, goal }, cx);
         // An earlier leader may have promoted somebody: what replicas are is asked beside the votes.
         for id in self.nodes.keys().copied().collect::<Vec<_>>() {
@@ -215,7 +215,7 @@ impl Group {
     pub(super) fn own_vote_is_safe(&self, cx: &Context) -> bool {
         match self.failover {
             Failover::Election { saved, .. } => {
-                cx.storage.is_saved(saved) || active(Mutation::ElectionBeforeSave)
+                cx.save_gate.is_saved(saved) || active(Mutation::ElectionBeforeSave)
             }
             _ => true,
         }
@@ -232,7 +232,7 @@ impl Group {
     /// Our own vote has just reached the disk, or could not be written.
     pub(crate) fn on_saved(&mut self, cx: &mut Context) {
         if let Failover::Election { epoch, .. } = self.failover
-            && cx.storage.failure().is_some()
+            && cx.save_gate.failure().is_some()
         {
             cx.log(Level::Warning, format!("epoch {epoch} cannot be written: this sentinel will not lead"));
             self.abort(Event::AbortNotElected, cx);

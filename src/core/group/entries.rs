@@ -75,8 +75,8 @@ impl Group {
         cx: &Context,
     ) -> Option<(Health, String)> {
         let turning = !node.told_since(self.switched) || cx.now < self.switched + TURNING;
-        let seat = Seat { master: self.master(), turning, replaced: node.ousted };
-        self.judge_beneath(&seat, node, known, cx)
+        let situation = Situation { master: self.master(), turning, replaced: node.ousted };
+        self.judge_beneath(&situation, node, known, cx)
     }
 
     /// Every entry as it would stand right after that replica had been made the master.
@@ -93,9 +93,9 @@ impl Group {
         };
         let mut entries = vec![entry(Role::Master, master, appointed(epoch))];
         for (id, node) in self.nodes.iter().filter(|(id, _)| **id != chosen) {
-            let seat = Seat { master, turning: true, replaced: *id == self.master };
+            let situation = Situation { master, turning: true, replaced: *id == self.master };
             if node.info().is_none_or(|info| info.announced)
-                && let Some(judged) = self.judge_beneath(&seat, node, None, cx)
+                && let Some(judged) = self.judge_beneath(&situation, node, None, cx)
             {
                 entries.push(entry(Role::Replica, node, judged));
             }
@@ -105,7 +105,7 @@ impl Group {
 
     fn judge_beneath(
         &self,
-        seat: &Seat<'_>,
+        situation: &Situation<'_>,
         node: &Node,
         known: Option<&str>,
         cx: &Context,
@@ -114,14 +114,14 @@ impl Group {
         if node.sdown.is_some() {
             return Some((Critical, "does not answer".to_owned()));
         }
-        if seat.replaced && node.role == Role::Master {
+        if situation.replaced && node.role == Role::Master {
             return Some((
                 Critical,
                 "was replaced as the master, and has not followed the new one yet".into(),
             ));
         }
         let info = node.info()?;
-        let turning = seat.turning;
+        let turning = situation.turning;
         if info.role != Some(Role::Replica) {
             return Some((Critical, "says that it is a master".to_owned()));
         }
@@ -129,7 +129,7 @@ impl Group {
             return Some((Critical, "is reading its data".to_owned()));
         }
         match &info.master {
-            Some(follows) if seat.master.is_at(follows, &cx.names) => {}
+            Some(follows) if situation.master.is_at(follows, &cx.hosts) => {}
             _ if turning => return Some((Warning, "is being turned to the new master".to_owned())),
             _ => return Some((Critical, "does not follow the master".to_owned())),
         }
@@ -160,7 +160,7 @@ impl Group {
     /// By how many bytes a replica is behind the master: both numbers are the master's, and of one moment.
     pub(super) fn lag_of(&self, node: &Node, cx: &Context) -> Option<u64> {
         let master = self.master().info()?;
-        let (_, offset) = master.replica_offsets.iter().find(|(addr, _)| node.is_at(addr, &cx.names))?;
+        let (_, offset) = master.replica_offsets.iter().find(|(addr, _)| node.is_at(addr, &cx.hosts))?;
         Some(master.master_repl_offset.0.saturating_sub(offset.0))
     }
 
@@ -181,7 +181,7 @@ impl Group {
 }
 
 /// What a replica is judged by.
-struct Seat<'a> {
+struct Situation<'a> {
     /// Whom it is to follow.
     master: &'a Node,
     /// That has changed lately.

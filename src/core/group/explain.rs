@@ -3,7 +3,7 @@
 
 use super::{Failover, Group};
 use crate::context::Context;
-use crate::{Candidate, Doubt, Explanation, Obstacle, Opinion, Standing, Suspicion, Time, Voter};
+use crate::{Candidate, Doubt, Explanation, Obstacle, Opinion, Suitability, Suspicion, Time, Voter};
 
 impl Group {
     pub(crate) fn explain(&self, cx: &Context) -> Explanation {
@@ -50,7 +50,7 @@ impl Group {
         if let Some(since) = cx.tilt {
             obstacles.push(Obstacle::Tilt(since + cx.config.timing.tilt_period - cx.now));
         }
-        if let Some(error) = cx.storage.failure() {
+        if let Some(error) = cx.save_gate.failure() {
             obstacles.push(Obstacle::Disk(error.to_owned()));
         }
         match self.odown {
@@ -59,13 +59,13 @@ impl Group {
             None => obstacles.push(Obstacle::Quorum),
         }
         let next = self.next_attempt(cx);
-        if next > cx.now && !matches!(self.failover, Failover::Standing { .. }) {
+        if next > cx.now && !matches!(self.failover, Failover::WaitStart { .. }) {
             obstacles.push(Obstacle::Blocked(next - cx.now));
         }
         if reachable < self.votes_needed() {
             obstacles.push(Obstacle::Votes);
         }
-        if !candidates.iter().any(|candidate| candidate.standing == Standing::Chosen) {
+        if !candidates.iter().any(|candidate| candidate.suitability == Suitability::Chosen) {
             obstacles.push(Obstacle::NoCandidate);
         }
         obstacles
@@ -108,13 +108,13 @@ impl Group {
     }
 
     fn explain_candidates(&self, cx: &Context) -> Vec<Candidate> {
-        let standings = self.standings(cx).into_iter();
-        let explained = standings.filter_map(|(id, standing)| {
+        let suitabilities = self.suitabilities(cx).into_iter();
+        let explained = suitabilities.filter_map(|(id, suitability)| {
             let node = self.nodes.get(&id)?;
             let info = node.info();
             Some(Candidate {
                 addr: cx.shown(&node.addr),
-                standing,
+                suitability,
                 priority: info.map_or(0, |info| info.priority),
                 offset: info.map(|info| info.repl_offset).unwrap_or_default(),
             })

@@ -2,7 +2,7 @@
 
 use super::election::Tally;
 use super::order::ORDER_WAITS;
-use super::planned_failover::Handover;
+use super::planned_failover::PlannedStep;
 use super::reboot::Return;
 use super::{Group, Retry};
 use crate::context::Context;
@@ -28,7 +28,7 @@ pub(crate) enum Goal {
 pub(crate) enum Failover {
     Idle,
     /// The master is objectively down; at that moment this sentinel will stand for election.
-    Standing {
+    WaitStart {
         at: Time,
         goal: Goal,
     },
@@ -47,11 +47,11 @@ pub(crate) enum Failover {
         asked: Time,
     },
     /// It has chosen, and the master is well: the chosen one is to have all that the master has accepted.
-    HandingOver {
+    Planned {
         epoch: Epoch,
         successor: NodeId,
         since: Time,
-        step: Handover,
+        step: PlannedStep,
     },
     /// It has chosen, but cannot reach the chosen one yet.
     Promoting {
@@ -73,7 +73,7 @@ pub(crate) enum Failover {
 
 impl Failover {
     pub(super) fn is_active(&self) -> bool {
-        !matches!(self, Failover::Idle | Failover::Standing { .. })
+        !matches!(self, Failover::Idle | Failover::WaitStart { .. })
     }
 
     /// Whether this sentinel leads, and what it does has not led to a new master yet.
@@ -81,7 +81,7 @@ impl Failover {
         matches!(
             self,
             Failover::Selecting { .. }
-                | Failover::HandingOver { .. }
+                | Failover::Planned { .. }
                 | Failover::Promoting { .. }
                 | Failover::WaitPromotion { .. }
         )
@@ -99,7 +99,7 @@ impl Failover {
     /// Who is chosen, and is not the master yet.
     pub(super) fn successor(&self) -> Option<NodeId> {
         match self {
-            Failover::HandingOver { successor, .. } => Some(*successor),
+            Failover::Planned { successor, .. } => Some(*successor),
             Failover::Promoting { promoted, .. } | Failover::WaitPromotion { promoted, .. } => {
                 Some(*promoted)
             }
@@ -114,10 +114,10 @@ impl Failover {
     pub(super) fn phase(&self) -> FailoverPhase {
         match self {
             Failover::Idle => FailoverPhase::None,
-            Failover::Standing { .. } => FailoverPhase::WaitStart,
+            Failover::WaitStart { .. } => FailoverPhase::WaitStart,
             Failover::Election { .. } => FailoverPhase::Election,
             Failover::Selecting { .. } => FailoverPhase::SelectReplica,
-            Failover::HandingOver { .. } => FailoverPhase::HandOver,
+            Failover::Planned { .. } => FailoverPhase::CatchUp,
             Failover::Promoting { .. } => FailoverPhase::SendReplicaOfNoOne,
             Failover::WaitPromotion { .. } => FailoverPhase::WaitPromotion,
             Failover::Reconfiguring { .. } => FailoverPhase::ReconfReplicas,
@@ -148,11 +148,11 @@ impl Group {
             let before = self.failover.clone();
             match before {
                 Failover::Idle => self.consider(cx),
-                Failover::Standing { at, goal } => self.hold_back(at, goal, cx),
+                Failover::WaitStart { at, goal } => self.hold_back(at, goal, cx),
                 Failover::Election { epoch, since, goal, .. } => self.count_votes(epoch, since, goal, cx),
                 Failover::Selecting { epoch, since, asked } => self.choose(epoch, since, asked, cx),
-                Failover::HandingOver { epoch, successor, since, step } => {
-                    self.hand_over(epoch, successor, since, step, cx)
+                Failover::Planned { epoch, successor, since, step } => {
+                    self.drive_planned(epoch, successor, since, step, cx)
                 }
                 Failover::Promoting { epoch, promoted, since } => self.promote(epoch, promoted, since, cx),
                 Failover::WaitPromotion { promoted, since, .. } => self.await_promotion(promoted, since, cx),
@@ -168,19 +168,19 @@ impl Group {
         let timeout = self.config.failover_timeout;
         match self.failover {
             Failover::Idle
-                if self.odown.is_some() && cx.storage.failure().is_none() && !cx.config.observe =>
+                if self.odown.is_some() && cx.save_gate.failure().is_none() && !cx.config.observe =>
             {
                 self.next_attempt(cx)
             }
             Failover::Idle => Time::NEVER,
-            Failover::Standing { at, .. } => at,
+            Failover::WaitStart { at, .. } => at,
             // Until the own vote is on disk, it is the disk that is waited for.
             Failover::Election { .. } if !self.own_vote_is_safe(cx) => Time::NEVER,
             Failover::Election { since, goal: Goal::Obey, .. } => since + ORDER_WAITS,
             Failover::Election { since, .. } => since + self.election_patience(cx),
             Failover::Selecting { since, .. } if cx.now >= since + FRESH_INFO_WAIT => since + STREAM_WAIT,
             Failover::Selecting { since, .. } => since + FRESH_INFO_WAIT,
-            Failover::HandingOver { since, step, .. } => self.handover_deadline(since, step, cx),
+            Failover::Planned { since, step, .. } => self.planned_deadline(since, step, cx),
             Failover::Promoting { since, .. } | Failover::WaitPromotion { since, .. } => {
                 self.hold_deadline().min(since + timeout)
             }
@@ -200,14 +200,14 @@ impl Group {
     /// Waits for this sentinel's turn to stand.
     pub(super) fn hold(&mut self, goal: Goal, cx: &mut Context) {
         let at = cx.now + self.stand_delay(cx);
-        self.enter(Failover::Standing { at, goal }, cx);
+        self.enter(Failover::WaitStart { at, goal }, cx);
     }
 
     fn hold_back(&mut self, at: Time, goal: Goal, cx: &mut Context) {
         let still = match goal {
             Goal::Reaffirm => self.may_reaffirm(cx),
             Goal::Replace => self.may_stand(cx),
-            Goal::Obey => cx.storage.failure().is_none(),
+            Goal::Obey => cx.save_gate.failure().is_none(),
         };
         if !still {
             self.enter(Failover::Idle, cx);
@@ -261,7 +261,7 @@ impl Group {
 
     /// How long an election may take; longer where a vote takes long to be written.
     fn election_patience(&self, cx: &Context) -> Duration {
-        self.election_timeout(cx).max(cx.storage.latency * SAVES_OF_AN_ELECTION)
+        self.election_timeout(cx).max(cx.save_gate.latency * SAVES_OF_AN_ELECTION)
     }
 
     /// The clock can be trusted again. What had not been said to any server yet begins anew, if it is still needed.
@@ -270,13 +270,13 @@ impl Group {
             self.failover,
             Failover::Election { .. }
                 | Failover::Selecting { .. }
-                | Failover::HandingOver { .. }
+                | Failover::Planned { .. }
                 | Failover::Promoting { .. }
         );
         if unsaid {
             self.abort(Event::AbortNotElected, cx);
             self.retry_soon(cx);
-        } else if matches!(self.failover, Failover::Standing { .. }) {
+        } else if matches!(self.failover, Failover::WaitStart { .. }) {
             self.enter(Failover::Idle, cx);
         }
         self.advance_all(cx);
@@ -337,8 +337,8 @@ impl Group {
         self.event(Event::SelectedReplica, self.describe(chosen, cx), cx);
         if self.ask_to_hold(cx) {
             let (successor, since) = (chosen, cx.now);
-            let step = Handover::Asked;
-            return self.enter(Failover::HandingOver { epoch, successor, since, step }, cx);
+            let step = PlannedStep::Asked;
+            return self.enter(Failover::Planned { epoch, successor, since, step }, cx);
         }
         self.go_on_to_promote(epoch, chosen, cx);
     }

@@ -14,7 +14,7 @@ impl Group {
     pub(super) fn say_hello(&mut self, cx: &mut Context) {
         let period = cx.config.timing.publish_period;
         self.next_hello = self.beat.after(cx.now, period);
-        if !cx.storage.has_identity() || cx.config.observe {
+        if !cx.save_gate.has_identity() || cx.config.observe {
             return;
         }
         let held = self.nodes.keys().copied().find(|id| self.holds_writes(*id, cx.now));
@@ -85,7 +85,7 @@ impl Group {
 
     /// Says hello to one peer, if there is a link to it.
     pub(crate) fn say_hello_to(&self, slot: PeerId, cx: &mut Context) {
-        if !cx.storage.has_identity() || cx.config.observe || !self.peers.contains_key(&slot) {
+        if !cx.save_gate.has_identity() || cx.config.observe || !self.peers.contains_key(&slot) {
             return;
         }
         cx.with_peer(slot, |peer, cx| {
@@ -105,7 +105,7 @@ impl Group {
         Hello {
             addr: cx.own_endpoint(local),
             id: cx.myid.clone(),
-            current_epoch: if hasty { cx.current_epoch } else { cx.storage.saved_epoch },
+            current_epoch: if hasty { cx.current_epoch } else { cx.save_gate.saved_epoch },
             group: self.name.clone(),
             master: cx.shown(master),
             config_epoch,
@@ -116,11 +116,11 @@ impl Group {
     /// about, and originals that take over an epoch in the middle of a failover of their own.
     fn contradicts(&self, hello: &Hello, cx: &Context) -> bool {
         let (ours, theirs) = (&self.announced.config.0, &hello.master);
-        let known = cx.names.ip(&ours.host).is_some() && cx.names.ip(&theirs.host).is_some();
+        let known = cx.hosts.ip(&ours.host).is_some() && cx.hosts.ip(&theirs.host).is_some();
         let same_epoch =
             hello.config_epoch == self.config_epoch && self.announced.config.1 == self.config_epoch;
         let same_server =
-            cx.names.same_place(ours, theirs) || self.is_master_at(ours, cx) && self.is_master_at(theirs, cx);
+            cx.hosts.same_place(ours, theirs) || self.is_master_at(ours, cx) && self.is_master_at(theirs, cx);
         known && same_epoch && self.config_epoch > Epoch(0) && !same_server
     }
 
@@ -131,7 +131,7 @@ impl Group {
             Some(at) if cx.now < at + LOOK_UP_LASTS => cx.now >= at + LOOK_UP_TAKES,
             _ => {
                 self.looked_up = Some(cx.now);
-                cx.names.look_up(&name, &mut cx.out);
+                cx.hosts.look_up(&name, &mut cx.out);
                 false
             }
         }
@@ -173,13 +173,13 @@ impl Group {
         }
         self.event(Event::NewSentinel, self.describe_peer(slot, cx), cx);
         self.follow_peer(slot, hello, cx);
-        cx.storage.soon(cx.now);
+        cx.save_gate.soon(cx.now);
         Some(slot)
     }
 
     /// A known sentinel says where it is now.
     fn follow_peer(&mut self, slot: PeerId, hello: &Hello, cx: &mut Context) {
-        let moved = cx.peers.get(&slot).is_some_and(|peer| !cx.names.same_place(&peer.addr, &hello.addr));
+        let moved = cx.peers.get(&slot).is_some_and(|peer| !cx.hosts.same_place(&peer.addr, &hello.addr));
         if !moved || hello.addr.port == 0 {
             return;
         }
@@ -193,13 +193,13 @@ impl Group {
             peer.move_to(hello.addr.clone(), cx);
         });
         cx.advance_peer(slot);
-        cx.storage.soon(cx.now);
+        cx.save_gate.soon(cx.now);
     }
 
     /// Another sentinel was thought to be at that address: it is not there any more.
     fn displace(&mut self, addr: &Endpoint, by: &SentinelId, cx: &mut Context) {
         for slot in self.peers.keys().copied().collect::<Vec<_>>() {
-            if cx.peers.get(&slot).is_some_and(|peer| cx.names.same_place(&peer.addr, addr)) {
+            if cx.peers.get(&slot).is_some_and(|peer| cx.hosts.same_place(&peer.addr, addr)) {
                 self.event(Event::SentinelInvalidAddr, self.describe_peer(slot, cx), cx);
                 cx.with_peer(slot, |peer, cx| {
                     let nowhere = Endpoint::new(peer.addr.host.clone(), 0);
@@ -207,7 +207,7 @@ impl Group {
                     peer.replaced_at = cx.now;
                     peer.move_to(nowhere, cx);
                 });
-                cx.storage.soon(cx.now);
+                cx.save_gate.soon(cx.now);
             }
         }
     }
@@ -231,7 +231,7 @@ impl Group {
             }
             self.peers.remove(&slot);
             cx.leave_peer(slot, self.id);
-            cx.storage.soon(cx.now);
+            cx.save_gate.soon(cx.now);
         }
         cx.gone_peers.retain(|_, at| cx.now < *at + GONE_REMEMBERED);
     }
@@ -240,7 +240,7 @@ impl Group {
     fn is_own_place(&self, hello: &Hello, cx: &Context) -> bool {
         let servers = self.nodes.values().filter_map(|node| node.command.local());
         let mut ends = cx.peers.values().filter_map(|peer| peer.channel.local()).chain(servers);
-        ends.any(|end| cx.names.same_place(&cx.own_endpoint(end), &hello.addr))
+        ends.any(|end| cx.hosts.same_place(&cx.own_endpoint(end), &hello.addr))
     }
 }
 

@@ -86,14 +86,14 @@ impl Group {
             let Some(node) = self.nodes.get(&id) else { continue };
             let addr = node.addr.clone();
             let twin =
-                |other: &NodeId| self.nodes.get(other).is_some_and(|other| other.is_at(&addr, &cx.names));
+                |other: &NodeId| self.nodes.get(other).is_some_and(|other| other.is_at(&addr, &cx.hosts));
             match kept.iter().copied().find(twin) {
                 None => kept.push(id),
                 Some(_) if self.failover.promotes(id) => {}
                 Some(twin) => {
                     self.forget_node(id, cx);
                     self.learn_name(twin, &addr);
-                    cx.storage.soon(cx.now);
+                    cx.save_gate.soon(cx.now);
                 }
             }
         }
@@ -137,7 +137,7 @@ impl Group {
             (Purpose::Release, _) => node.release_until = None,
             (Purpose::Cut, reply) => node.complain("CLIENT KILL", &reply, cx),
             (Purpose::Clients { thorough }, reply) => self.on_clients(id, thorough, reply, cx),
-            (Purpose::Hold, reply) => {
+            (Purpose::HoldWrites, reply) => {
                 self.on_hold_answered(&reply, cx);
                 self.advance(cx);
             }
@@ -244,7 +244,7 @@ impl Group {
             }
             if let Some(known) = self.find(addr, cx) {
                 if self.learn_name(known, addr) {
-                    cx.storage.soon(cx.now);
+                    cx.save_gate.soon(cx.now);
                 }
                 self.follow_announced(known, addr, info, cx);
                 continue;
@@ -256,13 +256,13 @@ impl Group {
             self.event(Event::NewReplica, self.describe(id, cx), cx);
             self.advance_node(id, cx);
             self.note_names(addr, cx);
-            cx.storage.soon(cx.now);
+            cx.save_gate.soon(cx.now);
         }
     }
 
     fn note_names(&self, addr: &Endpoint, cx: &mut Context) {
         if let crate::Host::Name(name) = &addr.host {
-            cx.names.look_up(name, &mut cx.out);
+            cx.hosts.look_up(name, &mut cx.out);
         }
     }
 }

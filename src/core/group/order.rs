@@ -34,7 +34,7 @@ impl Group {
             return Err(Refusal::LedByAnother { leader, epoch });
         }
         self.select_replica(cx).ok_or(Refusal::NoGoodReplica)?;
-        if cx.storage.failure().is_some() {
+        if cx.save_gate.failure().is_some() {
             return Err(Refusal::NotSaved);
         }
         cx.log(Level::Notice, format!("Executing user requested FAILOVER of '{}'", self.name));

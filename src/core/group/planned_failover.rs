@@ -17,7 +17,7 @@ use std::time::Duration;
 
 /// How far the master and its successor have come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Handover {
+pub(crate) enum PlannedStep {
     /// The master was asked to hold writes back.
     Asked,
     /// It does, since then; how far it had come is being asked.
@@ -28,7 +28,7 @@ pub(crate) enum Handover {
 
 /// A master that holds writes back because we asked it to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Hold {
+pub(crate) struct WriteHold {
     pub(crate) node: NodeId,
     /// Since when.
     since: Time,
@@ -57,16 +57,17 @@ impl Group {
         let (node, since) = self.held.map_or((self.master, cx.now), |hold| (hold.node, hold.since));
         let until = cx.now + span;
         let Some(server) = self.nodes.get_mut(&node) else { return false };
-        let asked = !span.is_zero() && server.command.call(Command::HoldWrites(span), Purpose::Hold, cx);
+        let asked =
+            !span.is_zero() && server.command.call(Command::HoldWrites(span), Purpose::HoldWrites, cx);
         if asked {
-            self.held = Some(Hold { node, since, until, renewed: true });
+            self.held = Some(WriteHold { node, since, until, renewed: true });
         }
         asked
     }
 
     /// The master's answer to being asked to hold writes back.
     pub(super) fn on_hold_answered(&mut self, reply: &Reply, cx: &mut Context) {
-        let Failover::HandingOver { epoch, successor, since, step: Handover::Asked } = self.failover else {
+        let Failover::Planned { epoch, successor, since, step: PlannedStep::Asked } = self.failover else {
             return;
         };
         if let Reply::Error(text) = reply {
@@ -79,61 +80,61 @@ impl Group {
             );
             return self.go_on_to_promote(epoch, successor, cx);
         }
-        self.failover = Failover::HandingOver { epoch, successor, since, step: Handover::Held(cx.now) };
+        self.failover = Failover::Planned { epoch, successor, since, step: PlannedStep::Held(cx.now) };
         let master = self.master;
         self.ask_for_info(master, cx);
     }
 
     /// Looks whether the successor has everything.
-    pub(super) fn hand_over(
+    pub(super) fn drive_planned(
         &mut self,
         epoch: Epoch,
         successor: NodeId,
         since: Time,
-        step: Handover,
+        step: PlannedStep,
         cx: &mut Context,
     ) {
         self.keep_holding(cx);
         let late = cx.now >= self.must_promote_by(since, cx);
         let silent = match step {
-            Handover::Asked => cx.now >= since + self.hold_lasts() / 2,
-            Handover::Held(at) => cx.now >= at + self.hold_lasts() / 2,
-            Handover::Follow { .. } => false,
+            PlannedStep::Asked => cx.now >= since + self.hold_lasts() / 2,
+            PlannedStep::Held(at) => cx.now >= at + self.hold_lasts() / 2,
+            PlannedStep::Follow { .. } => false,
         };
         let master = self.master();
         if !master.is_usable() || master.role != Role::Master || silent {
-            return self.give_up_handover(successor, "the master does not answer any more", cx);
+            return self.give_up_planned(successor, "the master does not answer any more", cx);
         }
         if self.nodes.get(&successor).is_none_or(|node| !node.is_usable()) {
-            return self.give_up_handover(successor, "the replica does not answer any more", cx);
+            return self.give_up_planned(successor, "the replica does not answer any more", cx);
         }
         if late {
             let slow_disks = self.switch_takes(cx) > self.hold_lasts();
-            return self.give_up_handover(successor, if slow_disks { SLOW_DISKS } else { NOT_CAUGHT_UP }, cx);
+            return self.give_up_planned(successor, if slow_disks { SLOW_DISKS } else { NOT_CAUGHT_UP }, cx);
         }
         match step {
-            Handover::Asked => {}
-            Handover::Held(at) if self.master().told_since(at) => {
+            PlannedStep::Asked => {}
+            PlannedStep::Held(at) if self.master().told_since(at) => {
                 let goal = self.master().info().map(|info| info.master_repl_offset).unwrap_or_default();
-                let step = Handover::Follow { goal, come: Offset(0), at: cx.now };
-                self.failover = Failover::HandingOver { epoch, successor, since, step };
+                let step = PlannedStep::Follow { goal, come: Offset(0), at: cx.now };
+                self.failover = Failover::Planned { epoch, successor, since, step };
                 self.advance_node_only(successor, cx);
             }
-            Handover::Held(_) => {}
-            Handover::Follow { goal, .. } if self.has_come_to(successor, goal) => {
+            PlannedStep::Held(_) => {}
+            PlannedStep::Follow { goal, .. } if self.has_come_to(successor, goal) => {
                 self.hold_writes(self.hold_lasts_once_promoted(), cx);
                 self.go_on_to_promote(epoch, successor, cx);
             }
-            Handover::Follow { goal, come, at } => {
+            PlannedStep::Follow { goal, come, at } => {
                 let offset =
                     self.nodes.get(&successor).and_then(|node| node.info()).map(|info| info.repl_offset);
                 match offset {
                     Some(offset) if offset > come => {
-                        let step = Handover::Follow { goal, come: offset, at: cx.now };
-                        self.failover = Failover::HandingOver { epoch, successor, since, step };
+                        let step = PlannedStep::Follow { goal, come: offset, at: cx.now };
+                        self.failover = Failover::Planned { epoch, successor, since, step };
                     }
                     _ if cx.now >= at + self.hold_lasts() / 2 => {
-                        self.give_up_handover(successor, NOT_CAUGHT_UP, cx);
+                        self.give_up_planned(successor, NOT_CAUGHT_UP, cx);
                     }
                     _ => {}
                 }
@@ -142,7 +143,7 @@ impl Group {
     }
 
     /// Nothing was changed. If the master is down after all, another failover may follow at once.
-    fn give_up_handover(&mut self, successor: NodeId, why: &str, cx: &mut Context) {
+    fn give_up_planned(&mut self, successor: NodeId, why: &str, cx: &mut Context) {
         let (master, heir) = (self.describe_master(cx), self.describe(successor, cx));
         cx.log(Level::Warning, format!("no handover from {master} to {heir}, and nothing is lost: {why}"));
         self.abort(Event::AbortReplicaTimeout, cx);
@@ -175,12 +176,12 @@ impl Group {
         self.hold_ends(held_since).earlier(self.switch_takes(cx))
     }
 
-    /// When a handover is given up if nothing happens.
-    pub(super) fn handover_deadline(&self, since: Time, step: Handover, cx: &Context) -> Time {
+    /// When a planned failover is given up if nothing happens.
+    pub(super) fn planned_deadline(&self, since: Time, step: PlannedStep, cx: &Context) -> Time {
         let patience = self.hold_lasts() / 2;
         let silent = match step {
-            Handover::Asked => since + patience,
-            Handover::Held(at) | Handover::Follow { at, .. } => at + patience,
+            PlannedStep::Asked => since + patience,
+            PlannedStep::Held(at) | PlannedStep::Follow { at, .. } => at + patience,
         };
         silent.min(self.must_promote_by(since, cx)).min(self.hold_deadline())
     }
@@ -189,12 +190,12 @@ impl Group {
     fn switch_takes(&self, cx: &Context) -> Duration {
         let answering = self.peers.iter().filter(|(slot, _)| self.is_reachable(**slot, cx));
         let slowest = answering.map(|(_, opinion)| opinion.vote_took).max().unwrap_or_default();
-        cx.storage.latency + slowest + SWITCH_SLACK
+        cx.save_gate.latency + slowest + SWITCH_SLACK
     }
 
-    /// Whether that node's INFO is what a handover waits for.
-    pub(super) fn hands_over_to(&self, node: NodeId) -> bool {
-        matches!(self.failover, Failover::HandingOver { successor, step: Handover::Follow { .. }, .. } if successor == node)
+    /// Whether that node's INFO is what a planned failover waits for.
+    pub(super) fn planned_waits_for(&self, node: NodeId) -> bool {
+        matches!(self.failover, Failover::Planned { successor, step: PlannedStep::Follow { .. }, .. } if successor == node)
     }
 
     /// While the promotion or the switch takes long, the master goes on holding back.
@@ -218,7 +219,7 @@ impl Group {
 
     /// The old master is made a replica while it still holds writes back, and when all tell the new one.
     pub(super) fn demote_held(&mut self, cx: &mut Context) {
-        let Some(Hold { node, .. }) = self.held.filter(|hold| hold.node != self.master) else { return };
+        let Some(WriteHold { node, .. }) = self.held.filter(|hold| hold.node != self.master) else { return };
         if cx.now < self.demotion_deadline(cx) {
             return self.keep_holding(cx);
         }

@@ -191,7 +191,7 @@ impl Group {
     /// this fleet is enough: a server, or one of the sentinels.
     fn is_of_others(&self, record: &Record, cx: &Context) -> bool {
         let is_server = |node: &Node| {
-            node.is_at(&record.master, &cx.names)
+            node.is_at(&record.master, &cx.hosts)
                 || cx.shown(&node.addr) == record.master
                 || node.run_id.as_ref() == Some(&record.run_id)
         };

@@ -205,7 +205,7 @@ impl Group {
     }
 
     pub(super) fn may_reaffirm(&self, cx: &Context) -> bool {
-        let able = cx.storage.failure().is_none() && !cx.config.observe;
+        let able = cx.save_gate.failure().is_none() && !cx.config.observe;
         able && cx.now >= self.next_attempt(cx) && self.master_looks_sane(cx)
     }
 

@@ -5,7 +5,7 @@ use crate::context::Context;
 use crate::ids::NodeId;
 use crate::mutation::{Mutation, active};
 use crate::node::{Node, Reboot};
-use crate::{Offset, Role, RunId, Standing, Time, Unfit, Worse};
+use crate::{Offset, Role, RunId, Suitability, Time, Unfit, Worse};
 use std::cmp::Ordering;
 use std::time::Duration;
 
@@ -24,27 +24,27 @@ impl Group {
     }
 
     /// How each replica stands in the choice, by what is known now: the chosen one first.
-    pub(super) fn standings(&self, cx: &Context) -> Vec<(NodeId, Standing)> {
+    pub(super) fn suitabilities(&self, cx: &Context) -> Vec<(NodeId, Suitability)> {
         let chosen = self.select_replica(cx);
         let best = chosen.and_then(|id| self.nodes.get(&id)).map(|node| self.merit(node));
-        let standing = |id: &NodeId, node: &Node| match (self.unfit(node, cx), &best) {
-            (Some(unfit), _) => Standing::Unfit(unfit),
+        let suitability = |id: &NodeId, node: &Node| match (self.unfit(node, cx), &best) {
+            (Some(unfit), _) => Suitability::Unfit(unfit),
             (None, Some(best)) if chosen != Some(*id) => {
                 // Only one that is master already comes before others that would be better.
                 match self.merit(node).differs(best) {
-                    (Ordering::Greater, Some(worse)) => Standing::Behind(worse),
-                    _ => Standing::Behind(Worse::NotMasterYet),
+                    (Ordering::Greater, Some(worse)) => Suitability::Behind(worse),
+                    _ => Suitability::Behind(Worse::NotMasterYet),
                 }
             }
-            _ => Standing::Chosen,
+            _ => Suitability::Chosen,
         };
         let replicas = self.nodes.iter().filter(|(id, _)| **id != self.master);
-        let mut all: Vec<_> = replicas.map(|(id, node)| (*id, standing(id, node))).collect();
-        all.sort_by_key(|(id, standing)| {
-            let rank = match standing {
-                Standing::Chosen => 0,
-                Standing::Behind(_) => 1,
-                Standing::Unfit(_) => 2,
+        let mut all: Vec<_> = replicas.map(|(id, node)| (*id, suitability(id, node))).collect();
+        all.sort_by_key(|(id, suitability)| {
+            let rank = match suitability {
+                Suitability::Chosen => 0,
+                Suitability::Behind(_) => 1,
+                Suitability::Unfit(_) => 2,
             };
             (rank, self.nodes.get(id).map(|node| node.addr.clone()))
         });

@@ -64,7 +64,7 @@ impl Group {
         let node = self.nodes.get(&id)?;
         Some(NodeView {
             addr: node.addr.clone(),
-            ip: cx.names.ip(&node.addr.host),
+            ip: cx.hosts.ip(&node.addr.host),
             run_id: node.run_id.clone(),
             link: view_link(&node.command, &node.alive, node.sdown),
             pubsub_up: node.pubsub.is_open(),

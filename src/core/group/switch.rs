@@ -45,8 +45,8 @@ impl Group {
     }
 
     pub(super) fn mark_changed(&mut self, led: bool, cx: &mut Context) {
-        cx.storage.urgently();
-        self.announced.pending = cx.storage.covering();
+        cx.save_gate.urgently();
+        self.announced.pending = cx.save_gate.covering();
         self.announced.led = led;
     }
 
@@ -60,7 +60,7 @@ impl Group {
             // All sentinels are to tell clients the same address.
             node.call_it(master);
         }
-        if cx.names.same_place(&self.master().addr, master) {
+        if cx.hosts.same_place(&self.master().addr, master) {
             self.last_attempt = None;
             self.retry = None;
             // A majority has just found it well: what peers said before that counts no more.
@@ -97,8 +97,8 @@ impl Group {
     /// other master can ever come to carry it.
     pub(super) fn announce(&mut self, cx: &mut Context) {
         let Some(seq) = self.announced.pending else { return };
-        let saved = cx.storage.is_saved(seq);
-        if !saved && cx.storage.failure().is_none() {
+        let saved = cx.save_gate.is_saved(seq);
+        if !saved && cx.save_gate.failure().is_none() {
             return;
         }
         let now = self.master().addr.clone();
@@ -108,7 +108,7 @@ impl Group {
             self.announced.pending = None;
         }
         self.announced.at = cx.now;
-        if !cx.names.same_place(&before, &self.announced.master) {
+        if !cx.hosts.same_place(&before, &self.announced.master) {
             self.tell_switch(&before, cx);
         }
         self.say_hello(cx);

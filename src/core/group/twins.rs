@@ -13,7 +13,7 @@ use crate::{Endpoint, Info, Level};
 impl Group {
     /// Whether that address leads to the master.
     pub(super) fn is_master_at(&self, addr: &Endpoint, cx: &Context) -> bool {
-        self.master().is_at(addr, &cx.names)
+        self.master().is_at(addr, &cx.hosts)
     }
 
     /// Whether a node is the same process as the master.
@@ -46,7 +46,7 @@ impl Group {
         node.other_addrs.insert(old.addr);
         node.ousted |= old.ousted;
         cx.log(Level::Notice, text);
-        cx.storage.soon(cx.now);
+        cx.save_gate.soon(cx.now);
         kept == id
     }
 
@@ -77,7 +77,7 @@ impl Group {
         };
         if !info.replicas.contains(&node.addr) {
             node.call_it(addr);
-            cx.storage.soon(cx.now);
+            cx.save_gate.soon(cx.now);
         }
     }
 }

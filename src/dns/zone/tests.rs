@@ -3,7 +3,7 @@
 use super::*;
 use crate::dns::reply::Note;
 use crate::registrar::{ConsulSettings, Names};
-use consentinel_core::{Epoch, Naming, SentinelId};
+use consentinel_core::{Epoch, DnsView, SentinelId};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -28,8 +28,8 @@ fn sentinel(number: u16) -> (consentinel_core::SentinelId, Endpoint) {
 }
 
 /// A group with one master and two replicas, one of which lags.
-fn naming() -> Naming {
-    Naming {
+fn view() -> DnsView {
+    DnsView {
         epoch: Epoch(7),
         entries: vec![
             entry(Role::Master, "10.0.0.1", 6379, Health::Passing),
@@ -53,13 +53,13 @@ fn names(group: &str, service: &str) -> Arc<Names> {
     Arc::new(Names::new(&GroupName::new(group), &settings).expect("good names"))
 }
 
-fn word(naming: Naming) -> Word {
-    Word::new(names("mymaster", "redis"), naming, None, crate::dns::WithoutMajority::Silent)
+fn word(view: DnsView) -> Word {
+    Word::new(names("mymaster", "redis"), view, None, crate::dns::WithoutMajority::Silent)
 }
 
-fn zone_with(naming: Naming) -> Zone {
+fn zone_with(view: DnsView) -> Zone {
     let mut zone = Zone::new(DnsSettings { ttl: 5, ..DnsSettings::default() });
-    zone.update(Update::Word(Arc::new(word(naming))));
+    zone.update(Update::Word(Arc::new(word(view))));
     zone
 }
 
@@ -73,7 +73,7 @@ fn ask(zone: &mut Zone, name: &str, kind: Kind) -> Reply {
 
 /// The answer of the usual group.
 fn answer(name: &str, kind: Kind) -> Reply {
-    ask(&mut zone_with(naming()), name, kind)
+    ask(&mut zone_with(view()), name, kind)
 }
 
 fn data(records: &[Record]) -> Vec<Data> {
@@ -138,7 +138,7 @@ fn the_master_by_every_name_that_consul_gives_it() {
 
 #[test]
 fn replicas_with_their_weights_without_those_that_must_not_be_used_and_another_one_first_each_time() {
-    let mut zone = zone_with(naming());
+    let mut zone = zone_with(view());
     let passing = srv(10, 6379, "0a000002.addr.dc1.consul");
     let lagging = srv(1, 6380, "0a000003.addr.dc1.consul");
     let first = ask(&mut zone, "redis-replica.service.consul", Kind::Srv);
@@ -150,12 +150,12 @@ fn replicas_with_their_weights_without_those_that_must_not_be_used_and_another_o
 
 #[test]
 fn several_servers_at_one_address_have_one_address() {
-    let mut naming = naming();
-    naming.entries.truncate(1);
+    let mut view = view();
+    view.entries.truncate(1);
     for port in [1, 2] {
-        naming.entries.push(entry(Role::Replica, "10.0.0.2", port, Health::Passing));
+        view.entries.push(entry(Role::Replica, "10.0.0.2", port, Health::Passing));
     }
-    let mut zone = zone_with(naming);
+    let mut zone = zone_with(view);
     assert_eq!(data(&ask(&mut zone, "redis-replica.service.consul", Kind::A).answers), [a(2)]);
     let reply = ask(&mut zone, "redis-replica.service.consul", Kind::Srv);
     assert_eq!((reply.answers.len(), reply.additional.len()), (2, 5));
@@ -210,8 +210,8 @@ fn the_targets_own_names() {
 
 #[test]
 fn sentinels_by_their_masters_and_all_of_them() {
-    let mut zone = zone_with(naming());
-    let other = Naming { sentinels: vec![sentinel(26380), sentinel(26381)], ..naming() };
+    let mut zone = zone_with(view());
+    let other = DnsView { sentinels: vec![sentinel(26380), sentinel(26381)], ..view() };
     let other = Word::new(names("other", "sessions"), other, None, crate::dns::WithoutMajority::Silent);
     zone.update(Update::Word(Arc::new(other.clone())));
     let mut ports = |name: &str| {
@@ -244,9 +244,9 @@ fn sentinels_by_their_masters_and_all_of_them() {
 
 #[test]
 fn a_master_that_is_objectively_down_is_not_named_and_the_reason_is_told() {
-    let mut naming = naming();
-    naming.entries[0] = entry(Role::Master, "10.0.0.1", 6379, Health::Critical);
-    let mut zone = zone_with(naming);
+    let mut view = view();
+    view.entries[0] = entry(Role::Master, "10.0.0.1", 6379, Health::Critical);
+    let mut zone = zone_with(view);
     for kind in [Kind::Srv, Kind::A, Kind::Txt, Kind::Any] {
         let reply = ask(&mut zone, "redis.service.consul", kind);
         assert!(is_no_such_name(&reply), "{kind:?}");
@@ -259,7 +259,7 @@ fn a_master_that_is_objectively_down_is_not_named_and_the_reason_is_told() {
 
 #[test]
 fn nothing_is_said_before_the_master_has_spoken() {
-    let mut zone = zone_with(Naming { vouched: false, ..naming() });
+    let mut zone = zone_with(DnsView { vouched: false, ..view() });
     for name in ["redis.service.consul", "redis-replica.service.consul", "consentinel-mymaster.node.consul"] {
         let reply = ask(&mut zone, name, Kind::A);
         assert_eq!((reply.code, reply.note.map(|note| note.code)), (Code::Failed, Some(NOT_READY)), "{name}");
@@ -269,11 +269,11 @@ fn nothing_is_said_before_the_master_has_spoken() {
 
 #[test]
 fn without_a_majority_nothing_is_said_or_what_was_known_last() {
-    let (good, lonely) = (word(naming()), Naming { heard: (1, 3), majority: false, ..naming() });
-    let changed = Naming { epoch: Epoch(9), entries: vec![], ..lonely };
+    let (good, lonely) = (word(view()), DnsView { heard: (1, 3), majority: false, ..view() });
+    let changed = DnsView { epoch: Epoch(9), entries: vec![], ..lonely };
     let silent =
         Word::new(good.names.clone(), changed.clone(), Some(&good), crate::dns::WithoutMajority::Silent);
-    let mut zone = zone_with(naming());
+    let mut zone = zone_with(view());
     zone.update(Update::Word(Arc::new(silent.clone())));
     let reply = ask(&mut zone, "redis.service.consul", Kind::Srv);
     let text = "this sentinel hears 1 of the 3 sentinels of mymaster, which is no majority";
@@ -297,9 +297,9 @@ fn without_a_majority_nothing_is_said_or_what_was_known_last() {
 
 #[test]
 fn a_host_name_is_answered_as_consul_answers_it() {
-    let mut naming = naming();
-    naming.entries = vec![entry(Role::Master, "db-1.example", 6379, Health::Passing)];
-    let mut zone = zone_with(naming);
+    let mut view = view();
+    view.entries = vec![entry(Role::Master, "db-1.example", 6379, Health::Passing)];
+    let mut zone = zone_with(view);
     let reply = ask(&mut zone, "redis.service.consul", Kind::Srv);
     assert_eq!(data(&reply.answers), [srv(1, 6379, "db-1.example")]);
     assert!(reply.additional.iter().all(|record| matches!(record.data, Data::Txt(_))));
@@ -311,9 +311,9 @@ fn a_host_name_is_answered_as_consul_answers_it() {
 
 #[test]
 fn an_ipv6_master_has_no_ipv4_address() {
-    let mut naming = naming();
-    naming.entries = vec![entry(Role::Master, "2001:db8::1", 6379, Health::Passing)];
-    let mut zone = zone_with(naming);
+    let mut view = view();
+    view.entries = vec![entry(Role::Master, "2001:db8::1", 6379, Health::Passing)];
+    let mut zone = zone_with(view);
     let address = Data::Aaaa("2001:db8::1".parse().expect("an address"));
     assert_eq!(
         data(&ask(&mut zone, "redis.service.consul", Kind::Aaaa).answers),
@@ -336,7 +336,7 @@ fn targets_have_the_domain_in_the_letters_of_the_question() {
 
 #[test]
 fn who_stands_still_says_so() {
-    let zone = zone_with(naming());
+    let zone = zone_with(view());
     let question = |name: &str| Question::new(labels(name), Kind::A);
     let reply = zone.out_of_touch(&question("redis.service.consul"), "asleep".into());
     assert_eq!(reply, Reply::only(Code::Failed).because(NOT_READY, "asleep"));

@@ -83,7 +83,7 @@ impl Consul {
     fn write(&mut self, group: &GroupName, transaction: &Transaction, session: Option<&SessionId>) -> Answer {
         let record = self.records.entry(group.clone()).or_default();
         let locked = match &transaction.guard {
-            Guard::Hold { locked: true, .. } => {
+            Guard::Unchanged { locked: true, .. } => {
                 record.locked_by.is_some() && record.locked_by.as_ref() == session
             }
             _ => true,

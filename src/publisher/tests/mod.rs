@@ -55,7 +55,7 @@ fn claim(fence: Fence, epoch: u64, master: u16, before: Option<u16>) -> Registry
 /// How well a replica is.
 fn health(fence: Fence, locked: bool, health: Health) -> RegistryRequest {
     let set = vec![Entry { health, ..entry(Role::Replica, 1, 9000) }];
-    let guard = Guard::Hold { fence, record: record(1, 7000), locked };
+    let guard = Guard::Unchanged { fence, record: record(1, 7000), locked };
     RegistryRequest::Write(Box::new(Transaction { guard, remove: vec![], sweep: vec![], set }))
 }
 

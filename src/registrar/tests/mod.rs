@@ -162,6 +162,6 @@ fn claim(fence: Fence, epoch: u64, master: u16, before: Option<u16>) -> Transact
 }
 
 fn hold(fence: Fence, record: Record, locked: bool, set: Vec<Entry>) -> Transaction {
-    let guard = Guard::Hold { fence, record, locked };
+    let guard = Guard::Unchanged { fence, record, locked };
     Transaction { guard, remove: Vec::new(), sweep: Vec::new(), set }
 }

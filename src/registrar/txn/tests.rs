@@ -71,7 +71,7 @@ fn a_flip_is_ordered_so_that_it_could_be_read_from_the_top() {
 
 #[test]
 fn what_only_holds_checks_the_record_and_the_lock_and_writes_neither() {
-    let guard = Guard::Hold { fence: Fence(5), record: record(2), locked: true };
+    let guard = Guard::Unchanged { fence: Fence(5), record: record(2), locked: true };
     let set = vec![entry(Role::Replica, 1)];
     let transaction = Transaction { guard, remove: Vec::new(), sweep: Vec::new(), set };
     let (plan, lines) = planned(&transaction, &[]);

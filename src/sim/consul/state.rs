@@ -127,7 +127,7 @@ impl Shelf {
     fn allows(&self, guard: &Guard, session: Option<SessionId>) -> bool {
         let locked = match guard {
             Guard::Claim { .. } => false,
-            Guard::Hold { locked, .. } => *locked,
+            Guard::Unchanged { locked, .. } => *locked,
         };
         guard.fence() == self.fence() && (!locked || (session.is_some() && self.lock == session))
     }

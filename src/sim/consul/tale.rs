@@ -69,7 +69,7 @@ impl World {
                 Guard::Claim { record, .. } => {
                     format!("epoch {} master {}", record.epoch, world.addresses.call(&record.master))
                 }
-                Guard::Hold { .. } => "an amendment".to_owned(),
+                Guard::Unchanged { .. } => "an amendment".to_owned(),
             };
             let consul = world.consul.as_ref();
             let record = consul.and_then(|consul| consul.state.shelves.get(group)?.record());

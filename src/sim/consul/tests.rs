@@ -44,7 +44,7 @@ fn claim(fence: u64, epoch: u64, port: u16) -> Transaction {
 }
 
 fn hold(fence: Fence, locked: bool, set: Vec<Entry>) -> Transaction {
-    let guard = Guard::Hold { fence, record: record(1, 1), locked };
+    let guard = Guard::Unchanged { fence, record: record(1, 1), locked };
     Transaction { guard, remove: vec![], sweep: vec![], set }
 }
 

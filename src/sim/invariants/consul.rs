@@ -77,7 +77,7 @@ impl World {
                 self.check_title(by, group, record);
                 self.check_run(by, record);
             }
-            Guard::Hold { locked, record, .. } => {
+            Guard::Unchanged { locked, record, .. } => {
                 self.stats.amendments += 1;
                 // Where Consul begins anew a version may mean another record; of the same epoch and master it does no harm.
                 let of = |record: &Record| (record.epoch, record.master.clone());

@@ -13,9 +13,9 @@ fn voter(id: &str, port: Option<u16>, opinion: Opinion) -> Voter {
 
 /// A master that is well, with two replicas and three sentinels.
 fn well() -> core::Explanation {
-    let candidate = |port: u16, standing| core::Candidate {
+    let candidate = |port: u16, suitability| core::Candidate {
         addr: at(port),
-        standing,
+        suitability,
         priority: 100,
         offset: Offset(4711),
     };
@@ -36,9 +36,9 @@ fn well() -> core::Explanation {
             voter("c", Some(26381), Opinion::NotDown),
         ],
         candidates: vec![
-            candidate(6380, Standing::Chosen),
-            candidate(6381, Standing::Behind(Worse::Offset { behind: 12 })),
-            candidate(6382, Standing::Unfit(Unfit::PriorityZero)),
+            candidate(6380, Suitability::Chosen),
+            candidate(6381, Suitability::Behind(Worse::Offset { behind: 12 })),
+            candidate(6382, Suitability::Unfit(Unfit::PriorityZero)),
         ],
         failover: (FailoverPhase::None, Duration::ZERO),
         last_attempt: None,

@@ -85,7 +85,7 @@ impl Group {
             WriteKind::Amend
         };
         let locked = !active(Mutation::HealthWithoutLock);
-        let guard = Guard::Hold { fence: seen.fence, record, locked };
+        let guard = Guard::Unchanged { fence: seen.fence, record, locked };
         let sweep = seen.damaged.clone();
         self.write(Transaction { guard, remove, sweep, set }, kind, cx);
     }
@@ -130,7 +130,7 @@ impl Group {
     fn help_out(&mut self, seen: &Published, record: Record, desired: &[Entry], cx: &mut Context) {
         let Some(master) = desired.first() else { return };
         let there = seen.master().filter(|entry| entry.addr == master.addr);
-        let guard = Guard::Hold { fence: seen.fence, record, locked: false };
+        let guard = Guard::Unchanged { fence: seen.fence, record, locked: false };
         let transaction = Transaction { guard, remove: vec![], sweep: vec![], set: vec![master.clone()] };
         match there {
             // The holder of the lock may be gone.

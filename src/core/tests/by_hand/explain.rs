@@ -3,7 +3,7 @@
 use crate::bench::{Bench, MASTER, MS, endpoint, group, info};
 use consentinel_core::{
     Candidate, Doubt, Explanation, Info, Input, Obstacle, Offset, Opinion, Quorum, Reply, Rng, Role, RunId,
-    SaveError, SentinelId, Standing, Unfit, Worse,
+    SaveError, SentinelId, Suitability, Unfit, Worse,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,9 +12,9 @@ fn explain(bench: &Bench) -> Explanation {
     bench.sentinel.explain(&group()).expect("it is watched")
 }
 
-fn standings(bench: &Bench) -> BTreeMap<u16, Standing> {
+fn suitabilities(bench: &Bench) -> BTreeMap<u16, Suitability> {
     let candidates = explain(bench).candidates.into_iter();
-    candidates.map(|Candidate { addr, standing, .. }| (addr.port, standing)).collect()
+    candidates.map(|Candidate { addr, suitability, .. }| (addr.port, suitability)).collect()
 }
 
 type Change<'a> = &'a dyn Fn(&mut Info);
@@ -49,7 +49,7 @@ fn a_master_that_is_well_is_the_only_obstacle() {
     assert_eq!(explanation.obstacles, [Obstacle::MasterAnswers]);
     assert_eq!((explanation.suspicion, explanation.sdown, explanation.odown), (None, None, None));
     assert_eq!((explanation.reachable, explanation.votes_needed, explanation.say_down), (1, 1, 0));
-    assert_eq!(standings(&bench), BTreeMap::from([(6380, Standing::Chosen)]));
+    assert_eq!(suitabilities(&bench), BTreeMap::from([(6380, Suitability::Chosen)]));
 }
 
 #[test]
@@ -74,29 +74,29 @@ fn every_reason_against_a_replica_is_told() {
     bench.run(Duration::from_secs(15));
     bench.kill(6388);
     bench.run(Duration::from_millis(500));
-    let told = standings(&bench);
+    let told = suitabilities(&bench);
     let (span, limit) = (Duration::from_secs(11), Duration::from_secs(10));
     let expected = BTreeMap::from([
-        (6380, Standing::Chosen),
-        (6381, Standing::Unfit(Unfit::PriorityZero)),
-        (6382, Standing::Unfit(Unfit::Loading)),
-        (6383, Standing::Unfit(Unfit::Unlinked { span, limit })),
-        (6384, Standing::Behind(Worse::Offset { behind: 40 })),
-        (6385, Standing::Behind(Worse::Priority { this: 101, chosen: 100 })),
-        (6386, Standing::Behind(Worse::Syncing)),
-        (6387, Standing::Behind(Worse::RunId)),
-        (6388, Standing::Unfit(Unfit::NoLink)),
-        (6389, Standing::Behind(Worse::IsMaster)),
+        (6380, Suitability::Chosen),
+        (6381, Suitability::Unfit(Unfit::PriorityZero)),
+        (6382, Suitability::Unfit(Unfit::Loading)),
+        (6383, Suitability::Unfit(Unfit::Unlinked { span, limit })),
+        (6384, Suitability::Behind(Worse::Offset { behind: 40 })),
+        (6385, Suitability::Behind(Worse::Priority { this: 101, chosen: 100 })),
+        (6386, Suitability::Behind(Worse::Syncing)),
+        (6387, Suitability::Behind(Worse::RunId)),
+        (6388, Suitability::Unfit(Unfit::NoLink)),
+        (6389, Suitability::Behind(Worse::IsMaster)),
     ]);
     assert_eq!(told, expected);
     assert_eq!(explain(&bench).candidates[0].addr, endpoint(6380), "the chosen one stands first");
     bench.run(Duration::from_secs(3));
-    assert!(matches!(standings(&bench)[&6388], Standing::Unfit(Unfit::Down(_))));
+    assert!(matches!(suitabilities(&bench)[&6388], Suitability::Unfit(Unfit::Down(_))));
     // Somebody who promoted it and vanished is believed, as long as nobody has more.
     bench.servers.get_mut(&6389).expect("it is there").master_repl_offset = Offset(100);
     bench.run(Duration::from_secs(15));
-    assert_eq!(standings(&bench)[&6389], Standing::Chosen);
-    assert_eq!(standings(&bench)[&6380], Standing::Behind(Worse::NotMasterYet));
+    assert_eq!(suitabilities(&bench)[&6389], Suitability::Chosen);
+    assert_eq!(suitabilities(&bench)[&6380], Suitability::Behind(Worse::NotMasterYet));
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_replica_with_another_history_stands_behind() {
         bench.run(Duration::from_secs(25));
         bench
     };
-    assert_eq!(standings(&bench)[&6381], Standing::Behind(Worse::OtherHistory));
+    assert_eq!(suitabilities(&bench)[&6381], Suitability::Behind(Worse::OtherHistory));
 }
 
 #[test]
@@ -133,7 +133,8 @@ fn the_one_that_is_named_is_the_one_that_is_promoted() {
             server.master_link_down = Duration::from_secs(pick(3) / 2 * 16);
         }
         bench.run(Duration::from_secs(25));
-        let chosen = standings(&bench).into_iter().find(|(_, standing)| *standing == Standing::Chosen);
+        let chosen =
+            suitabilities(&bench).into_iter().find(|(_, suitability)| *suitability == Suitability::Chosen);
         bench.kill(MASTER);
         bench.run(Duration::from_secs(2));
         let expected = chosen.map_or(MASTER, |(port, _)| port);

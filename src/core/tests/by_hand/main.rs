@@ -1,10 +1,10 @@
 //! One sentinel, driven by hand: what it says to whom, step by step.
 
 mod bench;
+mod dns_view;
 mod explain;
 mod failover;
-mod names;
-mod naming;
+mod host_names;
 mod operators;
 mod publish;
 mod registry;

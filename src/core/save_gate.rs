@@ -1,4 +1,4 @@
-//! Saved before said.
+//! The gate that answers pass only after the save that covers them: saved before said.
 //!
 //! Whatever others may build on (an epoch, a vote, a configuration) is on disk before it leaves. Answers that wait
 //! for the disk do not exist as actions until the save that covers them has succeeded; when it fails, a refusal
@@ -9,7 +9,7 @@ use crate::{Action, ClientId, Epoch, Refusal, Response, Seq, Time};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-pub(crate) struct Storage {
+pub(crate) struct SaveGate {
     last: Seq,
     on_disk: Seq,
     in_flight: Option<InFlight>,
@@ -17,7 +17,7 @@ pub(crate) struct Storage {
     later: Option<Time>,
     identity: bool,
     failure: Option<Failure>,
-    held: VecDeque<Held>,
+    waiting: VecDeque<WaitingAnswer>,
     /// How long the disk takes: the last save, or what remains of a slower one before it.
     pub(crate) latency: Duration,
     /// The epoch as it is on disk: the only one that may be told to others.
@@ -36,7 +36,7 @@ struct Failure {
     retry_at: Time,
 }
 
-struct Held {
+struct WaitingAnswer {
     after: Seq,
     since: Time,
     client: ClientId,
@@ -53,10 +53,10 @@ pub(crate) enum Otherwise {
     Withhold,
 }
 
-impl Storage {
+impl SaveGate {
     /// What is on disk at the start: an epoch, and perhaps an identity.
     pub(crate) fn new(saved_epoch: Epoch, identity: bool) -> Self {
-        Storage {
+        SaveGate {
             last: Seq(0),
             on_disk: Seq(0),
             in_flight: None,
@@ -64,7 +64,7 @@ impl Storage {
             later: None,
             identity,
             failure: None,
-            held: VecDeque::new(),
+            waiting: VecDeque::new(),
             latency: Duration::ZERO,
             saved_epoch,
         }
@@ -117,7 +117,9 @@ impl Storage {
             Some(_) if active(Mutation::VoteSaidBeforeSaved) => {
                 out.push_back(Action::Respond { client, response })
             }
-            Some(after) => self.held.push_back(Held { after, since, client, response, otherwise }),
+            Some(after) => {
+                self.waiting.push_back(WaitingAnswer { after, since, client, response, otherwise })
+            }
             None => out.push_back(Action::Respond { client, response }),
         }
     }
@@ -178,17 +180,17 @@ impl Storage {
                 self.failure = Some(Failure { error: error.clone(), retry_at: now + RETRY });
             }
         }
-        while self.held.front().is_some_and(|held| held.after <= seq) {
-            let held = self.held.pop_front().expect("its front was looked at");
-            let stale = tilt || now > held.since + OPINION_LASTS;
-            let response = match (&error, held.otherwise) {
-                (None, _) if stale => without_opinion(held.response),
-                (None, _) => held.response,
+        while self.waiting.front().is_some_and(|answer| answer.after <= seq) {
+            let answer = self.waiting.pop_front().expect("its front was looked at");
+            let stale = tilt || now > answer.since + OPINION_LASTS;
+            let response = match (&error, answer.otherwise) {
+                (None, _) if stale => without_opinion(answer.response),
+                (None, _) => answer.response,
                 (Some(_), Otherwise::Refuse) => Response::Refused(Refusal::NotSaved),
-                (Some(_), Otherwise::Withhold) if active(Mutation::VoteWithoutDisk) => held.response,
-                (Some(_), Otherwise::Withhold) => withheld(held.response),
+                (Some(_), Otherwise::Withhold) if active(Mutation::VoteWithoutDisk) => answer.response,
+                (Some(_), Otherwise::Withhold) => withheld(answer.response),
             };
-            out.push_back(Action::Respond { client: held.client, response });
+            out.push_back(Action::Respond { client: answer.client, response });
         }
         true
     }
@@ -225,44 +227,44 @@ mod tests {
 
     #[test]
     fn a_vote_leaves_only_after_its_save() {
-        let mut storage = Storage::new(Epoch(0), true);
+        let mut gate = SaveGate::new(Epoch(0), true);
         let mut out = VecDeque::new();
-        storage.urgently();
-        storage.respond(ClientId(1), vote(), Otherwise::Withhold, NOW, &mut out);
-        let seq = storage.begin(NOW, Epoch(1)).expect("urgent");
-        assert!(out.is_empty() && storage.saved_epoch == Epoch(0));
-        storage.on_saved(seq, None, NOW, false, &mut out);
-        assert_eq!((out.len(), storage.saved_epoch), (1, Epoch(1)));
+        gate.urgently();
+        gate.respond(ClientId(1), vote(), Otherwise::Withhold, NOW, &mut out);
+        let seq = gate.begin(NOW, Epoch(1)).expect("urgent");
+        assert!(out.is_empty() && gate.saved_epoch == Epoch(0));
+        gate.on_saved(seq, None, NOW, false, &mut out);
+        assert_eq!((out.len(), gate.saved_epoch), (1, Epoch(1)));
     }
 
     #[test]
     fn a_change_during_a_save_waits_for_the_next_one() {
-        let mut storage = Storage::new(Epoch(0), true);
+        let mut gate = SaveGate::new(Epoch(0), true);
         let mut out = VecDeque::new();
-        storage.urgently();
-        let first = storage.begin(NOW, Epoch(1)).expect("urgent");
-        storage.urgently();
-        storage.respond(ClientId(1), vote(), Otherwise::Withhold, NOW, &mut out);
-        assert_eq!(storage.begin(NOW, Epoch(2)), None);
-        storage.on_saved(first, None, NOW, false, &mut out);
+        gate.urgently();
+        let first = gate.begin(NOW, Epoch(1)).expect("urgent");
+        gate.urgently();
+        gate.respond(ClientId(1), vote(), Otherwise::Withhold, NOW, &mut out);
+        assert_eq!(gate.begin(NOW, Epoch(2)), None);
+        gate.on_saved(first, None, NOW, false, &mut out);
         assert!(out.is_empty());
-        let second = storage.begin(NOW, Epoch(2)).expect("urgent");
-        storage.on_saved(second, None, NOW, false, &mut out);
+        let second = gate.begin(NOW, Epoch(2)).expect("urgent");
+        gate.on_saved(second, None, NOW, false, &mut out);
         assert_eq!(out.len(), 1);
     }
 
     #[test]
     fn a_failed_save_withholds_the_vote_and_is_tried_again() {
-        let mut storage = Storage::new(Epoch(0), true);
+        let mut gate = SaveGate::new(Epoch(0), true);
         let mut out = VecDeque::new();
-        storage.urgently();
-        storage.respond(ClientId(1), vote(), Otherwise::Withhold, NOW, &mut out);
-        let seq = storage.begin(NOW, Epoch(1)).expect("urgent");
-        storage.on_saved(seq, Some("disk full".into()), NOW, false, &mut out);
+        gate.urgently();
+        gate.respond(ClientId(1), vote(), Otherwise::Withhold, NOW, &mut out);
+        let seq = gate.begin(NOW, Epoch(1)).expect("urgent");
+        gate.on_saved(seq, Some("disk full".into()), NOW, false, &mut out);
         let Some(Action::Respond { response, .. }) = out.pop_front() else { panic!("an answer is owed") };
         assert_eq!(response, Response::Down { down: true, leader: None, epoch: Epoch(0) });
-        assert_eq!(storage.failure(), Some("disk full"));
-        assert_eq!(storage.begin(NOW, Epoch(1)), None);
-        assert!(storage.begin(NOW + RETRY, Epoch(1)).is_some());
+        assert_eq!(gate.failure(), Some("disk full"));
+        assert_eq!(gate.begin(NOW, Epoch(1)), None);
+        assert!(gate.begin(NOW + RETRY, Epoch(1)).is_some());
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::bench::{Bench, MASTER, MS, endpoint, group, info};
 use consentinel_core::{
-    Endpoint, Epoch, Health, Hello, Info, Input, LinkError, Naming, Request, Response, Role, SaveError,
+    DnsView, Endpoint, Epoch, Health, Hello, Info, Input, LinkError, Request, Response, Role, SaveError,
     SentinelId,
 };
 use std::time::Duration;
@@ -13,13 +13,13 @@ fn named(replicas: &[u16]) -> Bench {
     Bench::with(replicas, |durable| durable.config.registry.dns = true)
 }
 
-fn naming(bench: &Bench) -> Naming {
-    bench.sentinel.naming(&group(), &[]).expect("it is watched, and all is on disk")
+fn view(bench: &Bench) -> DnsView {
+    bench.sentinel.dns_view(&group(), &[]).expect("it is watched, and all is on disk")
 }
 
 /// Role, port and health of what may be named.
-fn servers(naming: &Naming) -> Vec<(Role, u16, Health)> {
-    naming.entries.iter().map(|entry| (entry.role, entry.addr.port, entry.health)).collect()
+fn servers(view: &DnsView) -> Vec<(Role, u16, Health)> {
+    view.entries.iter().map(|entry| (entry.role, entry.addr.port, entry.health)).collect()
 }
 
 fn hello(id: &str, port: u16, epoch: u64, master: u16) -> Input {
@@ -46,11 +46,11 @@ use Role::{Master, Replica};
 fn a_master_that_has_spoken_is_vouched_for_and_its_replicas_are_named_with_it() {
     let mut bench = named(&[6380]);
     bench.run(SECOND * 3);
-    let naming = naming(&bench);
-    assert!(naming.vouched && naming.majority);
-    assert_eq!((naming.epoch, naming.heard), (Epoch(0), (1, 1)));
-    assert_eq!(servers(&naming), [(Master, MASTER, Passing), (Replica, 6380, Passing)]);
-    assert_eq!(naming.sentinels.len(), 1, "this one");
+    let view = view(&bench);
+    assert!(view.vouched && view.majority);
+    assert_eq!((view.epoch, view.heard), (Epoch(0), (1, 1)));
+    assert_eq!(servers(&view), [(Master, MASTER, Passing), (Replica, 6380, Passing)]);
+    assert_eq!(view.sentinels.len(), 1, "this one");
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn nothing_vouches_for_a_master_that_was_not_seen_nor_for_one_that_says_it_is_a_
         durable.config.registry.dns = true;
         durable.groups.get_mut(&group()).expect("it is there").master = endpoint(7000);
     });
-    assert!(!naming(&fresh).vouched);
+    assert!(!view(&fresh).vouched);
     // It comes as a replica: that is no word of a master.
     let role = Some(Replica);
     let mut bench = Bench::with(&[], |durable| {
@@ -70,10 +70,10 @@ fn nothing_vouches_for_a_master_that_was_not_seen_nor_for_one_that_says_it_is_a_
     });
     bench.servers.insert(7000, Info { role, master: Some(endpoint(1)), ..info(7000) });
     bench.run(SECOND * 5);
-    assert!(!naming(&bench).vouched);
+    assert!(!view(&bench).vouched);
     promote(&mut bench, 7000);
     bench.run(SECOND * 2);
-    assert!(naming(&bench).vouched, "its word is asked for every second");
+    assert!(view(&bench).vouched, "its word is asked for every second");
 }
 
 #[test]
@@ -84,14 +84,14 @@ fn a_master_that_is_objectively_down_is_critical_and_the_next_one_is_named_at_on
     bench.run(SECOND * 11);
     bench.kill(MASTER);
     bench.run(SECOND * 2);
-    assert_eq!(servers(&naming(&bench))[0], (Master, MASTER, Critical));
+    assert_eq!(servers(&view(&bench))[0], (Master, MASTER, Critical));
     let mut bench = named(&[6380]);
     bench.run(SECOND * 3);
     bench.kill(MASTER);
     bench.run(MS * 1020);
-    let naming = naming(&bench);
-    assert!(naming.vouched && naming.epoch > Epoch(0));
-    assert_eq!(servers(&naming)[0], (Master, 6380, Passing));
+    let view = view(&bench);
+    assert!(view.vouched && view.epoch > Epoch(0));
+    assert_eq!(servers(&view)[0], (Master, 6380, Passing));
 }
 
 #[test]
@@ -101,11 +101,11 @@ fn who_has_followed_goes_on_naming_by_a_hello_and_not_before_it_is_on_disk() {
     promote(&mut bench, 6380);
     bench.input(hello("peer", 26380, 0, MASTER));
     bench.sentinel.handle(bench.now, hello("peer", 26380, 3, 6380));
-    assert_eq!(bench.sentinel.naming(&group(), &[]), None, "what was said before holds");
+    assert_eq!(bench.sentinel.dns_view(&group(), &[]), None, "what was said before holds");
     bench.input(Input::Wake);
-    let naming = naming(&bench);
-    assert_eq!((naming.epoch, naming.vouched), (Epoch(3), true));
-    assert_eq!(servers(&naming)[0], (Master, 6380, Passing));
+    let view = view(&bench);
+    assert_eq!((view.epoch, view.vouched), (Epoch(3), true));
+    assert_eq!(servers(&view)[0], (Master, 6380, Passing));
 }
 
 #[test]
@@ -117,10 +117,10 @@ fn who_has_seen_no_master_does_not_take_a_hellos_word_for_one() {
         durable.config.registry.dns = true;
     });
     bench.input(hello("peer", 26380, 3, 7001));
-    assert!(!naming(&bench).vouched);
+    assert!(!view(&bench).vouched);
     bench.servers.insert(7001, Info { role: Some(Master), ..info(7001) });
     bench.run(SECOND * 3);
-    assert!(naming(&bench).vouched);
+    assert!(view(&bench).vouched);
 }
 
 #[test]
@@ -132,28 +132,28 @@ fn a_sentinel_of_the_file_counts_when_it_has_shown_itself() {
         }
     });
     bench.run(MS * 500);
-    let lonely = naming(&bench);
+    let lonely = view(&bench);
     assert_eq!((lonely.heard, lonely.majority), ((1, 3), false), "they have not been taken for down yet");
     bench.input(hello(&format!("{:040}", 26380), 26380, 0, MASTER));
-    let heard = naming(&bench);
+    let heard = view(&bench);
     assert_eq!((heard.heard, heard.majority), ((2, 3), true));
     assert_eq!(heard.sentinels.len(), 2);
     bench.run(SECOND * 5);
-    assert!(!naming(&bench).majority, "it has not answered since");
+    assert!(!view(&bench).majority, "it has not answered since");
 }
 
 #[test]
 fn after_a_sleep_the_master_must_speak_again() {
     let mut bench = named(&[]);
     bench.run(SECOND * 3);
-    assert!(naming(&bench).vouched);
+    assert!(view(&bench).vouched);
     bench.stubborn.clear();
     bench.now += SECOND * 4;
     bench.sentinel.handle(bench.now, Input::Wake);
-    assert!(!naming(&bench).vouched);
+    assert!(!view(&bench).vouched);
     bench.input(Input::Wake);
     bench.run(SECOND * 2);
-    assert!(naming(&bench).vouched, "in TILT, too");
+    assert!(view(&bench).vouched, "in TILT, too");
 }
 
 #[test]
@@ -164,9 +164,9 @@ fn where_the_disk_has_failed_clients_and_dns_hear_the_same() {
     promote(&mut bench, 6380);
     bench.input(hello("peer", 26380, 3, 6380));
     bench.run(MS * 10);
-    let naming = naming(&bench);
-    assert_eq!((bench.master(), naming.epoch), (endpoint(6380), Epoch(3)));
-    assert_eq!(naming.entries[0].addr, bench.master());
+    let view = view(&bench);
+    assert_eq!((bench.master(), view.epoch), (endpoint(6380), Epoch(3)));
+    assert_eq!(view.entries[0].addr, bench.master());
 }
 
 #[test]
@@ -176,9 +176,9 @@ fn a_reset_asks_the_master_anew_and_an_unknown_group_has_no_name() {
     let reset = Request::Reset { pattern: "*".into() };
     assert!(!matches!(bench.ask(reset), Response::Refused(_)));
     bench.run(MS * 100);
-    assert!(naming(&bench).vouched);
+    assert!(view(&bench).vouched);
     let nobody = consentinel_core::GroupName::new("nobody");
-    assert_eq!(bench.sentinel.naming(&nobody, &[]), None);
+    assert_eq!(bench.sentinel.dns_view(&nobody, &[]), None);
     let lost = Input::Link { link: consentinel_core::LinkId(u64::MAX), up: Err(LinkError::Closed) };
     bench.input(lost);
     assert_eq!(bench.sentinel.group_of(consentinel_core::LinkId(u64::MAX)), None);

@@ -1,4 +1,4 @@
-//! A run as a list of what happened: enough to live it again.
+//! The trace of a run: the start and all inputs, enough to replay it.
 
 use crate::{Durable, Input, Time};
 use serde::{Deserialize, Serialize};

@@ -2,20 +2,20 @@
 
 use super::Group;
 use crate::context::Context;
-use crate::{Endpoint, Entry, Naming, SentinelId};
+use crate::{DnsView, Endpoint, Entry, SentinelId};
 
 impl Group {
     /// Nothing while a new master is not yet on disk.
-    pub(crate) fn naming(&self, known: &[Entry], cx: &Context) -> Option<Naming> {
+    pub(crate) fn dns_view(&self, known: &[Entry], cx: &Context) -> Option<DnsView> {
         let master = &self.master().addr;
-        if !cx.names.same_place(&self.announced.master, master) {
+        if !cx.hosts.same_place(&self.announced.master, master) {
             return None;
         }
         let (told, saved) = &self.announced.config;
         // Where the disk has failed, clients are told of a new master although its epoch is not saved.
-        let epoch = if cx.names.same_place(told, master) { *saved } else { self.config_epoch };
+        let epoch = if cx.hosts.same_place(told, master) { *saved } else { self.config_epoch };
         let heard = 1 + self.peers_heard(cx);
-        Some(Naming {
+        Some(DnsView {
             epoch,
             entries: self.desired(epoch, known, cx),
             vouched: self.vouched,
@@ -52,7 +52,7 @@ impl Group {
     fn sentinels_up(&self, cx: &Context) -> Vec<(SentinelId, Endpoint)> {
         let links = self.nodes.values().filter_map(|node| node.command.local());
         let local = self.master().command.local().or_else(|| links.min());
-        let announced = cx.config.announce_ip.as_ref().and_then(|host| cx.names.ip(host)).or(local);
+        let announced = cx.config.announce_ip.as_ref().and_then(|host| cx.hosts.ip(host)).or(local);
         let own = announced.filter(|_| !cx.config.observe).map(|ip| (cx.myid.clone(), cx.own_endpoint(ip)));
         let up = |(slot, opinion): (_, &super::Opinion)| {
             let peer = cx.peers.get(slot).filter(|peer| opinion.sdown.is_none() && peer.heard)?;

@@ -1,4 +1,4 @@
-//! A server's INFO as it was answered, in little memory: there may be thousands of servers.
+//! Stores a server's INFO as it was answered, in little memory: there may be thousands of servers.
 
 /// The lines of an INFO, in half bytes. What they begin with is nearly always the same, and in the same order, and what
 /// follows is mostly a number:
@@ -13,7 +13,7 @@
 /// | 14 | the next one says how many other bytes follow, less one; each takes two |
 /// | 15 | nothing: it fills the last byte |
 #[derive(Clone, Default, PartialEq)]
-pub struct InfoText(Box<[u8]>);
+pub struct StoredInfo(Box<[u8]>);
 
 const STOP: u8 = 10;
 const USUAL: u8 = 11;
@@ -31,16 +31,16 @@ const HEAD: usize = 12;
 /// So many digits in a row are worth an end of the bytes before them.
 const DIGITS: usize = 3;
 
-impl InfoText {
+impl StoredInfo {
     /// Keeps a text.
     ///
     /// ```
-    /// use consentinel_core::InfoText;
+    /// use consentinel_core::StoredInfo;
     /// let text = "# Server\r\nredis_version:7.0.15\r\nnew_in_8:1\r\n";
-    /// assert_eq!(InfoText::new(text).to_string(), text);
+    /// assert_eq!(StoredInfo::new(text).to_string(), text);
     /// ```
     pub fn new(text: &str) -> Self {
-        InfoText::read(text, |_, _| ())
+        StoredInfo::read(text, |_, _| ())
     }
 
     /// Keeps a text, and tells each field with its value: in one pass, as thousands of servers answer every ten seconds.
@@ -75,16 +75,16 @@ impl InfoText {
             }
         }
         let byte = |pair: &[u8]| pair[0] << 4 | pair.get(1).unwrap_or(&NOTHING);
-        InfoText(halves.chunks(2).map(byte).collect())
+        StoredInfo(halves.chunks(2).map(byte).collect())
     }
 
     /// The version that a server says it is of, in its own numbering.
     ///
     /// ```
-    /// use consentinel_core::InfoText;
-    /// assert_eq!(InfoText::new("# Server\r\nredis_version:7.0.15\r\n").version().as_deref(), Some("7.0.15"));
+    /// use consentinel_core::StoredInfo;
+    /// assert_eq!(StoredInfo::new("# Server\r\nredis_version:7.0.15\r\n").version().as_deref(), Some("7.0.15"));
     /// let valkey = "# Server\r\nredis_version:7.2.4\r\nvalkey_version:8.1.0\r\n";
-    /// assert_eq!(InfoText::new(valkey).version().as_deref(), Some("8.1.0"));
+    /// assert_eq!(StoredInfo::new(valkey).version().as_deref(), Some("8.1.0"));
     /// ```
     pub fn version(&self) -> Option<String> {
         let text = self.unpacked(HEAD);
@@ -175,13 +175,13 @@ fn as_half(byte: u8) -> Option<u8> {
     }
 }
 
-impl std::fmt::Display for InfoText {
+impl std::fmt::Display for StoredInfo {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&String::from_utf8_lossy(&self.unpacked(usize::MAX)))
     }
 }
 
-impl std::fmt::Debug for InfoText {
+impl std::fmt::Debug for StoredInfo {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "InfoText({} bytes)", self.0.len())
     }
@@ -262,7 +262,7 @@ mod tests {
         let value = |at: usize| if at.is_multiple_of(2) { "0" } else { "12345678" };
         let lines = KNOWN.iter().enumerate().map(|(at, known)| format!("{known}{}\r\n", value(at)));
         let text: String = lines.collect();
-        let packed = InfoText::new(&text);
+        let packed = StoredInfo::new(&text);
         assert_eq!(packed.to_string(), text);
         assert!(packed.0.len() * 4 < text.len(), "{} of {}", packed.0.len(), text.len());
     }
@@ -270,7 +270,7 @@ mod tests {
     #[test]
     fn names_and_paths_take_little_more_than_themselves() {
         let text = "executable:/usr/bin/redis-server\r\nrun_id:0123abc456789def0123abc4567\r\n";
-        let packed = InfoText::new(text);
+        let packed = StoredInfo::new(text);
         assert_eq!(packed.to_string(), text);
         assert!(packed.0.len() < 60, "{}", packed.0.len());
     }
@@ -280,12 +280,12 @@ mod tests {
         fn every_text_comes_back(
             text in "((role:|run_id:|loading:|async_loading:|x|# S)?[a-z0-9\u{e9}: .]{0,40}\r\n)*"
         ) {
-            prop_assert_eq!(InfoText::new(&text).to_string(), text);
+            prop_assert_eq!(StoredInfo::new(&text).to_string(), text);
         }
 
         #[test]
         fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
-            let _ = InfoText(bytes.into()).to_string();
+            let _ = StoredInfo(bytes.into()).to_string();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Host names and the addresses behind them, as far as they were looked up.
+//! Keeps the addresses of host names, as far as they were looked up.
 
 use crate::{Action, Endpoint, Host};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -6,12 +6,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 #[derive(Default)]
-pub(crate) struct Names {
+pub(crate) struct HostCache {
     known: BTreeMap<Arc<str>, IpAddr>,
     asked: BTreeSet<Arc<str>>,
 }
 
-impl Names {
+impl HostCache {
     /// Asks for an address, unless that question is on its way.
     pub(crate) fn look_up(&mut self, name: &Arc<str>, out: &mut VecDeque<Action>) {
         if self.asked.insert(name.clone()) {
