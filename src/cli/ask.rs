@@ -146,15 +146,15 @@ trait Bytes: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Bytes for T {}
 
 /// A conversation with a sentinel.
-pub(super) struct Line {
+pub(super) struct Connection {
     at: String,
     stream: Box<dyn Bytes>,
     buf: BytesMut,
 }
 
-impl Line {
+impl Connection {
     /// Connects and logs in.
-    pub(super) async fn open(reach: &Reach) -> Result<Line, String> {
+    pub(super) async fn open(reach: &Reach) -> Result<Connection, String> {
         let at = reach.at.clone();
         let opening = async {
             let stream = TcpStream::connect(&at)
@@ -167,7 +167,7 @@ impl Line {
                     Box::new(asker.connect(stream).await.map_err(|error| broken_tls(&at, &error))?)
                 }
             };
-            Ok::<Line, String>(Line { at: at.clone(), stream, buf: BytesMut::new() })
+            Ok::<Connection, String>(Connection { at: at.clone(), stream, buf: BytesMut::new() })
         };
         let mut line = in_time(&at, opening).await?;
         line.log_in(reach).await?;

@@ -10,7 +10,7 @@ use crate::daemon::record::Recorder;
 use crate::daemon::resolve::Resolver;
 use crate::daemon::run;
 use crate::daemon::scripts::Scripts;
-use crate::dns::{Announcer, Namer, Sockets};
+use crate::dns::{Announcer, DnsViewBuilder, Sockets};
 use crate::http;
 use crate::log;
 use crate::log::LogLevel;
@@ -137,12 +137,12 @@ async fn serve(
         .map_err(|error| StartError::System("the registrar cannot be started", error))?;
     let wishes = settings.clone();
     let mut server = Server::new(settings, identity, log_level, registrar.as_ref().map(Registrar::gauge))?;
-    let namer = Namer::new(naming, dns);
-    server.set_namer(namer.clone());
-    let dns = sockets.map(|sockets| namer.start(sockets)).transpose();
+    let dns_views = DnsViewBuilder::new(naming, dns);
+    server.set_dns_views(dns_views.clone());
+    let dns = sockets.map(|sockets| dns_views.start(sockets)).transpose();
     let dns = dns.map_err(|error| StartError::System("the DNS thread cannot be started", error))?;
     if dns.is_some() {
-        info!("answering DNS for {} on {}", namer.settings().domain, namer.listening().join(", "));
+        info!("answering DNS for {} on {}", dns_views.settings().domain, dns_views.listening().join(", "));
     }
     let store = Arc::new(store);
     let (users, level) = (store.clone(), store.clone());
@@ -157,7 +157,7 @@ async fn serve(
         recorder,
         store,
         registrar,
-        announcer: Announcer::new(namer, dns),
+        announcer: Announcer::new(dns_views, dns),
         inputs,
         myself,
         responses: VecDeque::new(),

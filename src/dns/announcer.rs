@@ -5,10 +5,10 @@
 //! those more often of which nothing can be said yet.
 
 use super::Dns;
+use super::answer::Update;
 use super::counters::Counted;
-use super::namer::Namer;
-use super::word::{Standing, Word};
-use super::zone::Update;
+use super::dns_view_builder::DnsViewBuilder;
+use super::group_records::{Answerability, GroupRecords};
 use consentinel_core::{Event, GroupName, Input, Notice, Reply, Sentinel, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
@@ -27,7 +27,7 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// Hands over what is said of each group.
 pub(crate) struct Announcer {
-    namer: Namer,
+    dns_views: DnsViewBuilder,
     /// Nothing where DNS is not answered: then nothing is done at all.
     dns: Option<Dns>,
     /// Groups to which something happened.
@@ -71,9 +71,9 @@ impl Round {
 
 impl Announcer {
     /// For whoever answers, if anybody does.
-    pub(crate) fn new(namer: Namer, dns: Option<Dns>) -> Announcer {
+    pub(crate) fn new(dns_views: DnsViewBuilder, dns: Option<Dns>) -> Announcer {
         Announcer {
-            namer,
+            dns_views,
             dns,
             dirty: BTreeSet::new(),
             waiting: BTreeMap::new(),
@@ -86,7 +86,7 @@ impl Announcer {
 
     /// What was asked so far; nothing where DNS is not answered.
     pub(crate) fn counted(&self) -> Option<Counted> {
-        self.namer.counted()
+        self.dns_views.counted()
     }
 
     /// Something is about to be handed to the core.
@@ -116,7 +116,7 @@ impl Announcer {
         if std::mem::take(&mut self.everything) {
             self.dirty.extend(sentinel.group_names().cloned());
         }
-        let in_turn = self.round.next(&self.namer.words().borrow(), STEP, now);
+        let in_turn = self.round.next(&self.dns_views.groups().borrow(), STEP, now);
         self.dirty.extend(in_turn);
         self.dirty.extend(self.short_round.next(&self.waiting, SHORT_STEP, now));
         while let Some(group) = self.dirty.pop_first() {
@@ -131,7 +131,7 @@ impl Announcer {
         if sentinel.master_of(group.as_str()).is_none() {
             return self.forget(group);
         }
-        let names = match self.namer.names(group) {
+        let names = match self.dns_views.names(group) {
             Ok(names) => names,
             Err(error) => {
                 if self.nameless.insert(group.clone()) {
@@ -140,17 +140,18 @@ impl Announcer {
                 return;
             }
         };
-        let before = self.namer.words().borrow().get(group).cloned();
-        let known = before.as_deref().map_or(&[][..], Word::known);
+        let before = self.dns_views.groups().borrow().get(group).cloned();
+        let known = before.as_deref().map_or(&[][..], GroupRecords::known);
         // While a new master is being written to disk, what was said before holds.
         let Some(view) = sentinel.dns_view(group, known) else { return };
         let heard = view.heard;
-        let word = Word::new(names, view, before.as_deref(), self.namer.settings().without_majority);
-        self.wait(group, &word, before.as_deref(), heard, now);
-        if before.as_deref() != Some(&word) {
-            let word = Arc::new(word);
-            self.namer.words().borrow_mut().insert(group.clone(), word.clone());
-            self.tell(Update::Word(word));
+        let group_records =
+            GroupRecords::new(names, view, before.as_deref(), self.dns_views.settings().without_majority);
+        self.wait(group, &group_records, before.as_deref(), heard, now);
+        if before.as_deref() != Some(&group_records) {
+            let group_records = Arc::new(group_records);
+            self.dns_views.groups().borrow_mut().insert(group.clone(), group_records.clone());
+            self.tell(Update::Group(group_records));
         }
     }
 
@@ -158,23 +159,24 @@ impl Announcer {
     fn wait(
         &mut self,
         group: &GroupName,
-        word: &Word,
-        before: Option<&Word>,
+        group_records: &GroupRecords,
+        before: Option<&GroupRecords>,
         (heard, all): (usize, usize),
         now: Time,
     ) {
-        let missed = matches!(word.standing, Standing::Silent(_) | Standing::Stale(_));
-        if word.standing == Standing::Good || !missed {
+        let missed =
+            matches!(group_records.answerability, Answerability::Silent(_) | Answerability::Stale(_));
+        if group_records.answerability == Answerability::Good || !missed {
             let told = self.waiting.get(group).is_some_and(|waiting| waiting.told);
             if told {
                 info!("DNS names the master of {group} again: {heard} of {all} sentinels are heard");
             }
         }
-        if word.standing == Standing::Good {
+        if group_records.answerability == Answerability::Good {
             self.waiting.remove(group);
             return;
         }
-        let known = before.is_some_and(|before| before.standing == Standing::Good);
+        let known = before.is_some_and(|before| before.answerability == Answerability::Good);
         let waiting = self.waiting.entry(group.clone()).or_insert(Waiting { since: None, told: false });
         if !missed {
             (waiting.since, waiting.told) = (None, false);
@@ -185,8 +187,8 @@ impl Announcer {
             return;
         }
         waiting.told = true;
-        let then = match word.standing {
-            Standing::Stale(_) => "DNS goes on naming the master that was known last",
+        let then = match group_records.answerability {
+            Answerability::Stale(_) => "DNS goes on naming the master that was known last",
             _ => "DNS does not name its master until a majority is heard again",
         };
         warn!("only {heard} of the {all} sentinels of {group} are heard, which is no majority: {then}");
@@ -195,7 +197,7 @@ impl Announcer {
     fn forget(&mut self, group: &GroupName) {
         self.waiting.remove(group);
         self.nameless.remove(group);
-        if self.namer.words().borrow_mut().remove(group).is_some() {
+        if self.dns_views.groups().borrow_mut().remove(group).is_some() {
             self.tell(Update::Gone(group.clone()));
             // Its names are free for others.
             self.nameless.clear();

@@ -1,6 +1,6 @@
 //! What was asked and how it was answered, counted.
 
-use super::reply::Code;
+use super::answer_types::Code;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 macro_rules! counters {

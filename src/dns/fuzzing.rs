@@ -2,11 +2,11 @@
 
 use super::DnsSettings;
 use super::counters::Counters;
-use super::desk::{Desk, Pulse, Way};
+use super::query_handler::{QueryHandler, Pulse, Way};
 use super::settings::WithoutMajority;
 use super::wire::MOST_UDP;
-use super::word::{Standing, Word};
-use super::zone::Update;
+use super::group_records::{Answerability, GroupRecords};
+use super::answer::Update;
 use crate::clock;
 use crate::registrar::{ConsulSettings, Names};
 use consentinel_core::{Endpoint, Entry, Epoch, GroupName, Health, Host, DnsView, Role, SentinelId};
@@ -14,7 +14,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 /// A desk that knows masters of every kind, each by its own service: `redis-<name>`.
-fn desk() -> Desk {
+fn handler() -> QueryHandler {
     let (pulse, counters) = (Arc::new(Pulse::default()), Arc::new(Counters::default()));
     pulse.beat(clock::now());
     let (tell, told) = tokio::sync::mpsc::unbounded_channel();
@@ -39,19 +39,19 @@ fn desk() -> Desk {
         let sentinels = vec![(SentinelId::new(group), entries[0].addr.clone())];
         let view =
             DnsView { epoch: Epoch(1), entries, vouched: true, heard: (2, 2), majority: true, sentinels };
-        let word = Word::new(Arc::new(names), view, None, WithoutMajority::Silent);
-        let word =
-            if group == "name" { Word { standing: Standing::Stale("old".into()), ..word } } else { word };
-        tell.send(Update::Word(Arc::new(word))).expect("it is listened to");
+        let group_records = GroupRecords::new(Arc::new(names), view, None, WithoutMajority::Silent);
+        let group_records =
+            if group == "name" { GroupRecords { answerability: Answerability::Stale("old".into()), ..group_records } } else { group_records };
+        tell.send(Update::Group(Arc::new(group_records))).expect("it is listened to");
     }
-    Desk::new(&DnsSettings::default(), told, pulse, counters)
+    QueryHandler::new(&DnsSettings::default(), told, pulse, counters)
 }
 
 /// A message of anybody's.
 pub(crate) fn answer(bytes: &[u8]) {
-    let mut desk = desk();
+    let mut handler = handler();
     for way in [Way::Udp(Ipv4Addr::LOCALHOST.into()), Way::Tcp] {
-        let Some(answer) = desk.answer(bytes, way, Some(IpAddr::V4(Ipv4Addr::LOCALHOST))) else {
+        let Some(answer) = handler.answer(bytes, way, Some(IpAddr::V4(Ipv4Addr::LOCALHOST))) else {
             assert!(bytes.len() < 12 || bytes[2] & 0x80 != 0, "only noise is not answered");
             continue;
         };

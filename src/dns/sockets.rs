@@ -1,8 +1,8 @@
 //! The sockets, and those who serve them: one task each, and one for each connection.
 
 use super::counters::add;
-use super::desk::{Desk, Way};
-use super::guests::{self, Guest, Guests};
+use super::query_handler::{QueryHandler, Way};
+use super::tcp_connections::{self, TcpConnection, TcpConnections};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -54,21 +54,21 @@ impl Sockets {
 
     /// How many files it may come to have open.
     pub(crate) fn most_files(addresses: &[SocketAddr]) -> usize {
-        addresses.len() * (2 + guests::MOST)
+        addresses.len() * (2 + tcp_connections::MOST)
     }
 
     /// Answers, until nobody tells the desk anything any more.
-    pub(super) async fn serve(self, desk: Desk) -> io::Result<()> {
-        let desk = Rc::new(RefCell::new(desk));
+    pub(super) async fn serve(self, handler: QueryHandler) -> io::Result<()> {
+        let handler = Rc::new(RefCell::new(handler));
         let mut tasks = JoinSet::new();
         for (udp, tcp) in self.open {
             let here = Some(udp.local_addr()?.ip()).filter(|ip| !ip.is_unspecified());
             let (udp, tcp) = (Rc::new(UdpSocket::from_std(udp)?), Rc::new(TcpListener::from_std(tcp)?));
-            let (for_udp, for_tcp) = (desk.clone(), desk.clone());
+            let (for_udp, for_tcp) = (handler.clone(), handler.clone());
             keep_up(&mut tasks, move || answer_all(udp.clone(), here, for_udp.clone()));
             keep_up(&mut tasks, move || welcome(tcp.clone(), for_tcp.clone()));
         }
-        poll_fn(|cx| desk.borrow_mut().poll_updates(cx)).await;
+        poll_fn(|cx| handler.borrow_mut().poll_updates(cx)).await;
         Ok(())
     }
 }
@@ -105,7 +105,7 @@ fn keep_up<F: Future<Output = ()> + 'static>(tasks: &mut JoinSet<()>, work: impl
     });
 }
 
-async fn answer_all(socket: Rc<UdpSocket>, here: Option<IpAddr>, desk: Rc<RefCell<Desk>>) {
+async fn answer_all(socket: Rc<UdpSocket>, here: Option<IpAddr>, handler: Rc<RefCell<QueryHandler>>) {
     let mut buffer = [0; LONGEST_QUESTION];
     loop {
         let Ok((length, client)) = socket.recv_from(&mut buffer).await else {
@@ -116,7 +116,7 @@ async fn answer_all(socket: Rc<UdpSocket>, here: Option<IpAddr>, desk: Rc<RefCel
         if client.port() == 0 {
             continue;
         }
-        let answer = desk.borrow_mut().answer(&buffer[..length], Way::Udp(client.ip()), here);
+        let answer = handler.borrow_mut().answer(&buffer[..length], Way::Udp(client.ip()), here);
         if let Some(answer) = answer {
             // When it does not go out at once it is lost, like any message on the way.
             let _ = socket.try_send_to(&answer, client);
@@ -124,47 +124,47 @@ async fn answer_all(socket: Rc<UdpSocket>, here: Option<IpAddr>, desk: Rc<RefCel
     }
 }
 
-async fn welcome(listener: Rc<TcpListener>, desk: Rc<RefCell<Desk>>) {
-    let guests = Rc::new(RefCell::new(Guests::default()));
+async fn welcome(listener: Rc<TcpListener>, handler: Rc<RefCell<QueryHandler>>) {
+    let connections = Rc::new(RefCell::new(TcpConnections::default()));
     loop {
         let Ok((stream, client)) = listener.accept().await else {
             tokio::time::sleep(PAUSE).await;
             continue;
         };
-        let (guest, crowded_out) = guests.borrow_mut().admit(client.ip());
-        add(&desk.borrow().counters().connections);
+        let (connection, crowded_out) = connections.borrow_mut().admit(client.ip());
+        add(&handler.borrow().counters().connections);
         if crowded_out {
-            add(&desk.borrow().counters().crowded_out);
+            add(&handler.borrow().counters().crowded_out);
         }
-        let (guests, desk) = (guests.clone(), desk.clone());
+        let (connections, handler) = (connections.clone(), handler.clone());
         tokio::task::spawn_local(async move {
             tokio::select! {
                 // The asker has gone, or has been of no use for too long.
-                _ = converse(stream, &desk, &guests, &guest) => {}
-                () = guest.asked_to_leave() => {}
+                _ = converse(stream, &handler, &connections, &connection) => {}
+                () = connection.asked_to_leave() => {}
             }
-            guests.borrow_mut().forget(&guest);
+            connections.borrow_mut().forget(&connection);
         });
     }
 }
 
 async fn converse(
     mut stream: TcpStream,
-    desk: &RefCell<Desk>,
-    guests: &RefCell<Guests>,
-    guest: &Guest,
+    handler: &RefCell<QueryHandler>,
+    connections: &RefCell<TcpConnections>,
+    connection: &TcpConnection,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let here = stream.local_addr().ok().map(|address| address.ip());
     let mut buffer = [0; LONGEST_QUESTION];
     loop {
         let length = timeout(IDLE, read_question(&mut stream, &mut buffer)).await??;
-        let answer = desk.borrow_mut().answer(&buffer[..length], Way::Tcp, here);
+        let answer = handler.borrow_mut().answer(&buffer[..length], Way::Tcp, here);
         let Some(answer) = answer else { return Ok(()) };
         let length = u16::try_from(answer.len()).map_err(io::Error::other)?;
         let whole = [&length.to_be_bytes()[..], &answer].concat();
         timeout(IDLE, stream.write_all(&whole)).await??;
-        guests.borrow_mut().was_of_use(guest);
+        connections.borrow_mut().was_of_use(connection);
         // However much it has sent at once, others come in between.
         tokio::task::yield_now().await;
     }

@@ -3,8 +3,8 @@
 //! What comes in is looked at by hand first, as far as the header goes: whatever cannot be a question of ours gets its answer, or
 //! none, before anything is taken apart.
 
+use super::answer_types::{Code, Data, Note, Owner, Record, Reply};
 use super::question::{Kind, Question};
-use super::reply::{Code, Data, Note, Owner, Record, Reply};
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::rdata::opt::EdnsOption;
 use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS, SOA, SRV, TXT};

@@ -7,7 +7,7 @@ use super::tracking::Tracking;
 use super::{Opened, Then, Turn};
 use crate::clock;
 use crate::config::Settings;
-use crate::dns::{DnsSettings, Namer};
+use crate::dns::{DnsSettings, DnsViewBuilder};
 use crate::log::LogLevel;
 use crate::net::numbered::Numbered;
 use crate::net::wire::{self, Writer};
@@ -45,7 +45,7 @@ pub(crate) struct Server {
     /// How Consul is reached and how it answers; nothing when nothing is published.
     pub(super) consul: Option<Gauge>,
     /// What DNS answers.
-    namer: Namer,
+    dns_views: DnsViewBuilder,
     /// Who may log in and what they may do.
     pub(super) acl: Acl,
     /// Hears of the users when they have changed.
@@ -99,18 +99,18 @@ impl Server {
             stats: Stats::default(),
             history: History::new(consul.as_ref().is_some_and(|gauge| !gauge.settings.dry_run)),
             consul,
-            namer: Namer::new(ConsulSettings::default(), DnsSettings::default()),
+            dns_views: DnsViewBuilder::new(ConsulSettings::default(), DnsSettings::default()),
         })
     }
 
     /// What a picture shows besides the core's state.
     pub(crate) fn scene(&self) -> Scene<'_> {
-        Scene { started: self.identity.started, consul: self.consul.as_ref(), namer: &self.namer }
+        Scene { started: self.identity.started, consul: self.consul.as_ref(), dns_views: &self.dns_views }
     }
 
     /// Who says from now on what DNS answers.
-    pub(crate) fn set_namer(&mut self, namer: Namer) {
-        self.namer = namer;
+    pub(crate) fn set_dns_views(&mut self, dns_views: DnsViewBuilder) {
+        self.dns_views = dns_views;
     }
 
     /// What was counted of clients and what they ask.

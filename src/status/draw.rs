@@ -2,7 +2,7 @@
 
 use super::{Consul, Entry, Master, Phase, Picture, Publication, Sentinel, Server};
 use crate::clock;
-use crate::dns::Namer;
+use crate::dns::DnsViewBuilder;
 use crate::registrar::{Gauge, role_word};
 use consentinel_core::{
     Endpoint, FailoverPhase, GroupName, GroupView, Host, Info, Lock, NodeView, PeerView, PublicationView,
@@ -18,7 +18,7 @@ pub(crate) struct Scene<'a> {
     /// How Consul is reached; nothing when nothing is published.
     pub consul: Option<&'a Gauge>,
     /// What DNS answers.
-    pub namer: &'a Namer,
+    pub dns_views: &'a DnsViewBuilder,
 }
 
 /// A picture of the whole daemon.
@@ -47,7 +47,7 @@ fn paint(core: &Core, scene: Scene<'_>, groups: &[GroupView]) -> Picture {
         storage_error: core.storage_error().map(str::to_owned),
         observes: core.config().observe,
         consul: scene.consul.map(consul),
-        dns: scene.namer.listening().to_vec(),
+        dns: scene.dns_views.listening().to_vec(),
         masters: groups.iter().map(|group| brush.master(group)).collect(),
     }
 }
@@ -97,7 +97,7 @@ impl Brush<'_> {
             voted_for: group.voted_for.as_ref().map(ToString::to_string),
             voted_epoch: group.leader_epoch.0,
             publication: group.publication.as_ref().map(|view| self.publication(&group.name, view)),
-            answer: self.scene.namer.answer(self.core, &group.name),
+            answer: self.scene.dns_views.answer(self.core, &group.name),
         }
     }
 

@@ -9,7 +9,7 @@ mod explain;
 mod history;
 pub(crate) mod meters;
 
-pub(crate) use crate::dns::Answer;
+pub(crate) use crate::dns::DnsAnswer;
 pub(crate) use draw::{Scene, draw, draw_some, span_words};
 pub(crate) use explain::{Explanation, explain};
 pub(crate) use history::{Facts, FailoverCounts, History, Moment};
@@ -111,7 +111,7 @@ pub(crate) struct Master {
     /// How its publishing into Consul stands.
     pub publication: Option<Publication>,
     /// What DNS names answer for it now, by this sentinel's view.
-    pub answer: Answer,
+    pub answer: DnsAnswer,
 }
 
 /// A Redis server.

@@ -1,6 +1,6 @@
 //! Asking a running daemon what should be published.
 
-use crate::cli::ask::{Answer, Line, Reach};
+use crate::cli::ask::{Answer, Connection, Reach};
 use std::collections::BTreeMap;
 
 /// What a daemon says of a master: fields, and lists of entries.
@@ -15,8 +15,8 @@ pub(super) struct Told {
 /// Asks for one master.
 pub(super) async fn ask(reach: &Reach, master: &str) -> Result<Told, String> {
     let at = &reach.at;
-    let mut line = Line::open(reach).await?;
-    match line.ask(&["SENTINEL", "CONSUL", master]).await? {
+    let mut connection = Connection::open(reach).await?;
+    match connection.ask(&["SENTINEL", "CONSUL", master]).await? {
         Answer::Refused(text) => Err(format!("the sentinel at {at}: {text}")),
         answer => understood(&answer).ok_or_else(|| format!("what answers at {at} is no consentinel")),
     }

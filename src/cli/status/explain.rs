@@ -2,20 +2,20 @@
 
 use super::screen::Screen;
 use super::sheet::{Ink, Piece, Sheet};
-use crate::cli::ask::{Answer, Line, Reach};
+use crate::cli::ask::{Answer, Connection, Reach};
 use crate::status::Explanation;
 use std::process::ExitCode;
 
 /// Asks and tells.
 pub(super) async fn run(reach: &Reach, master: &str, as_json: bool) -> Result<ExitCode, String> {
-    let mut line = Line::open(reach).await?;
-    let text = match line.ask(&["SENTINEL", "EXPLAIN", master, "JSON"]).await? {
+    let mut connection = Connection::open(reach).await?;
+    let text = match connection.ask(&["SENTINEL", "EXPLAIN", master, "JSON"]).await? {
         Answer::Text(text) => text,
         Answer::Refused(text) if text.contains("No such master") => {
             return Err(format!("the sentinel at {} watches no master '{master}'", reach.at));
         }
         Answer::Refused(text) if text.to_lowercase().contains("unknown") => {
-            return Err(cannot(&mut line, reach, master).await);
+            return Err(cannot(&mut connection, reach, master).await);
         }
         Answer::Refused(text) => return Err(text),
         _ => return Err(format!("what answers at {} is no sentinel", reach.at)),
@@ -37,8 +37,8 @@ pub(super) async fn run(reach: &Reach, master: &str, as_json: bool) -> Result<Ex
 }
 
 /// An original cannot explain itself; what it says to CKQUORUM is better than nothing.
-async fn cannot(line: &mut Line, reach: &Reach, master: &str) -> String {
-    let check = match line.ask(&["SENTINEL", "CKQUORUM", master]).await {
+async fn cannot(connection: &mut Connection, reach: &Reach, master: &str) -> String {
+    let check = match connection.ask(&["SENTINEL", "CKQUORUM", master]).await {
         Ok(Answer::Text(text) | Answer::Refused(text)) => format!(" SENTINEL CKQUORUM {master} says: {text}"),
         _ => String::new(),
     };

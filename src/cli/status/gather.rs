@@ -1,7 +1,7 @@
 //! Asking: one sentinel for all that it knows, and the others for what they see.
 
 use super::original;
-use crate::cli::ask::{Answer, Line, Reach};
+use crate::cli::ask::{Answer, Connection, Reach};
 use crate::status::{Failover, Picture};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -60,8 +60,8 @@ pub(super) struct Seen {
 
 /// Asks a sentinel and, through what it says, the others.
 pub(super) async fn gather(reach: &Reach, masters: &[String]) -> Result<Gathered, String> {
-    let mut line = Line::open(reach).await?;
-    let Seen { kind, picture } = look(&mut line, masters).await?;
+    let mut connection = Connection::open(reach).await?;
+    let Seen { kind, picture } = look(&mut connection, masters).await?;
     for name in masters {
         if !picture.masters.iter().any(|master| master.name == *name) {
             return Err(format!("the sentinel at {} watches no master '{name}'", reach.at));
@@ -69,7 +69,7 @@ pub(super) async fn gather(reach: &Reach, masters: &[String]) -> Result<Gathered
     }
     let history = match kind {
         Kind::RedisSentinel => Vec::new(),
-        Kind::Consentinel => history(&mut line).await?,
+        Kind::Consentinel => history(&mut connection).await?,
     };
     let wanted = |failover: &Failover| masters.is_empty() || masters.contains(&failover.master);
     let history = history.into_iter().filter(wanted).collect();
@@ -81,12 +81,12 @@ pub(super) async fn gather(reach: &Reach, masters: &[String]) -> Result<Gathered
 }
 
 /// The state of some masters, or of all.
-async fn look(line: &mut Line, masters: &[String]) -> Result<Seen, String> {
+async fn look(connection: &mut Connection, masters: &[String]) -> Result<Seen, String> {
     let words: Vec<&str> =
         ["SENTINEL", "STATUS"].into_iter().chain(masters.iter().map(String::as_str)).collect();
-    let mut answer = line.ask(&words).await?;
+    let mut answer = connection.ask(&words).await?;
     if matches!(&answer, Answer::Refused(text) if text.contains("No such master")) {
-        answer = line.ask(&["SENTINEL", "STATUS"]).await?;
+        answer = connection.ask(&["SENTINEL", "STATUS"]).await?;
     }
     match answer {
         Answer::Text(text) => {
@@ -97,15 +97,15 @@ async fn look(line: &mut Line, masters: &[String]) -> Result<Seen, String> {
         }
         // The original does not know the command, in the words of its version.
         Answer::Refused(text) if text.to_lowercase().contains("unknown") => {
-            original::look(line, masters).await
+            original::look(connection, masters).await
         }
         Answer::Refused(text) => Err(text),
         _ => Err("what answers is no sentinel".to_owned()),
     }
 }
 
-async fn history(line: &mut Line) -> Result<Vec<Failover>, String> {
-    match line.ask(&["SENTINEL", "HISTORY"]).await? {
+async fn history(connection: &mut Connection) -> Result<Vec<Failover>, String> {
+    match connection.ask(&["SENTINEL", "HISTORY"]).await? {
         Answer::Text(text) => {
             serde_json::from_str(&text).map_err(|error| format!("its history cannot be read: {error}"))
         }
@@ -125,8 +125,8 @@ async fn ask_others(reach: &Reach, picture: &Picture, masters: &[String]) -> Vec
         let reach = reach.to(&address);
         asking.spawn(async move {
             let conversation = async {
-                let mut line = Line::open(&reach).await?;
-                look(&mut line, &masters).await
+                let mut connection = Connection::open(&reach).await?;
+                look(&mut connection, &masters).await
             };
             let told = match tokio::time::timeout(SHORT, conversation).await {
                 Ok(told) => told,

@@ -1,7 +1,7 @@
 //! What a real redis-sentinel tells, put into the form of our own picture. It tells less: what it does not, stays empty.
 
 use super::gather::{Kind, Seen};
-use crate::cli::ask::{Answer, Line};
+use crate::cli::ask::{Answer, Connection};
 use crate::status::{Master, Phase, Picture, Sentinel, Server, span_words};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -47,12 +47,12 @@ impl Fields {
 }
 
 /// Asks it for everything.
-pub(super) async fn look(line: &mut Line, masters: &[String]) -> Result<Seen, String> {
-    let info = line.ask(&["INFO", "server"]).await?.text().unwrap_or_default();
+pub(super) async fn look(connection: &mut Connection, masters: &[String]) -> Result<Seen, String> {
+    let info = connection.ask(&["INFO", "server"]).await?.text().unwrap_or_default();
     let field = |name: &str| info.lines().find_map(|text| text.strip_prefix(name)?.strip_prefix(':'));
     let version = field("valkey_version").or(field("redis_version")).unwrap_or_default().trim().to_owned();
     let uptime = field("uptime_in_seconds").and_then(|text| text.trim().parse::<u64>().ok()).unwrap_or(0);
-    let myid = line.ask(&["SENTINEL", "MYID"]).await?.text().unwrap_or_default();
+    let myid = connection.ask(&["SENTINEL", "MYID"]).await?.text().unwrap_or_default();
     let mut picture = Picture {
         version,
         myid,
@@ -60,14 +60,14 @@ pub(super) async fn look(line: &mut Line, masters: &[String]) -> Result<Seen, St
         uptime_ms: uptime * 1000,
         ..Picture::default()
     };
-    for answer in list(line, &["SENTINEL", "MASTERS"]).await? {
+    for answer in list(connection, &["SENTINEL", "MASTERS"]).await? {
         let Some(fields) = Fields::read(&answer) else { continue };
         let name = fields.text("name");
         if !masters.is_empty() && !masters.contains(&name) {
             continue;
         }
-        let replicas = list(line, &["SENTINEL", "REPLICAS", &name]).await?;
-        let sentinels = list(line, &["SENTINEL", "SENTINELS", &name]).await?;
+        let replicas = list(connection, &["SENTINEL", "REPLICAS", &name]).await?;
+        let sentinels = list(connection, &["SENTINEL", "SENTINELS", &name]).await?;
         let master = master(&fields, &replicas, &sentinels);
         picture.current_epoch = picture.current_epoch.max(master.epoch);
         picture.masters.push(master);
@@ -75,8 +75,8 @@ pub(super) async fn look(line: &mut Line, masters: &[String]) -> Result<Seen, St
     Ok(Seen { kind: Kind::RedisSentinel, picture })
 }
 
-async fn list(line: &mut Line, words: &[&str]) -> Result<Vec<Answer>, String> {
-    match line.ask(words).await? {
+async fn list(connection: &mut Connection, words: &[&str]) -> Result<Vec<Answer>, String> {
+    match connection.ask(words).await? {
         Answer::List(items) => Ok(items),
         Answer::Refused(text) => Err(text),
         _ => Err("what answers is no sentinel".to_owned()),

@@ -1,4 +1,4 @@
-//! Answers, before they become bytes.
+//! The types of an answer, before it becomes bytes.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -1,11 +1,11 @@
-//! Where every question is answered, wherever it came in.
+//! Handles every question, whether it came over UDP or TCP: limits, counts, asks the zone.
 
+use super::answer::{Update, Zone};
+use super::answer_types::Reply;
 use super::counters::{Counters, add};
 use super::limit::{Allowed, Limit};
-use super::reply::Reply;
 use super::settings::DnsSettings;
 use super::wire::{self, Ask, Heard, MOST_TCP};
-use super::zone::{Update, Zone};
 use crate::clock;
 use consentinel_core::Time;
 use std::net::IpAddr;
@@ -43,7 +43,7 @@ pub(super) enum Way {
 }
 
 /// All that is needed for an answer.
-pub(super) struct Desk {
+pub(super) struct QueryHandler {
     zone: Zone,
     updates: UnboundedReceiver<Update>,
     limit: Limit,
@@ -51,16 +51,16 @@ pub(super) struct Desk {
     counters: Arc<Counters>,
 }
 
-impl Desk {
-    /// A desk that knows nothing yet, and is told over that channel.
+impl QueryHandler {
+    /// One that knows nothing yet, and is told over that channel.
     pub(super) fn new(
         settings: &DnsSettings,
         updates: UnboundedReceiver<Update>,
         pulse: Arc<Pulse>,
         counters: Arc<Counters>,
-    ) -> Desk {
+    ) -> QueryHandler {
         let limit = Limit::new(settings.rate_limit, Instant::now());
-        Desk { zone: Zone::new(settings.clone()), updates, limit, pulse, counters }
+        QueryHandler { zone: Zone::new(settings.clone()), updates, limit, pulse, counters }
     }
 
     /// What is counted.

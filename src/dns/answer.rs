@@ -1,12 +1,12 @@
-//! The names and what they lead to: what Consul would answer for what our registrar publishes.
+//! Answers a question: the names and their records, as Consul would answer for what our registrar publishes.
 
-use super::question::{Kind, Question, Subject};
-use super::reply::{
+use super::answer_types::{
     Code, Data, NO_REACHABLE_AUTHORITY, NOT_AUTHORITATIVE, NOT_READY, OTHER, Owner, Record, Reply,
     STALE_ANSWER,
 };
+use super::group_records::{Answerability, GroupRecords};
+use super::question::{Kind, Question, Subject};
 use super::settings::DnsSettings;
-use super::word::{Standing, Word};
 use crate::registrar::{SENTINEL_SERVICE, role_word};
 use consentinel_core::{Endpoint, Entry, GroupName, Health, Host, Role};
 use std::cell::Cell;
@@ -17,17 +17,17 @@ use std::sync::Arc;
 /// Something has changed.
 #[derive(Clone, Debug)]
 pub(super) enum Update {
-    /// This is said of a group from now on.
-    Word(Arc<Word>),
+    /// These are the records of a group from now on.
+    Group(Arc<GroupRecords>),
     /// That group is not watched any more.
     Gone(GroupName),
 }
 
-/// All that is said.
+/// All names that are answered.
 pub(super) struct Zone {
     settings: DnsSettings,
     domain: Vec<String>,
-    words: BTreeMap<GroupName, Arc<Word>>,
+    groups: BTreeMap<GroupName, Arc<GroupRecords>>,
     /// The services, in small letters.
     services: HashMap<String, (GroupName, Role)>,
     /// The external nodes, in small letters.
@@ -48,35 +48,38 @@ impl Zone {
     /// Nothing is known yet.
     pub(super) fn new(settings: DnsSettings) -> Zone {
         let domain = settings.domain.split('.').map(str::to_owned).collect();
-        let (words, services, nodes) = (BTreeMap::new(), HashMap::new(), HashMap::new());
-        Zone { settings, domain, words, services, nodes, sentinels: None, turn: Cell::new(0) }
+        let (groups, services, nodes) = (BTreeMap::new(), HashMap::new(), HashMap::new());
+        Zone { settings, domain, groups, services, nodes, sentinels: None, turn: Cell::new(0) }
     }
 
     /// Takes in what has changed.
     pub(super) fn update(&mut self, update: Update) {
         match update {
-            Update::Word(word) => {
-                let (names, group) = (&word.names, word.names.group.clone());
+            Update::Group(group_records) => {
+                let (names, group) = (&group_records.names, group_records.names.group.clone());
                 for role in [Role::Master, Role::Replica] {
                     self.services.insert(names.service_of(role).to_ascii_lowercase(), (group.clone(), role));
                 }
                 self.nodes.insert(names.node.to_ascii_lowercase(), group.clone());
-                let before = self.words.insert(group, word);
+                let before = self.groups.insert(group, group_records);
                 self.forget_sentinels(before.as_deref());
             }
             Update::Gone(group) => {
                 self.services.retain(|_, (of, _)| *of != group);
                 self.nodes.retain(|_, of| *of != group);
-                let before = self.words.remove(&group);
+                let before = self.groups.remove(&group);
                 self.forget_sentinels(before.as_deref());
             }
         }
     }
 
     /// The list of all sentinels holds as long as no group's has changed.
-    fn forget_sentinels(&mut self, before: Option<&Word>) {
-        let now = before.and_then(|word| self.words.get(&word.names.group));
-        if now.map(|word| &word.sentinels) != before.map(|word| &word.sentinels) || before.is_none() {
+    fn forget_sentinels(&mut self, before: Option<&GroupRecords>) {
+        let now = before.and_then(|group_records| self.groups.get(&group_records.names.group));
+        if now.map(|group_records| &group_records.sentinels)
+            != before.map(|group_records| &group_records.sentinels)
+            || before.is_none()
+        {
             self.sentinels = None;
         }
     }
@@ -139,14 +142,14 @@ impl Zone {
     }
 
     fn node(&self, node: &str, kind: Kind) -> Reply {
-        let Some(word) = self.nodes.get(node).and_then(|group| self.words.get(group)) else {
+        let Some(group_records) = self.nodes.get(node).and_then(|group| self.groups.get(group)) else {
             return self.no_such_name();
         };
-        let Some(master) = word.master() else { return self.no_such_name() };
-        self.standing(word, || {
+        let Some(master) = group_records.master() else { return self.no_such_name() };
+        self.if_answerable(group_records, || {
             let record = |data| self.record(Owner::Asked, data);
             let address = record(host_data(&master.addr.host));
-            let texts: Vec<Record> = texts(word).map(|text| record(Data::Txt(text))).collect();
+            let texts: Vec<Record> = texts(group_records).map(|text| record(Data::Txt(text))).collect();
             let mut reply = match kind {
                 Kind::Txt => return Reply { answers: texts, ..Reply::default() },
                 Kind::Any => {
@@ -166,24 +169,26 @@ impl Zone {
 
     fn service(&self, service: &str, tag: Option<&str>, question: &Question) -> Reply {
         let found =
-            self.services.get(service).and_then(|(group, role)| Some((self.words.get(group)?, *role)));
-        let Some((word, role)) = found.filter(|(word, role)| tag.is_none_or(|tag| has_tag(word, *role, tag)))
+            self.services.get(service).and_then(|(group, role)| Some((self.groups.get(group)?, *role)));
+        let Some((group_records, role)) =
+            found.filter(|(group_records, role)| tag.is_none_or(|tag| has_tag(group_records, *role, tag)))
         else {
             return self.no_such_name();
         };
-        self.standing(word, || {
-            let targets =
-                word.usable(role).map(|entry| Target { addr: &entry.addr, weight: weight(word, entry) });
+        self.if_answerable(group_records, || {
+            let targets = group_records
+                .usable(role)
+                .map(|entry| Target { addr: &entry.addr, weight: weight(group_records, entry) });
             let targets: Vec<_> = targets.collect();
             if targets.is_empty() {
-                return self.nobody(word, role);
+                return self.nobody(group_records, role);
             }
             match question.kind {
                 Kind::Txt => {
-                    let texts = texts(word).map(|text| self.record(Owner::Asked, Data::Txt(text)));
+                    let texts = texts(group_records).map(|text| self.record(Owner::Asked, Data::Txt(text)));
                     Reply { answers: texts.collect(), ..Reply::default() }
                 }
-                _ => self.servers(targets, Some(word), question),
+                _ => self.servers(targets, Some(group_records), question),
             }
         })
     }
@@ -193,8 +198,9 @@ impl Zone {
         let sentinels = match tag {
             None => self.all_sentinels().clone(),
             Some(tag) => {
-                let words = self.words.values().map(Arc::as_ref);
-                let of_group = words.filter(|word| word.names.group.as_str().eq_ignore_ascii_case(tag));
+                let groups = self.groups.values().map(Arc::as_ref);
+                let of_group = groups
+                    .filter(|group_records| group_records.names.group.as_str().eq_ignore_ascii_case(tag));
                 addresses(of_group)
             }
         };
@@ -205,17 +211,22 @@ impl Zone {
     }
 
     fn all_sentinels(&mut self) -> &Vec<Endpoint> {
-        let words = &self.words;
-        self.sentinels.get_or_insert_with(|| addresses(words.values().map(Arc::as_ref)))
+        let groups = &self.groups;
+        self.sentinels.get_or_insert_with(|| addresses(groups.values().map(Arc::as_ref)))
     }
 
     /// What is answered for servers that may be used.
-    fn servers(&self, mut targets: Vec<Target<'_>>, word: Option<&Word>, question: &Question) -> Reply {
+    fn servers(
+        &self,
+        mut targets: Vec<Target<'_>>,
+        group_records: Option<&GroupRecords>,
+        question: &Question,
+    ) -> Reply {
         let turn = self.turn.replace(self.turn.get().wrapping_add(1));
         let first = turn % targets.len();
         targets.rotate_left(first);
         if question.kind == Kind::Srv {
-            return self.hosts_and_ports(&targets, word, &question.tail(self.domain.len()));
+            return self.hosts_and_ports(&targets, group_records, &question.tail(self.domain.len()));
         }
         let mut records: Vec<Record> = Vec::new();
         for target in &targets {
@@ -228,7 +239,12 @@ impl Zone {
     }
 
     /// Names in our domain have its letters as they were asked, as Consul does it since 1.11.
-    fn hosts_and_ports(&self, targets: &[Target<'_>], word: Option<&Word>, domain: &str) -> Reply {
+    fn hosts_and_ports(
+        &self,
+        targets: &[Target<'_>],
+        group_records: Option<&GroupRecords>,
+        domain: &str,
+    ) -> Reply {
         let mut reply = Reply::default();
         for Target { addr, weight } in targets {
             let target = self.target(&addr.host, domain);
@@ -241,10 +257,10 @@ impl Zone {
             let data = Data::Srv { weight: *weight, port: addr.port, target };
             reply.answers.push(self.record(Owner::Asked, data));
         }
-        if let Some(word) = word {
-            let node = format!("{}.node.{}.{domain}", word.names.node, self.settings.datacenter);
+        if let Some(group_records) = group_records {
+            let node = format!("{}.node.{}.{domain}", group_records.names.node, self.settings.datacenter);
             let text = |text| self.record(Owner::Name(node.clone()), Data::Txt(text));
-            reply.additional.extend(texts(word).map(text));
+            reply.additional.extend(texts(group_records).map(text));
         }
         reply
     }
@@ -267,24 +283,26 @@ impl Zone {
     }
 
     /// What may be said of a group, with the reason when that is not all.
-    fn standing(&self, word: &Word, answer: impl FnOnce() -> Reply) -> Reply {
-        match &word.standing {
-            Standing::Good => answer(),
-            Standing::Stale(why) => {
+    fn if_answerable(&self, group_records: &GroupRecords, answer: impl FnOnce() -> Reply) -> Reply {
+        match &group_records.answerability {
+            Answerability::Good => answer(),
+            Answerability::Stale(why) => {
                 let mut reply = answer().because(STALE_ANSWER, why);
                 reply.answers.iter_mut().chain(&mut reply.additional).for_each(|record| record.ttl = 0);
                 reply
             }
-            Standing::Silent(why) => Reply::only(Code::Failed).because(NO_REACHABLE_AUTHORITY, why),
-            Standing::Unready(why) => Reply::only(Code::Failed).because(NOT_READY, why),
+            Answerability::Silent(why) => Reply::only(Code::Failed).because(NO_REACHABLE_AUTHORITY, why),
+            Answerability::Unready(why) => Reply::only(Code::Failed).because(NOT_READY, why),
         }
     }
 
     /// A service without a server that may be used: as for Consul there is no such name then.
-    fn nobody(&self, word: &Word, role: Role) -> Reply {
+    fn nobody(&self, group_records: &GroupRecords, role: Role) -> Reply {
         let why = match role {
-            Role::Master => word.silence().map(|why| format!("the master of {} is {why}", word.names.group)),
-            Role::Replica => Some(format!("{} has no replica that could be used", word.names.group)),
+            Role::Master => group_records
+                .silence()
+                .map(|why| format!("the master of {} is {why}", group_records.names.group)),
+            Role::Replica => Some(format!("{} has no replica that could be used", group_records.names.group)),
         };
         match why {
             Some(why) => self.no_such_name().because(OTHER, why),
@@ -331,26 +349,26 @@ fn host_data(host: &Host) -> Data {
 }
 
 /// Where these groups' sentinels are, each once.
-fn addresses<'a>(words: impl Iterator<Item = &'a Word>) -> Vec<Endpoint> {
-    let all = words.flat_map(|word| &word.sentinels).map(|(_, addr)| addr.clone());
+fn addresses<'a>(groups: impl Iterator<Item = &'a GroupRecords>) -> Vec<Endpoint> {
+    let all = groups.flat_map(|group_records| &group_records.sentinels).map(|(_, addr)| addr.clone());
     all.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// The meta of a group's external node.
-fn texts(word: &Word) -> impl Iterator<Item = String> {
-    let (epoch, group) = (word.epoch, &word.names.group);
+fn texts(group_records: &GroupRecords) -> impl Iterator<Item = String> {
+    let (epoch, group) = (group_records.epoch, &group_records.names.group);
     let known = ["external-node=true".to_owned(), "external-probe=false".to_owned()];
     known.into_iter().chain([format!("epoch={epoch}"), format!("master={group}")])
 }
 
-fn has_tag(word: &Word, role: Role, tag: &str) -> bool {
-    let tags = word.names.tags.iter().map(String::as_str);
-    let mut tags = tags.chain([word.names.group.as_str(), role_word(role)]);
+fn has_tag(group_records: &GroupRecords, role: Role, tag: &str) -> bool {
+    let tags = group_records.names.tags.iter().map(String::as_str);
+    let mut tags = tags.chain([group_records.names.group.as_str(), role_word(role)]);
     tags.any(|known| known.eq_ignore_ascii_case(tag))
 }
 
-fn weight(word: &Word, entry: &Entry) -> u16 {
-    let weights = word.names.weights;
+fn weight(group_records: &GroupRecords, entry: &Entry) -> u16 {
+    let weights = group_records.names.weights;
     match (entry.role, entry.health) {
         (Role::Master, _) => 1,
         (Role::Replica, Health::Passing) => weights.passing,

@@ -1,4 +1,4 @@
-//! Who is connected over TCP: never more than so many, and never all of them the same.
+//! The connections over TCP: never more than so many, and never all of one client.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -13,12 +13,12 @@ const MOST_OF_ONE: usize = 64;
 
 /// One connection.
 #[derive(Clone)]
-pub(super) struct Guest {
+pub(super) struct TcpConnection {
     number: u64,
     leave: Rc<Notify>,
 }
 
-impl Guest {
+impl TcpConnection {
     /// Ready when somebody else needs the place.
     pub(super) async fn asked_to_leave(&self) {
         self.leave.notified().await;
@@ -27,7 +27,7 @@ impl Guest {
 
 /// All connections.
 #[derive(Default)]
-pub(super) struct Guests {
+pub(super) struct TcpConnections {
     present: BTreeMap<u64, Present>,
     /// Counts connections, and questions: the higher, the later.
     moment: u64,
@@ -39,41 +39,41 @@ struct Present {
     leave: Rc<Notify>,
 }
 
-impl Guests {
+impl TcpConnections {
     /// Lets somebody in. When there is no place, whoever has been of no use for the longest time has to leave: of those
     /// from the same address when there are too many of them, else of all. Whether somebody had to.
-    pub(super) fn admit(&mut self, from: IpAddr) -> (Guest, bool) {
-        let of_one = self.present.values().filter(|guest| guest.from == from).count();
+    pub(super) fn admit(&mut self, from: IpAddr) -> (TcpConnection, bool) {
+        let of_one = self.present.values().filter(|connection| connection.from == from).count();
         let crowded_out = match (of_one >= MOST_OF_ONE, self.present.len() >= MOST) {
-            (true, _) => self.dismiss(|guest| guest.from == from),
+            (true, _) => self.dismiss(|connection| connection.from == from),
             (_, true) => self.dismiss(|_| true),
             _ => false,
         };
         self.moment += 1;
         let (number, leave) = (self.moment, Rc::new(Notify::new()));
         self.present.insert(number, Present { from, last_use: number, leave: leave.clone() });
-        (Guest { number, leave }, crowded_out)
+        (TcpConnection { number, leave }, crowded_out)
     }
 
     /// It has asked and got its answer.
-    pub(super) fn was_of_use(&mut self, guest: &Guest) {
+    pub(super) fn was_of_use(&mut self, connection: &TcpConnection) {
         self.moment += 1;
-        if let Some(present) = self.present.get_mut(&guest.number) {
+        if let Some(present) = self.present.get_mut(&connection.number) {
             present.last_use = self.moment;
         }
     }
 
     /// It has gone.
-    pub(super) fn forget(&mut self, guest: &Guest) {
-        self.present.remove(&guest.number);
+    pub(super) fn forget(&mut self, connection: &TcpConnection) {
+        self.present.remove(&connection.number);
     }
 
     fn dismiss(&mut self, of: impl Fn(&Present) -> bool) -> bool {
-        let candidates = self.present.iter().filter(|(_, guest)| of(guest));
-        let idle = candidates.min_by_key(|(_, guest)| guest.last_use).map(|(number, _)| *number);
+        let candidates = self.present.iter().filter(|(_, connection)| of(connection));
+        let idle = candidates.min_by_key(|(_, connection)| connection.last_use).map(|(number, _)| *number);
         match idle.and_then(|number| self.present.remove(&number)) {
-            Some(guest) => {
-                guest.leave.notify_one();
+            Some(connection) => {
+                connection.leave.notify_one();
                 true
             }
             None => false,
@@ -86,35 +86,35 @@ mod tests {
     use super::*;
     use std::net::Ipv4Addr;
 
-    fn has_to_leave(guest: &Guest) -> bool {
-        let notified = std::pin::pin!(guest.asked_to_leave());
+    fn has_to_leave(connection: &TcpConnection) -> bool {
+        let notified = std::pin::pin!(connection.asked_to_leave());
         notified.poll(&mut std::task::Context::from_waker(std::task::Waker::noop())).is_ready()
     }
 
     #[test]
     fn whoever_was_of_no_use_for_the_longest_time_leaves() {
-        let mut guests = Guests::default();
+        let mut connections = TcpConnections::default();
         let from =
             |number: usize| IpAddr::from(Ipv4Addr::new(198, 18, (number / 200) as u8, (number % 200) as u8));
-        let present: Vec<_> = (0..MOST).map(|number| guests.admit(from(number)).0).collect();
-        guests.was_of_use(&present[0]);
-        let (_, crowded_out) = guests.admit(from(1000));
+        let present: Vec<_> = (0..MOST).map(|number| connections.admit(from(number)).0).collect();
+        connections.was_of_use(&present[0]);
+        let (_, crowded_out) = connections.admit(from(1000));
         assert!(crowded_out);
         assert!(!has_to_leave(&present[0]) && has_to_leave(&present[1]) && !has_to_leave(&present[2]));
-        assert_eq!(guests.present.len(), MOST);
-        guests.forget(&present[2]);
-        assert!(!guests.admit(from(1001)).1, "there is a place again");
+        assert_eq!(connections.present.len(), MOST);
+        connections.forget(&present[2]);
+        assert!(!connections.admit(from(1001)).1, "there is a place again");
     }
 
     #[test]
     fn one_address_does_not_take_all_places() {
-        let mut guests = Guests::default();
+        let mut connections = TcpConnections::default();
         let one = IpAddr::from(Ipv4Addr::LOCALHOST);
-        let first = guests.admit(one).0;
+        let first = connections.admit(one).0;
         for _ in 1..MOST_OF_ONE {
-            assert!(!guests.admit(one).1);
+            assert!(!connections.admit(one).1);
         }
-        assert!(guests.admit(one).1 && has_to_leave(&first));
-        assert_eq!(guests.present.len(), MOST_OF_ONE);
+        assert!(connections.admit(one).1 && has_to_leave(&first));
+        assert_eq!(connections.present.len(), MOST_OF_ONE);
     }
 }

@@ -1,8 +1,8 @@
-//! What DNS answers of each group: asked for by those who show it, whether DNS is answered here or not.
+//! Builds what the status shows as DNS's answer for a group, whether DNS is answered here or not.
 
 use super::counters::{Counted, Counters};
+use super::group_records::{Answerability, GroupRecords};
 use super::settings::DnsSettings;
-use super::word::{Standing, Word};
 use super::{Dns, Sockets};
 use crate::registrar::{ConsulSettings, NameError, Names};
 use consentinel_core::{GroupName, Role, Sentinel};
@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// What DNS names answer for a master.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub(crate) struct Answer {
+pub(crate) struct DnsAnswer {
     /// The name: `redis.service.consul`.
     pub name: String,
     /// The master; nothing while no master can be named.
@@ -27,9 +27,9 @@ pub(crate) struct Answer {
     pub silence: Option<String>,
 }
 
-/// Knows what things are called and what is said of them. Copies share what they know.
+/// Knows the names of the groups' things, and the records that were handed over last. Copies share what they know.
 #[derive(Clone)]
-pub(crate) struct Namer {
+pub(crate) struct DnsViewBuilder {
     shared: Rc<Shared>,
 }
 
@@ -39,15 +39,15 @@ struct Shared {
     listening: Vec<String>,
     counters: Arc<Counters>,
     /// What was said last of each group. Empty where DNS is not answered.
-    words: RefCell<BTreeMap<GroupName, Arc<Word>>>,
+    groups: RefCell<BTreeMap<GroupName, Arc<GroupRecords>>>,
 }
 
-impl Namer {
+impl DnsViewBuilder {
     /// By these settings.
-    pub(crate) fn new(consul: ConsulSettings, settings: DnsSettings) -> Namer {
+    pub(crate) fn new(consul: ConsulSettings, settings: DnsSettings) -> DnsViewBuilder {
         let listening = settings.bind.iter().map(ToString::to_string).collect();
-        let (counters, words) = (Arc::new(Counters::default()), RefCell::default());
-        Namer { shared: Rc::new(Shared { consul, settings, listening, counters, words }) }
+        let (counters, groups) = (Arc::new(Counters::default()), RefCell::default());
+        DnsViewBuilder { shared: Rc::new(Shared { consul, settings, listening, counters, groups }) }
     }
 
     /// Where DNS is answered here.
@@ -70,45 +70,45 @@ impl Namer {
         &self.shared.settings
     }
 
-    pub(super) fn words(&self) -> &RefCell<BTreeMap<GroupName, Arc<Word>>> {
-        &self.shared.words
+    pub(super) fn groups(&self) -> &RefCell<BTreeMap<GroupName, Arc<GroupRecords>>> {
+        &self.shared.groups
     }
 
     /// What the things of a group are called.
     pub(super) fn names(&self, group: &GroupName) -> Result<Arc<Names>, NameError> {
-        if let Some(word) = self.shared.words.borrow().get(group) {
-            return Ok(word.names.clone());
+        if let Some(group_records) = self.shared.groups.borrow().get(group) {
+            return Ok(group_records.names.clone());
         }
         let names = Names::new(group, &self.shared.consul)?;
-        for word in self.shared.words.borrow().values() {
-            names.check_beside(&word.names)?;
+        for group_records in self.shared.groups.borrow().values() {
+            names.check_beside(&group_records.names)?;
         }
         Ok(Arc::new(names))
     }
 
     /// What DNS answers of a group: where it is answered here, exactly that; elsewhere what it would be.
-    pub(crate) fn answer(&self, sentinel: &Sentinel, group: &GroupName) -> Answer {
+    pub(crate) fn answer(&self, sentinel: &Sentinel, group: &GroupName) -> DnsAnswer {
         let names = match self.names(group) {
             Ok(names) => names,
-            Err(error) => return Answer { silence: Some(error.to_string()), ..Answer::default() },
+            Err(error) => return DnsAnswer { silence: Some(error.to_string()), ..DnsAnswer::default() },
         };
         let name = format!("{}.service.{}", names.service, self.shared.settings.domain);
-        let words = self.shared.words.borrow();
-        let word = words.get(group).cloned().or_else(|| {
+        let groups = self.shared.groups.borrow();
+        let group_records = groups.get(group).cloned().or_else(|| {
             let view = sentinel.dns_view(group, &[])?;
-            Some(Arc::new(Word::new(names, view, None, self.shared.settings.without_majority)))
+            Some(Arc::new(GroupRecords::new(names, view, None, self.shared.settings.without_majority)))
         });
-        let Some(word) = word else {
+        let Some(group_records) = group_records else {
             let silence = Some("a new master is being written to disk".to_owned());
-            return Answer { name, silence, ..Answer::default() };
+            return DnsAnswer { name, silence, ..DnsAnswer::default() };
         };
-        let addresses = |role| word.usable(role).map(|entry| entry.addr.joined());
-        let told = matches!(word.standing, Standing::Good | Standing::Stale(_));
-        Answer {
+        let addresses = |role| group_records.usable(role).map(|entry| entry.addr.joined());
+        let told = matches!(group_records.answerability, Answerability::Good | Answerability::Stale(_));
+        DnsAnswer {
             name,
             master: addresses(Role::Master).next().filter(|_| told),
             replicas: addresses(Role::Replica).filter(|_| told).collect(),
-            silence: word.silence().map(str::to_owned),
+            silence: group_records.silence().map(str::to_owned),
         }
     }
 }

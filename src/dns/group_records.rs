@@ -1,13 +1,13 @@
-//! What is said of one group, and whether anything may be said at all.
+//! The records of one group: what DNS answers of it, and whether it may answer at all.
 
 use super::settings::WithoutMajority;
 use crate::registrar::Names;
-use consentinel_core::{Endpoint, Entry, Epoch, Health, DnsView, Role, SentinelId};
+use consentinel_core::{DnsView, Endpoint, Entry, Epoch, Health, Role, SentinelId};
 use std::sync::Arc;
 
 /// What DNS says of a group.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Word {
+pub(crate) struct GroupRecords {
     /// What its things are called.
     pub names: Arc<Names>,
     /// The epoch of the failover that made the master one.
@@ -16,13 +16,13 @@ pub(crate) struct Word {
     pub entries: Vec<Entry>,
     /// Sentinels that are up.
     pub sentinels: Vec<(SentinelId, Endpoint)>,
-    /// Whether all this may be said.
-    pub standing: Standing,
+    /// Whether all this may be answered.
+    pub answerability: Answerability,
 }
 
-/// Whether something may be said of a group, and if not, why. The texts are for whoever asked.
+/// Whether something may be answered of a group, and if not, why. The texts are for the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum Answerability {
     /// It is so.
     Good,
     /// It was so when a majority was last heard.
@@ -33,47 +33,52 @@ pub(crate) enum Standing {
     Unready(String),
 }
 
-impl Word {
-    /// The word on what a sentinel sees, after what was said before.
+impl GroupRecords {
+    /// The records of what a sentinel sees, after those that were answered before.
     pub(super) fn new(
         names: Arc<Names>,
         view: DnsView,
-        before: Option<&Word>,
+        before: Option<&GroupRecords>,
         policy: WithoutMajority,
-    ) -> Word {
+    ) -> GroupRecords {
         let DnsView { epoch, entries, vouched, heard: (heard, all), majority, sentinels } = view;
         let name = &names.group;
         let doomed = entries.first().is_some_and(|master| master.health == Health::Critical);
-        let standing = match (majority, vouched || doomed) {
-            (true, true) => Standing::Good,
-            (true, false) => Standing::Unready(format!(
+        let answerability = match (majority, vouched || doomed) {
+            (true, true) => Answerability::Good,
+            (true, false) => Answerability::Unready(format!(
                 "the master of {name} has not said yet that it is the master; ask again in a moment"
             )),
             (false, _) => {
                 let why = format!(
                     "this sentinel hears {heard} of the {all} sentinels of {name}, which is no majority"
                 );
-                let known = before
-                    .is_some_and(|before| matches!(before.standing, Standing::Good | Standing::Stale(_)));
+                let known = before.is_some_and(|before| {
+                    matches!(before.answerability, Answerability::Good | Answerability::Stale(_))
+                });
                 match policy {
-                    WithoutMajority::Last if known => Standing::Stale(why),
-                    _ => Standing::Silent(why),
+                    WithoutMajority::Last if known => Answerability::Stale(why),
+                    _ => Answerability::Silent(why),
                 }
             }
         };
-        match (&standing, before) {
+        match (&answerability, before) {
             // What it sees alone by now is not what it knew.
-            (Standing::Stale(_), Some(before)) => {
-                Word { names, epoch: before.epoch, entries: before.entries.clone(), sentinels, standing }
-            }
-            _ => Word { names, epoch, entries, sentinels, standing },
+            (Answerability::Stale(_), Some(before)) => GroupRecords {
+                names,
+                epoch: before.epoch,
+                entries: before.entries.clone(),
+                sentinels,
+                answerability,
+            },
+            _ => GroupRecords { names, epoch, entries, sentinels, answerability },
         }
     }
 
     /// What was said before, where that can be built upon.
     pub(super) fn known(&self) -> &[Entry] {
-        match self.standing {
-            Standing::Good | Standing::Stale(_) => &self.entries,
+        match self.answerability {
+            Answerability::Good | Answerability::Stale(_) => &self.entries,
             _ => &[],
         }
     }
@@ -90,9 +95,9 @@ impl Word {
 
     /// Why no master is named; nothing when one is.
     pub(super) fn silence(&self) -> Option<&str> {
-        match &self.standing {
-            Standing::Silent(why) | Standing::Unready(why) => Some(why),
-            Standing::Good | Standing::Stale(_) => {
+        match &self.answerability {
+            Answerability::Silent(why) | Answerability::Unready(why) => Some(why),
+            Answerability::Good | Answerability::Stale(_) => {
                 let master = self.master().filter(|master| master.health == Health::Critical);
                 master.map(|master| master.sentence.as_str())
             }

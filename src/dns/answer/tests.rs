@@ -1,7 +1,7 @@
 //! What is answered, record by record.
 
 use super::*;
-use crate::dns::reply::Note;
+use crate::dns::answer_types::Note;
 use crate::registrar::{ConsulSettings, Names};
 use consentinel_core::{Epoch, DnsView, SentinelId};
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -53,13 +53,13 @@ fn names(group: &str, service: &str) -> Arc<Names> {
     Arc::new(Names::new(&GroupName::new(group), &settings).expect("good names"))
 }
 
-fn word(view: DnsView) -> Word {
-    Word::new(names("mymaster", "redis"), view, None, crate::dns::WithoutMajority::Silent)
+fn group_records(view: DnsView) -> GroupRecords {
+    GroupRecords::new(names("mymaster", "redis"), view, None, crate::dns::WithoutMajority::Silent)
 }
 
 fn zone_with(view: DnsView) -> Zone {
     let mut zone = Zone::new(DnsSettings { ttl: 5, ..DnsSettings::default() });
-    zone.update(Update::Word(Arc::new(word(view))));
+    zone.update(Update::Group(Arc::new(group_records(view))));
     zone
 }
 
@@ -212,8 +212,8 @@ fn the_targets_own_names() {
 fn sentinels_by_their_masters_and_all_of_them() {
     let mut zone = zone_with(view());
     let other = DnsView { sentinels: vec![sentinel(26380), sentinel(26381)], ..view() };
-    let other = Word::new(names("other", "sessions"), other, None, crate::dns::WithoutMajority::Silent);
-    zone.update(Update::Word(Arc::new(other.clone())));
+    let other = GroupRecords::new(names("other", "sessions"), other, None, crate::dns::WithoutMajority::Silent);
+    zone.update(Update::Group(Arc::new(other.clone())));
     let mut ports = |name: &str| {
         let reply = ask(&mut zone, name, Kind::Srv);
         let mut ports: Vec<u16> = reply
@@ -232,8 +232,8 @@ fn sentinels_by_their_masters_and_all_of_them() {
     assert_eq!(ports("_redis-sentinel._other.service.dc1.consul"), [26380, 26381]);
     assert!(ports("nobody.redis-sentinel.service.consul").is_empty());
     // The list follows what it is made of.
-    let fewer = Word { sentinels: vec![sentinel(26380)], ..other };
-    zone.update(Update::Word(Arc::new(fewer)));
+    let fewer = GroupRecords { sentinels: vec![sentinel(26380)], ..other };
+    zone.update(Update::Group(Arc::new(fewer)));
     assert_eq!(data(&ask(&mut zone, "redis-sentinel.service.consul", Kind::Srv).answers).len(), 2);
     zone.update(Update::Gone(GroupName::new("mymaster")));
     assert_eq!(data(&ask(&mut zone, "redis-sentinel.service.consul", Kind::Srv).answers).len(), 1);
@@ -269,21 +269,21 @@ fn nothing_is_said_before_the_master_has_spoken() {
 
 #[test]
 fn without_a_majority_nothing_is_said_or_what_was_known_last() {
-    let (good, lonely) = (word(view()), DnsView { heard: (1, 3), majority: false, ..view() });
+    let (good, lonely) = (group_records(view()), DnsView { heard: (1, 3), majority: false, ..view() });
     let changed = DnsView { epoch: Epoch(9), entries: vec![], ..lonely };
     let silent =
-        Word::new(good.names.clone(), changed.clone(), Some(&good), crate::dns::WithoutMajority::Silent);
+        GroupRecords::new(good.names.clone(), changed.clone(), Some(&good), crate::dns::WithoutMajority::Silent);
     let mut zone = zone_with(view());
-    zone.update(Update::Word(Arc::new(silent.clone())));
+    zone.update(Update::Group(Arc::new(silent.clone())));
     let reply = ask(&mut zone, "redis.service.consul", Kind::Srv);
     let text = "this sentinel hears 1 of the 3 sentinels of mymaster, which is no majority";
     assert_eq!(reply, Reply::only(Code::Failed).because(NO_REACHABLE_AUTHORITY, text));
 
     let last = crate::dns::WithoutMajority::Last;
-    let stale = Word::new(good.names.clone(), changed.clone(), Some(&good), last);
-    let later = Word::new(good.names.clone(), changed.clone(), Some(&stale), last);
-    for word in [stale, later] {
-        zone.update(Update::Word(Arc::new(word)));
+    let stale = GroupRecords::new(good.names.clone(), changed.clone(), Some(&good), last);
+    let later = GroupRecords::new(good.names.clone(), changed.clone(), Some(&stale), last);
+    for group_records in [stale, later] {
+        zone.update(Update::Group(Arc::new(group_records)));
         let reply = ask(&mut zone, "redis.service.consul", Kind::Srv);
         assert_eq!(data(&reply.answers), [srv(1, 6379, "0a000001.addr.dc1.consul")]);
         assert_eq!(reply.note, Some(Note { code: STALE_ANSWER, text: text.into() }));
@@ -291,8 +291,8 @@ fn without_a_majority_nothing_is_said_or_what_was_known_last() {
         assert!(data(&reply.additional).contains(&Data::Txt("epoch=7".into())));
     }
     // Who has never heard a majority has nothing that was known last.
-    let never = Word::new(good.names.clone(), changed, Some(&silent), last);
-    assert!(matches!(never.standing, Standing::Silent(_)));
+    let never = GroupRecords::new(good.names.clone(), changed, Some(&silent), last);
+    assert!(matches!(never.answerability, Answerability::Silent(_)));
 }
 
 #[test]
