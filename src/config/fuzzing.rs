@@ -14,10 +14,10 @@ fn understand(bytes: &[u8], state: Option<&[u8]>) -> Result<Understood, ConfigEr
     for directive in directives.iter().filter(|directive| directive.words[0] != "sentinel") {
         settings.apply(&directive.words).map_err(|wrong| directive.error(wrong))?;
     }
-    let mut remembered = memory::Evidence::of(bytes, &directives, Layer::File);
+    let mut remembered = recovery::Evidence::of(bytes, &directives, Layer::File);
     if let Some(state) = state {
         let source = source::parse(Path::new("state"), state, Layer::State)?;
-        remembered = memory::Evidence::of(state, &source.directives, Layer::State);
+        remembered = recovery::Evidence::of(state, &source.directives, Layer::State);
         take_settings(&source.directives, &mut settings)?;
         directives.extend(source.directives);
     }

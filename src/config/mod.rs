@@ -11,8 +11,8 @@ mod file;
 pub(crate) mod fuzzing;
 mod lexer;
 mod line;
-mod memory;
 mod pattern;
+mod recovery;
 mod render;
 mod sentinel;
 mod settings;
@@ -214,14 +214,14 @@ fn gather(
     settings.http = configured.http;
     let dns = configured.dns;
     let mut consul = configured.consul;
-    let mut remembered = memory::Evidence::of(bytes, &directives, Layer::File);
+    let mut remembered = recovery::Evidence::of(bytes, &directives, Layer::File);
     let (mut state_users, mut state_level) = (None, None);
     let base = match &settings.state_file {
         None => included(&directives),
         Some(file) => {
             if file.exists() {
                 let source = source::read(file, Layer::State)?;
-                remembered = memory::Evidence::of(&source.bytes, &source.directives, Layer::State);
+                remembered = recovery::Evidence::of(&source.bytes, &source.directives, Layer::State);
                 (state_users, state_level) = take_settings(&source.directives, &mut settings)?;
                 let by_argument =
                     |said: &Directive| said.layer == Layer::Arguments && said.words[0] == "loglevel";

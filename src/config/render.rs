@@ -1,7 +1,7 @@
 //! Lines set into what the operator wrote.
 
 use super::line::{self, Line, Written};
-use super::memory::GENERATED;
+use super::recovery::GENERATED;
 use super::settings::USUAL_LEVEL;
 use super::source;
 use consentinel_core::{Durable, GroupName};

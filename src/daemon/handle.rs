@@ -1,7 +1,7 @@
 //! How the tasks of connections call the driver.
 
 use crate::daemon::Driver;
-use crate::daemon::links::Line;
+use crate::daemon::links::LinkState;
 use crate::net::stream::Buffers;
 use crate::server::{Opened, Owner, Then, Turn};
 use consentinel_core::{ClientId, Input, LinkId};
@@ -63,8 +63,8 @@ impl Handle {
     }
 
     /// Something has come on a connection.
-    pub(crate) fn heard(&self, line: &Line) {
-        self.driver().links.heard(line);
+    pub(crate) fn heard(&self, state: &LinkState) {
+        self.driver().links.heard(state);
     }
 
     /// Something is wrong with the TLS of an address.

@@ -6,7 +6,7 @@
 //! (before 6.0) get two connections, and so does one that accepted the guest and then sent it nothing.
 
 mod connection;
-mod line;
+mod link_state;
 mod pace;
 
 use crate::clock;
@@ -15,8 +15,8 @@ use crate::daemon::handle::Handle;
 use crate::net::numbered::Numbered;
 use crate::net::tls::Tls;
 use consentinel_core::{CallId, Command, Input, LinkError, LinkId, LinkKind, LinkUp, Reply};
-pub(super) use line::Line;
-use line::{Expected, Sharing};
+pub(super) use link_state::LinkState;
+use link_state::{Expected, Sharing};
 use pace::Pace;
 pub(super) use pace::{More, PATIENCE};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -45,7 +45,7 @@ pub(super) struct Links {
     /// Servers that said that they speak RESP3, and do not.
     shunned: BTreeSet<SocketAddr>,
     /// Those that have something to send, and were not told to yet.
-    waiting: VecDeque<Rc<Line>>,
+    waiting: VecDeque<Rc<LinkState>>,
     /// How many of them may at once.
     pace: Pace,
     /// What the core is to be told.
@@ -55,9 +55,9 @@ pub(super) struct Links {
 /// Where a link travels.
 enum Place {
     /// On a connection of its own.
-    Own(Rc<Line>),
+    Own(Rc<LinkState>),
     /// On that of a command link.
-    Guest(Rc<Line>),
+    Guest(Rc<LinkState>),
 }
 
 impl Links {
@@ -110,19 +110,19 @@ impl Links {
             LinkKind::Command if !self.shunned.contains(&to) => self.roomy.entry(to).or_default().push(link),
             LinkKind::Command | LinkKind::Sentinel => {}
         }
-        let line = Line::new(link, to, kind, renames);
+        let state = LinkState::new(link, to, kind, renames);
         if self.shunned.contains(&to) {
-            line.sharing.set(Sharing::Refused);
+            state.sharing.set(Sharing::Refused);
         }
-        self.open(Rc::new(line), driver);
+        self.open(Rc::new(state), driver);
     }
 
-    fn open(&mut self, line: Rc<Line>, driver: Handle) {
-        let link = line.link;
-        self.places.insert(link, Place::Own(line.clone()));
+    fn open(&mut self, state: Rc<LinkState>, driver: Handle) {
+        let link = state.link;
+        self.places.insert(link, Place::Own(state.clone()));
         let tls = self.tls.is_outward().then(|| self.tls.clone());
         tokio::task::spawn_local(async move {
-            let ended = match connection::run(&line, tls, &driver).await {
+            let ended = match connection::run(&state, tls, &driver).await {
                 Ok(()) => return,
                 Err(error) => error,
             };
@@ -133,9 +133,9 @@ impl Links {
     /// Closes a connection, or gives it up.
     pub(super) fn disconnect(&mut self, link: LinkId) {
         match self.places.remove(&link) {
-            Some(Place::Own(line)) => {
-                line.bell.give_up();
-                self.lose_guest(&line);
+            Some(Place::Own(state)) => {
+                state.bell.give_up();
+                self.lose_guest(&state);
             }
             Some(Place::Guest(host)) => self.see_off(&host),
             None => {}
@@ -144,21 +144,21 @@ impl Links {
 
     /// A connection was lost: nothing is left to close.
     pub(super) fn forget(&mut self, link: LinkId) {
-        if let Some(Place::Own(line)) = self.places.remove(&link) {
-            self.lose_guest(&line);
+        if let Some(Place::Own(state)) = self.places.remove(&link) {
+            self.lose_guest(&state);
         }
     }
 
     /// Sends a command. When so many wait already that the connection must be given up, the core is told.
     pub(super) fn call(&mut self, link: LinkId, call: CallId, command: &Command) {
-        let (line, is_guest) = match self.places.get(&link) {
-            Some(Place::Own(line)) => (line.clone(), false),
+        let (state, is_guest) = match self.places.get(&link) {
+            Some(Place::Own(state)) => (state.clone(), false),
             Some(Place::Guest(host)) => (host.clone(), true),
             None => return,
         };
-        if line.queue.borrow().expected.len() >= MAX_QUEUED {
-            self.disconnect(line.link);
-            return self.inputs.push_back(Input::Link { link: line.link, up: Err(LinkError::Closed) });
+        if state.queue.borrow().expected.len() >= MAX_QUEUED {
+            self.disconnect(state.link);
+            return self.inputs.push_back(Input::Link { link: state.link, up: Err(LinkError::Closed) });
         }
         match command {
             // The host has done so.
@@ -167,26 +167,26 @@ impl Links {
                 return;
             }
             Command::Subscribe if is_guest => {
-                line.send(command, |_| Expected::Subscribed(link, call));
+                state.send(command, |_| Expected::Subscribed(link, call));
             }
             Command::SetName(_)
-                if line.kind == LinkKind::Command && line.sharing.get() == Sharing::Unknown =>
+                if state.kind == LinkKind::Command && state.sharing.get() == Sharing::Unknown =>
             {
-                line.send(command, |awaited| Expected::Reply(link, call, awaited));
-                line.send_words(&["HELLO", "3"], Expected::Hello);
+                state.send(command, |awaited| Expected::Reply(link, call, awaited));
+                state.send_words(&["HELLO", "3"], Expected::Hello);
             }
-            _ => line.send(command, |awaited| Expected::Reply(link, call, awaited)),
+            _ => state.send(command, |awaited| Expected::Reply(link, call, awaited)),
         }
         match command {
             // What is sent to everybody on the beat takes its turn.
-            Command::Ping | Command::Info | Command::Publish(_) => self.wants_to_send(&line),
-            _ => line.bell.ring(),
+            Command::Ping | Command::Info | Command::Publish(_) => self.wants_to_send(&state),
+            _ => state.bell.ring(),
         }
     }
 
-    fn wants_to_send(&mut self, line: &Rc<Line>) {
-        if !line.waits.replace(true) {
-            self.waiting.push_back(line.clone());
+    fn wants_to_send(&mut self, state: &Rc<LinkState>) {
+        if !state.waits.replace(true) {
+            self.waiting.push_back(state.clone());
         }
     }
 
@@ -196,8 +196,8 @@ impl Links {
     }
 
     /// Something has come on a connection: it was its turn, and another may have one.
-    pub(super) fn heard(&mut self, line: &Line) {
-        self.pace.heard(&line.turn);
+    pub(super) fn heard(&mut self, state: &LinkState) {
+        self.pace.heard(&state.turn);
     }
 
     /// Whether and when others may send.
@@ -219,11 +219,11 @@ impl Links {
     }
 
     fn ring(&mut self, some: usize) {
-        for line in self.waiting.drain(..some) {
-            line.waits.set(false);
-            if !line.queue.borrow().output.is_empty() {
-                self.pace.sent(&line.turn);
-                line.bell.ring();
+        for state in self.waiting.drain(..some) {
+            state.waits.set(false);
+            if !state.queue.borrow().output.is_empty() {
+                self.pace.sent(&state.turn);
+                state.bell.ring();
             }
         }
     }
@@ -232,12 +232,12 @@ impl Links {
 /// Subscriptions as guests.
 impl Links {
     /// A command link there that a subscription could share.
-    fn host(&mut self, to: SocketAddr) -> Option<Rc<Line>> {
+    fn host(&mut self, to: SocketAddr) -> Option<Rc<LinkState>> {
         let links = self.roomy.get_mut(&to)?;
         let mut host = None;
         while let (None, Some(link)) = (&host, links.pop()) {
             host = match self.places.get(&link) {
-                Some(Place::Own(line)) if line.sharing.get() != Sharing::Refused => Some(line.clone()),
+                Some(Place::Own(state)) if state.sharing.get() != Sharing::Refused => Some(state.clone()),
                 _ => None,
             };
         }
@@ -247,14 +247,14 @@ impl Links {
         host
     }
 
-    fn take_in(&mut self, guest: LinkId, host: Rc<Line>) {
+    fn take_in(&mut self, guest: LinkId, host: Rc<LinkState>) {
         host.guest.set(Some(guest));
         self.welcome(&host);
         self.places.insert(guest, Place::Guest(host));
     }
 
     /// The guest's link stands, as soon as the server is known to speak RESP3.
-    fn welcome(&mut self, host: &Line) {
+    fn welcome(&mut self, host: &LinkState) {
         if let (Some(guest), Some(local), Sharing::Possible) =
             (host.guest.get(), host.local.get(), host.sharing.get())
         {
@@ -270,8 +270,8 @@ impl Links {
         if speaks {
             self.welcome(&host);
         } else if let Some(guest) = host.guest.take() {
-            let line = Line::new(guest, host.to, LinkKind::PubSub, host.renames.clone());
-            self.open(Rc::new(line), driver);
+            let state = LinkState::new(guest, host.to, LinkKind::PubSub, host.renames.clone());
+            self.open(Rc::new(state), driver);
         }
     }
 
@@ -285,7 +285,7 @@ impl Links {
 
     /// The core gives a guest up while its host stays. One that had heard nothing gets a connection of its own the next
     /// time: there may be something between us and the server that does not know of pushes.
-    fn see_off(&mut self, host: &Rc<Line>) {
+    fn see_off(&mut self, host: &Rc<LinkState>) {
         host.guest.set(None);
         match host.sharing.get() {
             Sharing::Possible => {
@@ -299,7 +299,7 @@ impl Links {
     }
 
     /// The connection has gone, and its guest with it.
-    fn lose_guest(&mut self, host: &Line) {
+    fn lose_guest(&mut self, host: &LinkState) {
         if let Some(guest) = host.guest.take()
             && self.places.remove(&guest).is_some()
         {
@@ -314,7 +314,7 @@ impl Links {
     }
 }
 
-impl Line {
+impl LinkState {
     fn send(&self, command: &Command, expect: impl FnOnce(calls::Awaited) -> Expected) {
         let mut queue = self.queue.borrow_mut();
         let awaited = calls::encode(command, &self.renames, &mut queue.output);

@@ -2,10 +2,10 @@
 //!
 //! Nothing in here knows what a master or a command means. Begin reading at [`wire`].
 
+mod arg;
 pub(crate) mod bell;
 mod bounds;
 pub(crate) mod numbered;
 pub(crate) mod stream;
 pub(crate) mod tls;
 pub(crate) mod wire;
-mod word;

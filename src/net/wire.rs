@@ -1,8 +1,8 @@
 //! RESP as bytes.
 
 use crate::config;
+pub(crate) use crate::net::arg::{Arg, Args};
 use crate::net::bounds::{self, Broken};
-pub(crate) use crate::net::word::{Word, Words};
 use bytes::{BufMut, BytesMut};
 use consentinel_core::Host;
 use std::fmt::Write;
@@ -35,7 +35,7 @@ pub(crate) fn reply(buf: &[u8]) -> Result<Option<(Frame<'_>, usize)>, Broken> {
 
 /// The command at the head of a client's buffer, an array or an inline one, and its length; nothing when it is not
 /// complete yet. It may have no words at all. A stranger, who has still to log in, may say less.
-pub(crate) fn command(buf: &[u8], stranger: bool) -> Result<Option<(Words<'_>, usize)>, Broken> {
+pub(crate) fn command(buf: &[u8], stranger: bool) -> Result<Option<(Args<'_>, usize)>, Broken> {
     match buf.first() {
         None => Ok(None),
         Some(b'*') => array_command(buf, stranger),
@@ -44,7 +44,7 @@ pub(crate) fn command(buf: &[u8], stranger: bool) -> Result<Option<(Words<'_>, u
 }
 
 /// The same as an array of bulk strings, without making a frame of it first: clients are many.
-fn array_command(buf: &[u8], stranger: bool) -> Result<Option<(Words<'_>, usize)>, Broken> {
+fn array_command(buf: &[u8], stranger: bool) -> Result<Option<(Args<'_>, usize)>, Broken> {
     let limits = &bounds::COMMAND;
     let unfinished = || if buf.len() > limits.total { Err(Broken::String) } else { Ok(None) };
     let Some((text, mut at)) = bounds::line(buf, 1)? else { return unfinished() };
@@ -55,7 +55,7 @@ fn array_command(buf: &[u8], stranger: bool) -> Result<Option<(Words<'_>, usize)
     if stranger && count > bounds::STRANGER.items {
         return Err(Broken::StrangerItems);
     }
-    let mut words = Vec::with_capacity(count.min(8));
+    let mut args = Vec::with_capacity(count.min(8));
     for _ in 0..count {
         match buf.get(at) {
             None => return unfinished(),
@@ -70,20 +70,20 @@ fn array_command(buf: &[u8], stranger: bool) -> Result<Option<(Words<'_>, usize)
         }
         match buf.get(to..to + 2) {
             None => return unfinished(),
-            Some(b"\r\n") => words.push(Word::from(&buf[from..to])),
+            Some(b"\r\n") => args.push(Arg::from(&buf[from..to])),
             Some(_) => return Err(Broken::Malformed),
         }
         at = to + 2;
     }
-    Ok(Some((words, at)))
+    Ok(Some((args, at)))
 }
 
-fn inline_command(buf: &[u8]) -> Result<Option<(Words<'_>, usize)>, Broken> {
+fn inline_command(buf: &[u8]) -> Result<Option<(Args<'_>, usize)>, Broken> {
     const MAX_INLINE: usize = 64 << 10;
     match buf.iter().take(MAX_INLINE).position(|c| *c == b'\n') {
         Some(end) => {
-            let words = config::split_bytes(&buf[..end]).map_err(|_| Broken::Quotes)?;
-            Ok(Some((words.into_iter().map(Word::from).collect(), end + 1)))
+            let args = config::split_bytes(&buf[..end]).map_err(|_| Broken::Quotes)?;
+            Ok(Some((args.into_iter().map(Arg::from).collect(), end + 1)))
         }
         None if buf.len() >= MAX_INLINE => Err(Broken::Line),
         None => Ok(None),
@@ -91,10 +91,10 @@ fn inline_command(buf: &[u8]) -> Result<Option<(Words<'_>, usize)>, Broken> {
 }
 
 /// Writes a command to a server.
-pub(crate) fn write_command(out: &mut BytesMut, words: &[&str]) {
+pub(crate) fn write_command(out: &mut BytesMut, args: &[&str]) {
     let mut writer = Writer::new(out, false);
-    writer.array(words.len());
-    words.iter().for_each(|word| writer.bulk(word));
+    writer.array(args.len());
+    args.iter().for_each(|arg| writer.bulk(arg));
 }
 
 /// Writes answers to a client, in the protocol that it chose.
@@ -303,39 +303,39 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn words(buf: &[u8]) -> Result<Option<Vec<String>>, Broken> {
-        Ok(command(buf, false)?.map(|(words, _)| words.iter().map(|word| word.to_string()).collect()))
+    fn args(buf: &[u8]) -> Result<Option<Vec<String>>, Broken> {
+        Ok(command(buf, false)?.map(|(args, _)| args.iter().map(|arg| arg.to_string()).collect()))
     }
 
     #[test]
     fn commands_come_as_arrays_or_inline() {
         let expected = Ok(Some(vec!["PING".to_owned(), "a b".to_owned()]));
-        assert_eq!(words(b"*2\r\n$4\r\nPING\r\n$3\r\na b\r\nrest"), expected);
-        assert_eq!(words(b"PING \"a b\"\r\nrest"), expected);
-        assert_eq!(words(b"PING 'a b'\n"), expected);
-        assert_eq!(words(b"\r\n"), Ok(Some(vec![])));
-        assert_eq!(words(b"*0\r\n"), Ok(Some(vec![])));
-        assert_eq!(words(b"*-1\r\n"), Ok(Some(vec![])));
-        assert_eq!(words(b"*-5\r\n"), Ok(Some(vec![])));
+        assert_eq!(args(b"*2\r\n$4\r\nPING\r\n$3\r\na b\r\nrest"), expected);
+        assert_eq!(args(b"PING \"a b\"\r\nrest"), expected);
+        assert_eq!(args(b"PING 'a b'\n"), expected);
+        assert_eq!(args(b"\r\n"), Ok(Some(vec![])));
+        assert_eq!(args(b"*0\r\n"), Ok(Some(vec![])));
+        assert_eq!(args(b"*-1\r\n"), Ok(Some(vec![])));
+        assert_eq!(args(b"*-5\r\n"), Ok(Some(vec![])));
     }
 
     #[test]
     fn an_unfinished_command_waits_for_more() {
         let whole = b"*2\r\n$4\r\nPING\r\n$3\r\na b\r\n";
         for end in 0..whole.len() {
-            assert_eq!(words(&whole[..end]), Ok(None), "cut off after {end} bytes");
+            assert_eq!(args(&whole[..end]), Ok(None), "cut off after {end} bytes");
         }
     }
 
     #[test]
     fn what_is_too_big_is_refused_before_it_arrives() {
-        assert_eq!(words(b"*1\r\n$1048577\r\n"), Err(Broken::String));
-        assert_eq!(words(b"*1025\r\n"), Err(Broken::Items));
-        assert_eq!(words(b"*99999999999999999999\r\n"), Err(Broken::Items));
-        assert_eq!(words(b"*1\r\n*1\r\n"), Err(Broken::Depth));
-        assert_eq!(words(b"*1\r\n!1\r\n"), Err(Broken::Unexpected('$', '!')));
-        assert_eq!(words(&[b'a'; 70_000]), Err(Broken::Line));
-        assert_eq!(words(b"PING \"open\r\n"), Err(Broken::Quotes));
+        assert_eq!(args(b"*1\r\n$1048577\r\n"), Err(Broken::String));
+        assert_eq!(args(b"*1025\r\n"), Err(Broken::Items));
+        assert_eq!(args(b"*99999999999999999999\r\n"), Err(Broken::Items));
+        assert_eq!(args(b"*1\r\n*1\r\n"), Err(Broken::Depth));
+        assert_eq!(args(b"*1\r\n!1\r\n"), Err(Broken::Unexpected('$', '!')));
+        assert_eq!(args(&[b'a'; 70_000]), Err(Broken::Line));
+        assert_eq!(args(b"PING \"open\r\n"), Err(Broken::Quotes));
         assert!(reply("*1\r\n".repeat(100_000).as_bytes()).is_err());
     }
 
@@ -360,19 +360,19 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_the_decoder_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = (reply(&bytes), words(&bytes));
+            let _ = (reply(&bytes), args(&bytes));
         }
 
         #[test]
         fn nothing_that_looks_like_the_protocol_makes_it_panic(text in "[*$+:\\-0-9\r\na]{0,60}") {
-            let _ = (reply(text.as_bytes()), words(text.as_bytes()));
+            let _ = (reply(text.as_bytes()), args(text.as_bytes()));
         }
 
         #[test]
         fn what_is_written_is_read(texts in proptest::collection::vec("(?s).{0,30}", 1..8)) {
             let mut out = BytesMut::new();
             write_command(&mut out, &texts.iter().map(String::as_str).collect::<Vec<_>>());
-            prop_assert_eq!(words(&out), Ok(Some(texts)));
+            prop_assert_eq!(args(&out), Ok(Some(texts)));
         }
     }
 }

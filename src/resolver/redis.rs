@@ -10,17 +10,17 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
-mod judge;
 mod link;
 #[cfg(feature = "bb8")]
 mod pool;
 mod pubsub;
+mod retry;
 
-use judge::{Answer, Request, Verdict};
-use link::{Following, Link, OpenError, Seat};
+use link::{Following, Link, LinkSlot, OpenError};
 #[cfg(feature = "bb8")]
 pub use pool::Manager;
 pub use pubsub::{FollowingPubSub, Gap, PubSubItem};
+use retry::{Replies, Request, Verdict};
 
 /// Between a refusal and the next try: a server that loads its data says no at once.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -150,7 +150,7 @@ impl FollowOptions {
 #[derive(Clone)]
 pub struct FollowingConnection {
     following: Arc<Following>,
-    seat: Arc<Seat>,
+    slot: Arc<LinkSlot>,
 }
 
 impl FollowingConnection {
@@ -168,13 +168,13 @@ impl FollowingConnection {
     ///
     /// Why no master could be connected to; its source is a [`ConnectError`].
     pub async fn connect(resolver: &Resolver, options: &FollowOptions) -> RedisResult<FollowingConnection> {
-        FollowingConnection::seat(Following::start(resolver, options)).await
+        FollowingConnection::with_own_link(Following::start(resolver, options)).await
     }
 
     /// One more connection of those who follow together.
-    async fn seat(following: Arc<Following>) -> RedisResult<FollowingConnection> {
-        let connection = FollowingConnection { following, seat: Arc::default() };
-        connection.seat.link(&connection.following.follower).await.map_err(not_connected)?;
+    async fn with_own_link(following: Arc<Following>) -> RedisResult<FollowingConnection> {
+        let connection = FollowingConnection { following, slot: Arc::default() };
+        connection.slot.link(&connection.following.follower).await.map_err(not_connected)?;
         Ok(connection)
     }
 
@@ -188,16 +188,16 @@ impl FollowingConnection {
     /// # }
     /// ```
     pub fn master(&self) -> Option<Arc<Master>> {
-        self.seat.standing().map(|link| link.master.clone())
+        self.slot.usable().map(|link| link.master.clone())
     }
 
     /// Sends, and sends again what may be sent again.
-    async fn request(&self, request: Request<'_>) -> RedisResult<Answer> {
+    async fn request(&self, request: Request<'_>) -> RedisResult<Replies> {
         let Following { follower, .. } = &*self.following;
         let deadline = Instant::now() + follower.options.repeat_within;
         let (mut refused, mut lost) = (None, false);
         loop {
-            let link = match timeout_at(deadline, self.seat.link(follower)).await {
+            let link = match timeout_at(deadline, self.slot.link(follower)).await {
                 Ok(Ok(link)) => link,
                 // What the server itself has said tells more than that time is up.
                 failed => return refused.unwrap_or_else(|| Err(no_link(request, failed.ok(), follower))),
@@ -239,7 +239,7 @@ impl FollowingConnection {
 
     /// The answer, unless it takes too long. Who lets us wait is perhaps not the master any more: the watch, which cuts
     /// the link if that is so, is told to look.
-    async fn answer(&self, sent: impl Future<Output = RedisResult<Answer>>) -> Option<RedisResult<Answer>> {
+    async fn answer(&self, sent: impl Future<Output = RedisResult<Replies>>) -> Option<RedisResult<Replies>> {
         let Following { follower, .. } = &*self.following;
         let deadline = follower.options.response_timeout.map(|most| Instant::now() + most);
         let mut sent = std::pin::pin!(sent);
@@ -261,7 +261,7 @@ impl FollowingConnection {
 
     /// This server is not the master, or not any more: it is looked up anew.
     fn leave(&self, link: &Arc<Link>) {
-        self.seat.retire(link);
+        self.slot.retire(link);
         self.following.follower.resolver.invalidate();
     }
 }
@@ -276,8 +276,8 @@ impl ConnectionLike for FollowingConnection {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
             match self.request(Request::One(cmd)).await? {
-                Answer::One(value) => Ok(value),
-                Answer::Many(values) => Ok(Value::Array(values)),
+                Replies::One(value) => Ok(value),
+                Replies::Many(values) => Ok(Value::Array(values)),
             }
         })
     }
@@ -290,8 +290,8 @@ impl ConnectionLike for FollowingConnection {
     ) -> RedisFuture<'a, Vec<Value>> {
         Box::pin(async move {
             match self.request(Request::Many { pipeline, offset, count }).await? {
-                Answer::Many(values) => Ok(values),
-                Answer::One(value) => Ok(vec![value]),
+                Replies::Many(values) => Ok(values),
+                Replies::One(value) => Ok(vec![value]),
             }
         })
     }

@@ -179,8 +179,8 @@ impl Watchers {
         listeners.last += 1;
         let number = listeners.last;
         listeners.looking = Some(number);
-        drop(listeners); // a runtime that is about to end drops the task at once, and its seat wants the lock
-        let task = runtime.spawn(follow(Seat { inner: inner.clone(), number })).abort_handle();
+        drop(listeners); // a runtime that is about to end drops the task at once, and its guard wants the lock
+        let task = runtime.spawn(follow(FollowGuard { inner: inner.clone(), number })).abort_handle();
         let mut listeners = self.lock();
         if listeners.looking == Some(number) {
             listeners.task = Some(task);
@@ -202,14 +202,14 @@ impl Listeners {
     }
 }
 
-/// What the task sits on. When it ends before its time, as it does with its runtime, a watch that is polled elsewhere
+/// What the task holds. When it ends before its time, as it does with its runtime, a watch that is polled elsewhere
 /// starts another one.
-struct Seat {
+struct FollowGuard {
     inner: Arc<Inner>,
     number: u64,
 }
 
-impl Drop for Seat {
+impl Drop for FollowGuard {
     fn drop(&mut self) {
         let mut listeners = self.inner.watchers.lock();
         if listeners.looking == Some(self.number) {
@@ -221,8 +221,8 @@ impl Drop for Seat {
 }
 
 /// Looks for changes in all ways there are.
-async fn follow(seat: Seat) {
-    let inner = &seat.inner;
+async fn follow(guard: FollowGuard) {
+    let inner = &guard.inner;
     #[cfg(feature = "consul-http")]
     if let Some(consul) = &inner.settings.consul {
         // Neither ever ends.

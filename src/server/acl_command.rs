@@ -5,20 +5,20 @@ use super::context::{Context, Outcome};
 use super::sentinel::NO_NUMBER;
 use super::table::quoting;
 use crate::clock;
-use crate::net::wire::{Word, Words, Writer};
+use crate::net::wire::{Arg, Args, Writer};
 use crate::server::acl::{self, Denied, Selector, User, has_space};
 use crate::server::catalogue::{CATEGORIES, Categories, catalogue};
 use crate::server::pubsub::Kind;
 use consentinel_core::ClientId;
 
-pub(super) fn who_am_i(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
+pub(super) fn who_am_i(cx: &mut Context<'_>, _: &Args<'_>) -> Outcome {
     let user = cx.client().user;
     let name = cx.server.acl.name(user).to_vec();
     cx.out.bulk(name);
     Outcome::Answered
 }
 
-pub(super) fn users(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
+pub(super) fn users(cx: &mut Context<'_>, _: &Args<'_>) -> Outcome {
     cx.out.array(cx.server.acl.all().len());
     for (name, _) in cx.server.acl.all() {
         cx.out.bulk(name);
@@ -26,7 +26,7 @@ pub(super) fn users(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
     Outcome::Answered
 }
 
-pub(super) fn list(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
+pub(super) fn list(cx: &mut Context<'_>, _: &Args<'_>) -> Outcome {
     cx.out.array(cx.server.acl.all().len());
     for (name, user) in cx.server.acl.all() {
         cx.out.bulk([b"user ", name.as_slice(), b" ", &user.describe()].concat());
@@ -34,9 +34,9 @@ pub(super) fn list(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
     Outcome::Answered
 }
 
-pub(super) fn get_user(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
+pub(super) fn get_user(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let acl = &cx.server.acl;
-    let Some(user) = acl.find(words[2].bytes()).and_then(|id| acl.user(id)) else {
+    let Some(user) = acl.find(args[2].bytes()).and_then(|id| acl.user(id)) else {
         cx.out.null();
         return Outcome::Answered;
     };
@@ -68,12 +68,12 @@ fn selector(selector: &Selector, out: &mut Writer<'_>) {
     out.bulk(selector.describe_channels());
 }
 
-pub(super) fn set_user(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    let name = words[2].bytes();
+pub(super) fn set_user(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    let name = args[2].bytes();
     if has_space(name) {
         return cx.fail("ERR Usernames can't contain spaces or null characters");
     }
-    let rules: Vec<_> = words[3..].iter().map(Word::bytes).collect();
+    let rules: Vec<_> = args[3..].iter().map(Arg::bytes).collect();
     let id = match cx.server.acl.set_user(name, &rules) {
         Ok(id) => id,
         Err(text) => return cx.fail([b"ERR ", &text[..]].concat()),
@@ -97,11 +97,11 @@ fn keeps_subscriptions(cx: &Context<'_>, user: &User, client: ClientId) -> bool 
     })
 }
 
-pub(super) fn delete_users(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    if words[2..].iter().any(|name| &**name == "default") {
+pub(super) fn delete_users(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    if args[2..].iter().any(|name| &**name == "default") {
         return cx.fail("ERR The 'default' user cannot be removed");
     }
-    let deleted = words[2..].iter().filter(|name| cx.server.acl.delete(name.bytes()).is_some()).count();
+    let deleted = args[2..].iter().filter(|name| cx.server.acl.delete(name.bytes()).is_some()).count();
     if deleted > 0 {
         cx.server.users_changed();
     }
@@ -119,7 +119,7 @@ fn close_orphans(cx: &mut Context<'_>) -> Outcome {
 
 const NO_FILE: &str = "ERR This Redis instance is not configured to use an ACL file. You may want to specify users via the ACL SETUSER command and then issue a CONFIG REWRITE (assuming you have a Redis configuration file set) in order to store users in the Redis configuration.";
 
-pub(super) fn load(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
+pub(super) fn load(cx: &mut Context<'_>, _: &Args<'_>) -> Outcome {
     if !cx.server.acl.has_file() {
         return cx.fail(NO_FILE);
     }
@@ -132,7 +132,7 @@ pub(super) fn load(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
     }
 }
 
-pub(super) fn save(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
+pub(super) fn save(cx: &mut Context<'_>, _: &Args<'_>) -> Outcome {
     if !cx.server.acl.has_file() {
         return cx.fail(NO_FILE);
     }
@@ -150,8 +150,8 @@ pub(super) fn save(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
     }
 }
 
-pub(super) fn cat(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    let names: Vec<&str> = match &words[2..] {
+pub(super) fn cat(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    let names: Vec<&str> = match &args[2..] {
         [] => CATEGORIES.to_vec(),
         [name] => {
             let Some(category) = Categories::named(name) else {
@@ -160,16 +160,16 @@ pub(super) fn cat(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
             let all = catalogue().all().iter().filter(|command| command.categories.meets(category));
             all.map(|command| command.full_name.as_str()).collect()
         }
-        _ => return cx.wrong_subcommand(words),
+        _ => return cx.wrong_subcommand(args),
     };
     cx.out.array(names.len());
     names.into_iter().for_each(|name| cx.out.bulk(name));
     Outcome::Answered
 }
 
-pub(super) fn generate_password(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
+pub(super) fn generate_password(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     const MAX_BITS: i64 = 4096;
-    let bits = match &words[2..] {
+    let bits = match &args[2..] {
         [] => 256,
         [bits] => match bits.number() {
             Some(bits @ 1..=MAX_BITS) => bits as usize,
@@ -180,7 +180,7 @@ pub(super) fn generate_password(cx: &mut Context<'_>, words: &Words<'_>) -> Outc
             }
             None => return cx.fail(NO_NUMBER),
         },
-        _ => return cx.wrong_subcommand(words),
+        _ => return cx.wrong_subcommand(args),
     };
     match acl::generate(bits.div_ceil(4)) {
         Some(password) => {
@@ -191,11 +191,11 @@ pub(super) fn generate_password(cx: &mut Context<'_>, words: &Words<'_>) -> Outc
     }
 }
 
-pub(super) fn log(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
+pub(super) fn log(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     const DEFAULT_COUNT: usize = 10;
-    let count = match &words[2..] {
+    let count = match &args[2..] {
         [] => DEFAULT_COUNT,
-        [word] if word.eq_ignore_ascii_case("reset") => {
+        [arg] if arg.eq_ignore_ascii_case("reset") => {
             cx.server.acl.log.clear();
             cx.out.ok();
             return Outcome::Answered;
@@ -204,7 +204,7 @@ pub(super) fn log(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
             Some(count) => usize::try_from(count).unwrap_or(0),
             None => return cx.fail(NO_NUMBER),
         },
-        _ => return cx.wrong_subcommand(words),
+        _ => return cx.wrong_subcommand(args),
     };
     let (entries, now) = (cx.server.acl.log.entries(), clock::now());
     cx.out.array(count.min(entries.len()));
@@ -229,16 +229,16 @@ pub(super) fn log(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
     Outcome::Answered
 }
 
-pub(super) fn dry_run(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
+pub(super) fn dry_run(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let acl = &cx.server.acl;
-    let Some(user) = acl.find(words[2].bytes()).and_then(|id| acl.user(id)) else {
-        return cx.fail(quoting("ERR User ", &words[2], " not found"));
+    let Some(user) = acl.find(args[2].bytes()).and_then(|id| acl.user(id)) else {
+        return cx.fail(quoting("ERR User ", &args[2], " not found"));
     };
-    let dry = &words[3..];
+    let dry = &args[3..];
     let first = cx.server.command(&dry[0]);
-    let second = dry.get(1).map(|word| &**word);
+    let second = dry.get(1).map(|arg| &**arg);
     let Some(command) = first.and_then(|command| catalogue().narrowed(command, second)) else {
-        return cx.fail(quoting("ERR Command ", &words[3], " not found"));
+        return cx.fail(quoting("ERR Command ", &args[3], " not found"));
     };
     let name = &command.full_name;
     if !command.fits(dry.len()) {

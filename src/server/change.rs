@@ -4,36 +4,36 @@ use super::context::{Context, Outcome};
 use super::sentinel::{NO_NUMBER, NO_SUCH_MASTER};
 use super::table::quoting;
 use crate::config;
-use crate::net::wire::{Word, Words};
+use crate::net::wire::{Arg, Args};
 use consentinel_core::{
     ConfigChange, Endpoint, GroupChange, GroupName, Host, Level, Quorum, Refusal, Request, Secret,
     SentinelId, Timing, glob_matches,
 };
 use std::time::Duration;
 
-pub(super) fn failover(_: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    Outcome::Ask(Request::Failover { group: GroupName::new(&words[2]) })
+pub(super) fn failover(_: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    Outcome::Ask(Request::Failover { group: GroupName::new(&args[2]) })
 }
 
-pub(super) fn reset(_: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    Outcome::Ask(Request::Reset { pattern: words[2].to_string() })
+pub(super) fn reset(_: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    Outcome::Ask(Request::Reset { pattern: args[2].to_string() })
 }
 
-pub(super) fn remove(_: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    Outcome::Ask(Request::Remove { group: GroupName::new(&words[2]) })
+pub(super) fn remove(_: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    Outcome::Ask(Request::Remove { group: GroupName::new(&args[2]) })
 }
 
-pub(super) fn flush_config(_: &mut Context<'_>, _: &Words<'_>) -> Outcome {
+pub(super) fn flush_config(_: &mut Context<'_>, _: &Args<'_>) -> Outcome {
     Outcome::Ask(Request::FlushConfig)
 }
 
-pub(super) fn monitor(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    let Some(quorum) = words[5].number() else { return cx.fail("ERR Invalid quorum") };
-    let Some(port) = words[4].number() else { return cx.fail("ERR Invalid port") };
+pub(super) fn monitor(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    let Some(quorum) = args[5].number() else { return cx.fail("ERR Invalid quorum") };
+    let Some(port) = args[4].number() else { return cx.fail("ERR Invalid port") };
     if quorum <= 0 {
         return cx.fail(Refusal::InvalidQuorum.to_string());
     }
-    let host = match Host::parse(&words[3]) {
+    let host = match Host::parse(&args[3]) {
         Ok(host @ Host::Ip(_)) => host,
         Ok(host) if cx.sentinel.config().resolve_hostnames => host,
         _ => return cx.fail(Refusal::InvalidAddress.to_string()),
@@ -43,7 +43,7 @@ pub(super) fn monitor(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
     };
     let Ok(quorum) = u32::try_from(quorum) else { return cx.fail("ERR Invalid quorum") };
     // A name that fits into no hello could never be told to another sentinel.
-    let Ok(group) = config::group_name(&words[2]) else { return cx.fail("ERR Invalid master name") };
+    let Ok(group) = config::group_name(&args[2]) else { return cx.fail("ERR Invalid master name") };
     if let Some(error) = cx.server.consul.as_ref().and_then(|consul| consul.refuses(&group)) {
         return cx.fail(format!("ERR {error}. {}", error.hint()));
     }
@@ -67,14 +67,14 @@ impl<T> Parsed<T> {
     }
 }
 
-pub(super) fn set(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    let group = GroupName::new(&words[2]);
+pub(super) fn set(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    let group = GroupName::new(&args[2]);
     if cx.sentinel.master_of(group.as_str()).is_none() {
         return cx.fail(NO_SUCH_MASTER);
     }
     let denied = cx.sentinel.config().deny_scripts_reconfig;
     let mut changes = Vec::new();
-    let mut rest = &words[3..];
+    let mut rest = &args[3..];
     while let [option, tail @ ..] = rest {
         let needed = if option.eq_ignore_ascii_case("rename-command") { 2 } else { 1 };
         let parsed = match tail.split_at_checked(needed) {
@@ -87,7 +87,7 @@ pub(super) fn set(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
         match parsed {
             Parsed::Good(change) => changes.push(change),
             Parsed::BadValue => {
-                let wrong = tail[..needed].iter().find(|word| word.is_empty()).unwrap_or(&tail[0]);
+                let wrong = tail[..needed].iter().find(|arg| arg.is_empty()).unwrap_or(&tail[0]);
                 return cx.fail(invalid_argument(wrong, "SET", option));
             }
             Parsed::Refused(text) => return cx.fail(text),
@@ -99,17 +99,17 @@ pub(super) fn set(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
     Outcome::Ask(Request::Set { group, changes })
 }
 
-fn invalid_argument(value: &Word<'_>, command: &str, option: &Word<'_>) -> Vec<u8> {
+fn invalid_argument(value: &Arg<'_>, command: &str, option: &Arg<'_>) -> Vec<u8> {
     let head = quoting("ERR Invalid argument ", value, &format!(" for SENTINEL {command} "));
     [head, quoting("", option, "")].concat()
 }
 
-fn unknown_option(command: &str, option: &Word<'_>) -> Vec<u8> {
+fn unknown_option(command: &str, option: &Arg<'_>) -> Vec<u8> {
     let head = format!("ERR Unknown option or number of arguments for SENTINEL {command} ");
     quoting(&head, option, "")
 }
 
-fn group_change(option: &str, values: &[Word<'_>], scripts_denied: bool) -> Parsed<GroupChange> {
+fn group_change(option: &str, values: &[Arg<'_>], scripts_denied: bool) -> Parsed<GroupChange> {
     let value = &values[0];
     let text = (!value.is_empty()).then(|| value.to_string());
     match option.to_ascii_lowercase().as_str() {
@@ -157,29 +157,29 @@ fn script(
     }
 }
 
-fn millis(word: &Word<'_>) -> Option<Duration> {
-    let millis = word.number().and_then(|millis| u64::try_from(millis).ok());
+fn millis(arg: &Arg<'_>) -> Option<Duration> {
+    let millis = arg.number().and_then(|millis| u64::try_from(millis).ok());
     millis.filter(|millis| *millis > 0).map(Duration::from_millis)
 }
 
-fn positive(word: &Word<'_>) -> Option<u32> {
-    let number = word.number().and_then(|number| i32::try_from(number).ok());
+fn positive(arg: &Arg<'_>) -> Option<u32> {
+    let number = arg.number().and_then(|number| i32::try_from(number).ok());
     number.and_then(|number| u32::try_from(number).ok()).filter(|number| *number > 0)
 }
 
 const CONFIG_USAGE: &str = "ERR Only SENTINEL CONFIG GET <option> / SET <option> <value> are supported.";
 
-pub(super) fn config(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    if words[2].eq_ignore_ascii_case("get") && words.len() >= 4 {
-        return config_get(cx, &words[3..]);
+pub(super) fn config(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    if args[2].eq_ignore_ascii_case("get") && args.len() >= 4 {
+        return config_get(cx, &args[3..]);
     }
-    if words[2].eq_ignore_ascii_case("set") && words.len() >= 5 && words.len() % 2 == 1 {
-        return config_set(cx, &words[3..]);
+    if args[2].eq_ignore_ascii_case("set") && args.len() >= 5 && args.len() % 2 == 1 {
+        return config_set(cx, &args[3..]);
     }
     cx.fail(CONFIG_USAGE)
 }
 
-fn config_get(cx: &mut Context<'_>, patterns: &[Word<'_>]) -> Outcome {
+fn config_get(cx: &mut Context<'_>, patterns: &[Arg<'_>]) -> Outcome {
     let config = cx.sentinel.config();
     let yes_no = |value: bool| if value { "yes" } else { "no" }.to_owned();
     let auth = &config.sentinel_auth;
@@ -223,7 +223,7 @@ enum Setting {
     Pass(Option<Secret>),
 }
 
-fn config_set(cx: &mut Context<'_>, pairs: &[Word<'_>]) -> Outcome {
+fn config_set(cx: &mut Context<'_>, pairs: &[Arg<'_>]) -> Outcome {
     let mut auth = cx.sentinel.config().sentinel_auth.clone();
     let (mut changes, mut level, mut log_in_again) = (Vec::new(), None, false);
     for pair in pairs.chunks_exact(2) {
@@ -252,7 +252,7 @@ fn config_set(cx: &mut Context<'_>, pairs: &[Word<'_>]) -> Outcome {
     Outcome::Ask(Request::ConfigSet(changes))
 }
 
-fn config_change(option: &str, value: &Word<'_>) -> Parsed<Setting> {
+fn config_change(option: &str, value: &Arg<'_>) -> Parsed<Setting> {
     let text = (!value.is_empty()).then(|| value.to_string());
     let yes_no = |change: fn(bool) -> ConfigChange| {
         let value = match value.to_ascii_lowercase().as_str() {
@@ -300,10 +300,10 @@ fn periods(timing: &mut Timing) -> [(&'static str, &mut Duration); 13] {
     ]
 }
 
-pub(super) fn debug(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
+pub(super) fn debug(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let mut timing = cx.sentinel.config().timing.clone();
     let mut periods = periods(&mut timing);
-    if words.len() == 2 {
+    if args.len() == 2 {
         cx.out.map(periods.len());
         for (name, period) in periods {
             cx.out.bulk(name.to_ascii_uppercase());
@@ -311,7 +311,7 @@ pub(super) fn debug(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
         }
         return Outcome::Answered;
     }
-    for pair in words[2..].chunks(2) {
+    for pair in args[2..].chunks(2) {
         let period = periods.iter_mut().find(|(name, _)| name.eq_ignore_ascii_case(&pair[0]));
         let (Some((_, period)), Some(value)) = (period, pair.get(1)) else {
             return cx.fail(unknown_option("DEBUG", &pair[0]));
@@ -325,9 +325,9 @@ pub(super) fn debug(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
 }
 
 /// Ours: SENTINEL FORGET master ip port, or SENTINEL FORGET master id.
-pub(super) fn forget(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    let group = GroupName::new(&words[2]);
-    match &words[3..] {
+pub(super) fn forget(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    let group = GroupName::new(&args[2]);
+    match &args[3..] {
         [id] => Outcome::Ask(Request::ForgetSentinel { group, sentinel: SentinelId::new(id) }),
         [ip, port] => match Endpoint::parse(ip, port) {
             Ok(replica) => Outcome::Ask(Request::ForgetReplica { group, replica }),
@@ -338,10 +338,10 @@ pub(super) fn forget(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
     }
 }
 
-pub(super) fn simulate_failure(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
+pub(super) fn simulate_failure(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let (mut after_election, mut after_promotion) = (false, false);
-    for word in &words[2..] {
-        match word.to_ascii_lowercase().as_str() {
+    for arg in &args[2..] {
+        match arg.to_ascii_lowercase().as_str() {
             "crash-after-election" => after_election = true,
             "crash-after-promotion" => after_promotion = true,
             "help" => {

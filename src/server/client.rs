@@ -8,7 +8,7 @@ use super::sentinel::NO_NUMBER;
 use super::service::Server;
 use super::table::quoting;
 use crate::clock;
-use crate::net::wire::{Word, Words};
+use crate::net::wire::{Arg, Args};
 use crate::server::acl::UserId;
 use crate::server::pubsub::Kind;
 use consentinel_core::ClientId;
@@ -19,20 +19,20 @@ pub(super) const BAD_NAME: &str = "ERR Client names cannot contain spaces, newli
 /// Longer names are refused: whoever has one of these sends something else by mistake.
 const MAX_NAME: usize = 64 << 10;
 
-pub(super) fn is_client_name(name: &Word<'_>) -> bool {
+pub(super) fn is_client_name(name: &Arg<'_>) -> bool {
     name.len() <= MAX_NAME && name.bytes().iter().all(u8::is_ascii_graphic)
 }
 
-pub(super) fn set_name(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    if !is_client_name(&words[2]) {
+pub(super) fn set_name(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    if !is_client_name(&args[2]) {
         return cx.fail(BAD_NAME);
     }
-    cx.client().name = words[2].to_string();
+    cx.client().name = args[2].to_string();
     cx.out.ok();
     Outcome::Answered
 }
 
-pub(super) fn get_name(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
+pub(super) fn get_name(cx: &mut Context<'_>, _: &Args<'_>) -> Outcome {
     let name = cx.client().name.clone();
     if name.is_empty() {
         cx.out.null();
@@ -42,19 +42,19 @@ pub(super) fn get_name(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
     Outcome::Answered
 }
 
-pub(super) fn id(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
+pub(super) fn id(cx: &mut Context<'_>, _: &Args<'_>) -> Outcome {
     cx.out.integer(i64::try_from(cx.id.0).unwrap_or(i64::MAX));
     Outcome::Answered
 }
 
 /// Newer clients introduce their library this way. It is checked and not kept.
-pub(super) fn set_info(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    let known = ["lib-name", "lib-ver"].iter().any(|known| known.eq_ignore_ascii_case(&words[2]));
+pub(super) fn set_info(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    let known = ["lib-name", "lib-ver"].iter().any(|known| known.eq_ignore_ascii_case(&args[2]));
     if !known {
-        return cx.fail(quoting("ERR Unrecognized option ", &words[2], ""));
+        return cx.fail(quoting("ERR Unrecognized option ", &args[2], ""));
     }
-    if !is_client_name(&words[3]) {
-        let name = words[2].to_ascii_lowercase();
+    if !is_client_name(&args[3]) {
+        let name = args[2].to_ascii_lowercase();
         return cx.fail(format!("ERR {name} cannot contain spaces, newlines or special characters."));
     }
     cx.out.ok();
@@ -62,8 +62,8 @@ pub(super) fn set_info(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
 }
 
 /// ON or OFF.
-fn switch(word: &Word<'_>) -> Option<bool> {
-    match word.to_ascii_lowercase().as_str() {
+fn switch(arg: &Arg<'_>) -> Option<bool> {
+    match arg.to_ascii_lowercase().as_str() {
         "on" => Some(true),
         "off" => Some(false),
         _ => None,
@@ -71,16 +71,16 @@ fn switch(word: &Word<'_>) -> Option<bool> {
 }
 
 /// Nobody is evicted here; it is kept and shown.
-pub(super) fn no_evict(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    let Some(on) = switch(&words[2]) else { return cx.fail(SYNTAX) };
+pub(super) fn no_evict(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    let Some(on) = switch(&args[2]) else { return cx.fail(SYNTAX) };
     cx.client().no_evict = on;
     cx.out.ok();
     Outcome::Answered
 }
 
-pub(super) fn reply(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
+pub(super) fn reply(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let client = cx.client();
-    match words[2].to_ascii_lowercase().as_str() {
+    match args[2].to_ascii_lowercase().as_str() {
         "on" => {
             client.replies = Replies::On;
             cx.out.ok();
@@ -94,14 +94,14 @@ pub(super) fn reply(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
 }
 
 /// Nobody waits for data here.
-pub(super) fn unblock(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    match words.as_slice() {
+pub(super) fn unblock(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    match args.as_slice() {
         [_, _, _] => {}
         [_, _, _, how] if ["timeout", "error"].iter().any(|known| how.eq_ignore_ascii_case(known)) => {}
         [_, _, _, _] => return cx.fail("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"),
-        _ => return cx.wrong_subcommand(words),
+        _ => return cx.wrong_subcommand(args),
     }
-    if words[2].number().is_none() {
+    if args[2].number().is_none() {
         return cx.fail(NO_NUMBER);
     }
     cx.out.integer(0);
@@ -109,14 +109,14 @@ pub(super) fn unblock(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
 }
 
 /// The clients of a sentinel are others like it, and those that look for their master: they are not kept waiting.
-pub(super) fn pause(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    match words.as_slice() {
+pub(super) fn pause(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    match args.as_slice() {
         [_, _, _] => {}
         [_, _, _, how] if ["write", "all"].iter().any(|known| how.eq_ignore_ascii_case(known)) => {}
         [_, _, _, _] => return cx.fail("ERR CLIENT PAUSE mode must be WRITE or ALL"),
-        _ => return cx.wrong_subcommand(words),
+        _ => return cx.wrong_subcommand(args),
     }
-    match words[2].number() {
+    match args[2].number() {
         None => cx.fail("ERR timeout is not an integer or out of range"),
         Some(..0) => cx.fail("ERR timeout is negative"),
         Some(_) => {
@@ -126,7 +126,7 @@ pub(super) fn pause(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
     }
 }
 
-pub(super) fn unpause(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
+pub(super) fn unpause(cx: &mut Context<'_>, _: &Args<'_>) -> Outcome {
     cx.out.ok();
     Outcome::Answered
 }
@@ -141,8 +141,8 @@ enum Type {
 }
 
 impl Type {
-    fn parse(word: &Word<'_>) -> Option<Type> {
-        match word.to_ascii_lowercase().as_str() {
+    fn parse(arg: &Arg<'_>) -> Option<Type> {
+        match arg.to_ascii_lowercase().as_str() {
             "normal" => Some(Type::Normal),
             "pubsub" => Some(Type::PubSub),
             "slave" | "replica" | "master" => Some(Type::Replication),
@@ -155,8 +155,8 @@ impl Type {
     }
 }
 
-fn client_id(word: &Word<'_>) -> Option<ClientId> {
-    word.number().map(|id| ClientId(u64::try_from(id).unwrap_or(u64::MAX)))
+fn client_id(arg: &Arg<'_>) -> Option<ClientId> {
+    arg.number().map(|id| ClientId(u64::try_from(id).unwrap_or(u64::MAX)))
 }
 
 fn all_ids(server: &Server) -> Vec<ClientId> {
@@ -165,8 +165,8 @@ fn all_ids(server: &Server) -> Vec<ClientId> {
     ids
 }
 
-pub(super) fn list(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    let ids = match &words[2..] {
+pub(super) fn list(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    let ids = match &args[2..] {
         [] => all_ids(cx.server),
         [option, wanted] if option.eq_ignore_ascii_case("type") => {
             let Some(wanted) = Type::parse(wanted) else {
@@ -187,7 +187,7 @@ pub(super) fn list(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
     Outcome::Answered
 }
 
-pub(super) fn info(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
+pub(super) fn info(cx: &mut Context<'_>, _: &Args<'_>) -> Outcome {
     let text = describe(cx.server, cx.id).unwrap_or_default();
     cx.out.verbatim(text);
     Outcome::Answered
@@ -245,7 +245,7 @@ struct Filter {
 
 impl Filter {
     /// From the options; the error is what to answer.
-    fn parse(server: &Server, mut options: &[Word<'_>]) -> Result<Filter, Vec<u8>> {
+    fn parse(server: &Server, mut options: &[Arg<'_>]) -> Result<Filter, Vec<u8>> {
         let mut filter = Filter::default();
         while let [option, value, rest @ ..] = options {
             options = rest;
@@ -283,9 +283,9 @@ impl Filter {
     }
 }
 
-pub(super) fn kill(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    let old_form = words.len() == 3;
-    let filter = match &words[2..] {
+pub(super) fn kill(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    let old_form = args.len() == 3;
+    let filter = match &args[2..] {
         [addr] => Ok(Filter { addr: Some(addr.bytes().to_vec()), myself: true, ..Filter::default() }),
         options => Filter::parse(cx.server, options),
     };

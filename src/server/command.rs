@@ -2,29 +2,29 @@
 
 use super::connection::SYNTAX;
 use super::context::{Context, Outcome};
-use crate::net::wire::{Words, Writer};
+use crate::net::wire::{Args, Writer};
 use crate::server::catalogue::{Argument, Categories, Command, catalogue};
 use consentinel_core::glob_matches;
 
-pub(super) fn all(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
+pub(super) fn all(cx: &mut Context<'_>, _: &Args<'_>) -> Outcome {
     let all: Vec<_> = catalogue().top().filter(|command| cx.server.has(command)).collect();
     cx.out.array(all.len());
     all.into_iter().for_each(|command| describe(command, &mut cx.out));
     Outcome::Answered
 }
 
-pub(super) fn count(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
+pub(super) fn count(cx: &mut Context<'_>, _: &Args<'_>) -> Outcome {
     let count = catalogue().top().filter(|command| cx.server.has(command)).count();
     cx.out.integer(count as i64);
     Outcome::Answered
 }
 
-pub(super) fn info(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    if words.len() == 2 {
-        return all(cx, words);
+pub(super) fn info(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    if args.len() == 2 {
+        return all(cx, args);
     }
-    cx.out.array(words.len() - 2);
-    for name in &words[2..] {
+    cx.out.array(args.len() - 2);
+    for name in &args[2..] {
         match cx.server.command_in_full(name) {
             Some(command) => describe(command, &mut cx.out),
             None => cx.out.null(),
@@ -55,8 +55,8 @@ fn describe(command: &Command, out: &mut Writer<'_>) {
     command.subcommands.iter().for_each(|sub| describe(catalogue().get(*sub), out));
 }
 
-pub(super) fn docs(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    let wanted: Vec<&Command> = match &words[2..] {
+pub(super) fn docs(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    let wanted: Vec<&Command> = match &args[2..] {
         [] => catalogue().top().filter(|command| cx.server.has(command)).collect(),
         names => names.iter().filter_map(|name| cx.server.command_in_full(name)).collect(),
     };
@@ -150,9 +150,9 @@ fn arguments(list: &[Argument], out: &mut Writer<'_>) {
     }
 }
 
-pub(super) fn list(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
+pub(super) fn list(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let everything = catalogue().all().iter().filter(|command| cx.server.has(command));
-    let names: Vec<&str> = match &words[2..] {
+    let names: Vec<&str> = match &args[2..] {
         [] => everything.map(|command| command.full_name.as_str()).collect(),
         [by, kind, wanted] if by.eq_ignore_ascii_case("filterby") => {
             let lower = wanted.to_ascii_lowercase();
@@ -174,9 +174,9 @@ pub(super) fn list(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
 }
 
 /// No command of a sentinel has keys.
-pub(super) fn get_keys(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    let first = cx.server.command(&words[2]);
-    match first.and_then(|command| catalogue().narrowed(command, words.get(3).map(|word| &**word))) {
+pub(super) fn get_keys(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    let first = cx.server.command(&args[2]);
+    match first.and_then(|command| catalogue().narrowed(command, args.get(3).map(|arg| &**arg))) {
         Some(_) => cx.fail("ERR The command has no key arguments"),
         None => cx.fail("ERR Invalid command specified"),
     }

@@ -6,21 +6,21 @@ use super::context::{Context, Outcome};
 use super::table::quoting;
 use super::tracking::Tracking;
 use crate::config::COMPATIBLE_WITH;
-use crate::net::wire::{Word, Words};
+use crate::net::wire::{Arg, Args};
 use crate::server::acl::{DEFAULT, DEFAULT_NAME, Reason};
 
 pub(super) const SYNTAX: &str = "ERR syntax error";
 
-pub(super) fn ping(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    if words.len() > 2 {
+pub(super) fn ping(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    if args.len() > 2 {
         return cx.fail("ERR wrong number of arguments for 'ping' command");
     }
     let subscribed = !cx.client().resp3 && cx.server.subscriptions.count(cx.id) > 0;
-    match (subscribed, words.get(1)) {
+    match (subscribed, args.get(1)) {
         (true, text) => {
             cx.out.array(2);
             cx.out.bulk("pong");
-            cx.out.bulk(text.map(Word::bytes).unwrap_or_default());
+            cx.out.bulk(text.map(Arg::bytes).unwrap_or_default());
         }
         (false, Some(text)) => cx.out.bulk(text),
         (false, None) => cx.out.simple("PONG"),
@@ -28,8 +28,8 @@ pub(super) fn ping(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
     Outcome::Answered
 }
 
-pub(super) fn auth(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    let (user, password) = match words.as_slice() {
+pub(super) fn auth(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    let (user, password) = match args.as_slice() {
         [_, password] => {
             if cx.server.acl.default_needs_no_password() {
                 return cx.fail(
@@ -41,7 +41,7 @@ pub(super) fn auth(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
         [_, user, password] => (user.bytes(), password),
         _ => return cx.fail(SYNTAX),
     };
-    if !log_in(cx, user, password, &words[0]) {
+    if !log_in(cx, user, password, &args[0]) {
         return cx.fail(WRONGPASS);
     }
     cx.out.ok();
@@ -50,7 +50,7 @@ pub(super) fn auth(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
 
 const WRONGPASS: &str = "WRONGPASS invalid username-password pair or user is disabled.";
 
-fn log_in(cx: &mut Context<'_>, name: &[u8], password: &Word<'_>, command: &Word<'_>) -> bool {
+fn log_in(cx: &mut Context<'_>, name: &[u8], password: &Arg<'_>, command: &Arg<'_>) -> bool {
     match cx.server.acl.log_in(name, password.bytes()) {
         Some(user) => {
             let client = cx.client();
@@ -65,9 +65,9 @@ fn log_in(cx: &mut Context<'_>, name: &[u8], password: &Word<'_>, command: &Word
 }
 
 /// Like the original, every option has its effect as soon as it is read, and the protocol changes last.
-pub(super) fn hello(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
+pub(super) fn hello(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let mut resp3 = cx.client().resp3;
-    let mut options = words.iter().skip(1);
+    let mut options = args.iter().skip(1);
     if let Some(version) = options.next() {
         resp3 = match version.number() {
             Some(2) => false,
@@ -79,7 +79,7 @@ pub(super) fn hello(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
     while let Some(option) = options.next() {
         if option.eq_ignore_ascii_case("auth") && options.len() >= 2 {
             let (Some(user), Some(password)) = (options.next(), options.next()) else { break };
-            if !log_in(cx, user.bytes(), password, &words[0]) {
+            if !log_in(cx, user.bytes(), password, &args[0]) {
                 return cx.fail(WRONGPASS);
             }
         } else if option.eq_ignore_ascii_case("setname") && options.len() >= 1 {
@@ -116,10 +116,10 @@ pub(super) fn hello(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
     Outcome::Answered
 }
 
-pub(super) fn shutdown(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
+pub(super) fn shutdown(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let (mut save, mut nosave, mut other, mut abort) = (false, false, false, false);
-    for word in &words[1..] {
-        match word.to_ascii_lowercase().as_str() {
+    for arg in &args[1..] {
+        match arg.to_ascii_lowercase().as_str() {
             "save" => save = true,
             "nosave" => nosave = true,
             "now" | "force" => other = true,
@@ -134,12 +134,12 @@ pub(super) fn shutdown(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
     if abort { cx.fail("ERR No shutdown in progress.") } else { Outcome::Shutdown }
 }
 
-pub(super) fn quit(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
+pub(super) fn quit(cx: &mut Context<'_>, _: &Args<'_>) -> Outcome {
     cx.out.ok();
     Outcome::Close
 }
 
-pub(super) fn reset(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
+pub(super) fn reset(cx: &mut Context<'_>, _: &Args<'_>) -> Outcome {
     let open = cx.server.acl.is_open();
     cx.server.subscriptions.forget(cx.id);
     let client = cx.client();

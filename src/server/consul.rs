@@ -2,7 +2,7 @@
 
 use super::context::{Context, Outcome};
 use crate::clock;
-use crate::net::wire::{Words, Writer};
+use crate::net::wire::{Args, Writer};
 use crate::registrar::Names;
 use consentinel_core::{
     Entry, GroupName, GroupView, Lock, PublicationCounters, PublicationView, RegistryFault, Role,
@@ -11,8 +11,8 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 /// SENTINEL CONSUL `<master>`
-pub(super) fn consul(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    let Some(group) = cx.sentinel.group(&GroupName::new(&words[2])) else {
+pub(super) fn consul(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    let Some(group) = cx.sentinel.group(&GroupName::new(&args[2])) else {
         return cx.fail(super::sentinel::NO_SUCH_MASTER);
     };
     let Some(publication) = &group.publication else {

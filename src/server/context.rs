@@ -4,7 +4,7 @@ use super::connected::Client;
 use super::service::Server;
 use super::table;
 use crate::clock;
-use crate::net::wire::{Words, Writer};
+use crate::net::wire::{Args, Writer};
 use crate::server::acl::{Entry, Reason};
 use crate::server::catalogue::Command;
 use consentinel_core::{ClientId, Hello, Request, Sentinel};
@@ -37,8 +37,8 @@ pub(super) enum Outcome {
 
 impl Context<'_> {
     /// Carries out a command.
-    pub(super) fn run(&mut self, words: &Words<'_>) -> Outcome {
-        if words.is_empty() { Outcome::Answered } else { table::run(self, words) }
+    pub(super) fn run(&mut self, args: &Args<'_>) -> Outcome {
+        if args.is_empty() { Outcome::Answered } else { table::run(self, args) }
     }
 
     /// The client whose turn it is.
@@ -58,10 +58,10 @@ impl Context<'_> {
     }
 
     /// Answers that a subcommand has other words, where its arity does not say so.
-    pub(super) fn wrong_subcommand(&mut self, words: &Words<'_>) -> Outcome {
-        let upper = words[0].to_ascii_uppercase();
+    pub(super) fn wrong_subcommand(&mut self, args: &Args<'_>) -> Outcome {
+        let upper = args[0].to_ascii_uppercase();
         let head = b"ERR unknown subcommand or wrong number of arguments for '";
-        self.fail([head, words[1].short(), b"'. Try ", upper.as_bytes(), b" HELP."].concat())
+        self.fail([head, args[1].short(), b"'. Try ", upper.as_bytes(), b" HELP."].concat())
     }
 
     /// Closes connections; one's own when what was said so far is written.

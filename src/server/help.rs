@@ -1,7 +1,7 @@
 //! HELP, as subcommand of those commands that have subcommands.
 
 use super::context::{Context, Outcome};
-use crate::net::wire::Words;
+use crate::net::wire::Args;
 
 const TEXTS: &[(&str, &str)] = &[
     ("acl|help", include_str!("help/acl.txt")),
@@ -10,9 +10,9 @@ const TEXTS: &[(&str, &str)] = &[
     ("sentinel|help", include_str!("help/sentinel.txt")),
 ];
 
-pub(super) fn help(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
+pub(super) fn help(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     // The configuration may have given it another name.
-    let name = words[0].to_ascii_uppercase();
+    let name = args[0].to_ascii_uppercase();
     let command = cx.client().last_command.map_or("", |command| command.full_name.as_str());
     let text = TEXTS.iter().find(|(known, _)| *known == command).map_or("", |(_, text)| *text);
     let lines: Vec<_> = text.lines().collect();

@@ -7,7 +7,7 @@ use super::describe;
 use crate::clock;
 use crate::config::COMPATIBLE_WITH;
 use crate::config::Supervised;
-use crate::net::wire::Words;
+use crate::net::wire::Args;
 use crate::server::pubsub::Kind;
 use std::fmt::Write;
 
@@ -24,13 +24,13 @@ const SECTIONS: &[Section] = &[
 ];
 
 /// Like the original, a section that is not known is passed over.
-pub(super) fn info(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
+pub(super) fn info(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     const ALL: [&str; 3] = ["all", "default", "everything"];
     let wants = |name: &str| {
-        let mut words = words[1..].iter();
-        words.len() == 0
-            || words.any(|word| {
-                word.eq_ignore_ascii_case(name) || ALL.iter().any(|all| word.eq_ignore_ascii_case(all))
+        let mut args = args[1..].iter();
+        args.len() == 0
+            || args.any(|arg| {
+                arg.eq_ignore_ascii_case(name) || ALL.iter().any(|all| arg.eq_ignore_ascii_case(all))
             })
     };
     let mut text = String::new();

@@ -3,14 +3,14 @@
 use super::context::{Context, Outcome};
 use super::describe::{self, Shown};
 use crate::clock;
-use crate::net::wire::Words;
+use crate::net::wire::Args;
 use consentinel_core::{Endpoint, Epoch, GroupName, GroupView, NodeView, Request, SentinelId};
 
 pub(super) const NO_SUCH_MASTER: &str = "ERR No such master with that name";
 pub(super) const NO_NUMBER: &str = "ERR value is not an integer or out of range";
 
-pub(super) fn get_master_addr(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    match cx.sentinel.master_of(&words[2]) {
+pub(super) fn get_master_addr(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    match cx.sentinel.master_of(&args[2]) {
         Some(Endpoint { host, port }) => {
             cx.out.array(2);
             cx.out.bulk_host(&host);
@@ -21,14 +21,14 @@ pub(super) fn get_master_addr(cx: &mut Context<'_>, words: &Words<'_>) -> Outcom
     Outcome::Answered
 }
 
-pub(super) fn is_master_down(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    let (Some(port), Some(epoch)) = (words[3].number(), words[4].number()) else {
+pub(super) fn is_master_down(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    let (Some(port), Some(epoch)) = (args[3].number(), args[4].number()) else {
         return cx.fail(NO_NUMBER);
     };
     // The core gives no vote in an epoch that no honest history has reached, and a negative one becomes such.
     let epoch = u64::try_from(epoch).unwrap_or(u64::MAX);
-    let candidate = (&*words[5] != "*").then(|| SentinelId::new(&words[5]));
-    match Endpoint::parse(&words[2], &port.to_string()) {
+    let candidate = (&*args[5] != "*").then(|| SentinelId::new(&args[5]));
+    match Endpoint::parse(&args[2], &port.to_string()) {
         Ok(master) => Outcome::Ask(Request::IsMasterDown { master, epoch: Epoch(epoch), candidate }),
         Err(_) => {
             // Nobody watches what cannot exist.
@@ -45,7 +45,7 @@ fn shown(cx: &Context<'_>) -> Shown {
     Shown { now: clock::now(), names: cx.sentinel.config().announce_hostnames }
 }
 
-pub(super) fn masters(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
+pub(super) fn masters(cx: &mut Context<'_>, _: &Args<'_>) -> Outcome {
     let (groups, shown) = (cx.sentinel.view().groups, shown(cx));
     cx.out.array(groups.len());
     groups.iter().for_each(|group| describe::master(group, shown).write(&mut cx.out));
@@ -62,12 +62,12 @@ fn with_group(cx: &mut Context<'_>, name: &str, show: impl FnOnce(&mut Context<'
     }
 }
 
-pub(super) fn master(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    with_group(cx, &words[2], |cx, group| describe::master(&group, shown(cx)).write(&mut cx.out))
+pub(super) fn master(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    with_group(cx, &args[2], |cx, group| describe::master(&group, shown(cx)).write(&mut cx.out))
 }
 
-pub(super) fn replicas(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    with_group(cx, &words[2], |cx, group| {
+pub(super) fn replicas(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    with_group(cx, &args[2], |cx, group| {
         let shown = shown(cx);
         // Whoever asks not to be announced is watched like any other, and named to nobody.
         let is_announced = |node: &&NodeView| node.info.as_ref().is_none_or(|(_, info)| info.announced);
@@ -77,21 +77,21 @@ pub(super) fn replicas(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
     })
 }
 
-pub(super) fn sentinels(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    with_group(cx, &words[2], |cx, group| {
+pub(super) fn sentinels(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    with_group(cx, &args[2], |cx, group| {
         let shown = shown(cx);
         cx.out.array(group.sentinels.len());
         group.sentinels.iter().for_each(|peer| describe::sentinel(peer, &group, shown).write(&mut cx.out));
     })
 }
 
-pub(super) fn myid(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
+pub(super) fn myid(cx: &mut Context<'_>, _: &Args<'_>) -> Outcome {
     cx.out.bulk(cx.sentinel.myid().as_str());
     Outcome::Answered
 }
 
-pub(super) fn check_quorum(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    let Some(group) = cx.sentinel.group(&GroupName::new(&words[2])) else { return cx.fail(NO_SUCH_MASTER) };
+pub(super) fn check_quorum(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    let Some(group) = cx.sentinel.group(&GroupName::new(&args[2])) else { return cx.fail(NO_SUCH_MASTER) };
     let check = group.check_quorum();
     let mut lacking = Vec::new();
     if !check.quorum_reachable {
@@ -110,14 +110,14 @@ pub(super) fn check_quorum(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
     cx.fail(format!("NOQUORUM {usable} usable Sentinels. {}", lacking.join(". ")))
 }
 
-pub(super) fn pending_scripts(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
+pub(super) fn pending_scripts(cx: &mut Context<'_>, _: &Args<'_>) -> Outcome {
     let (scripts, now) = (cx.sentinel.view().scripts, clock::now());
     cx.out.array(scripts.len());
     for script in scripts {
         cx.out.map(5);
         cx.out.bulk("argv");
         cx.out.array(script.argv.len());
-        script.argv.iter().for_each(|word| cx.out.bulk(word));
+        script.argv.iter().for_each(|arg| cx.out.bulk(arg));
         let (flags, field, span) = match script.running_since {
             Some(since) => ("running", "run-time", now - since),
             None => ("scheduled", "run-delay", script.due - now),
@@ -135,8 +135,8 @@ pub(super) fn pending_scripts(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
 }
 
 /// What servers said of themselves the last time, as they said it.
-pub(super) fn info_cache(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    let wanted = |group: &GroupView| words[2..].iter().any(|name| **name == *group.name.as_str());
+pub(super) fn info_cache(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    let wanted = |group: &GroupView| args[2..].iter().any(|name| **name == *group.name.as_str());
     let (groups, now) = (cx.sentinel.view().groups, clock::now());
     let groups: Vec<_> = groups.iter().filter(|group| wanted(group)).collect();
     cx.out.array(groups.len() * 2);
@@ -156,7 +156,7 @@ pub(super) fn info_cache(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
     Outcome::Answered
 }
 
-pub(super) fn role(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
+pub(super) fn role(cx: &mut Context<'_>, _: &Args<'_>) -> Outcome {
     let names = cx.sentinel.group_names();
     cx.out.array(2);
     cx.out.bulk("sentinel");

@@ -1,14 +1,14 @@
 //! SENTINEL STATUS, HISTORY and EXPLAIN: the picture of this daemon, what it remembers, and why it does what it does.
 
 use super::context::{Context, Outcome};
-use crate::net::wire::Words;
+use crate::net::wire::Args;
 use crate::status::{Picture, draw, draw_some, explain};
 use consentinel_core::GroupName;
 use serde::Serialize;
 
 /// SENTINEL STATUS [`<master>` ...]
-pub(super) fn status(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    let names: Vec<GroupName> = words[2..].iter().map(|word| GroupName::new(word)).collect();
+pub(super) fn status(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    let names: Vec<GroupName> = args[2..].iter().map(|arg| GroupName::new(arg)).collect();
     if names.iter().any(|name| cx.sentinel.master_of(name.as_str()).is_none()) {
         return cx.fail(super::sentinel::NO_SUCH_MASTER);
     }
@@ -21,10 +21,10 @@ pub(super) fn status(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
 }
 
 /// SENTINEL HISTORY [`<master>`]
-pub(super) fn history(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    let master = words.get(2).map(|word| &**word);
-    if words.len() > 3 {
-        return cx.wrong_subcommand(words);
+pub(super) fn history(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    let master = args.get(2).map(|arg| &**arg);
+    if args.len() > 3 {
+        return cx.wrong_subcommand(args);
     }
     if master.is_some_and(|name| cx.sentinel.master_of(name).is_none()) {
         return cx.fail(super::sentinel::NO_SUCH_MASTER);
@@ -34,13 +34,13 @@ pub(super) fn history(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
 }
 
 /// SENTINEL EXPLAIN `<master>` [JSON]
-pub(super) fn why(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    let as_json = match words.get(3) {
-        Some(word) if word.eq_ignore_ascii_case("json") && words.len() == 4 => true,
+pub(super) fn why(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    let as_json = match args.get(3) {
+        Some(arg) if arg.eq_ignore_ascii_case("json") && args.len() == 4 => true,
         None => false,
         Some(_) => return cx.fail(super::connection::SYNTAX),
     };
-    let Some(told) = cx.sentinel.explain(&GroupName::new(&words[2])) else {
+    let Some(told) = cx.sentinel.explain(&GroupName::new(&args[2])) else {
         return cx.fail(super::sentinel::NO_SUCH_MASTER);
     };
     let explanation = explain(&told);

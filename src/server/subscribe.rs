@@ -1,28 +1,28 @@
 //! Commands about events: listening to them, and taking hellos in.
 
 use super::context::{Context, Outcome};
-use crate::net::wire::Words;
+use crate::net::wire::Args;
 use crate::server::pubsub::Kind;
 use consentinel_core::{HELLO_CHANNEL, Hello};
 
-pub(super) fn subscribe(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    add(cx, Kind::Channel, "subscribe", words)
+pub(super) fn subscribe(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    add(cx, Kind::Channel, "subscribe", args)
 }
 
-pub(super) fn psubscribe(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    add(cx, Kind::Pattern, "psubscribe", words)
+pub(super) fn psubscribe(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    add(cx, Kind::Pattern, "psubscribe", args)
 }
 
-pub(super) fn unsubscribe(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    remove(cx, Kind::Channel, "unsubscribe", words)
+pub(super) fn unsubscribe(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    remove(cx, Kind::Channel, "unsubscribe", args)
 }
 
-pub(super) fn punsubscribe(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    remove(cx, Kind::Pattern, "punsubscribe", words)
+pub(super) fn punsubscribe(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    remove(cx, Kind::Pattern, "punsubscribe", args)
 }
 
-fn add(cx: &mut Context<'_>, kind: Kind, verb: &str, words: &Words<'_>) -> Outcome {
-    for name in &words[1..] {
+fn add(cx: &mut Context<'_>, kind: Kind, verb: &str, args: &Args<'_>) -> Outcome {
+    for name in &args[1..] {
         match cx.server.subscriptions.add(cx.id, kind, name.bytes()) {
             Some(count) => confirm(cx, verb, Some(name.bytes()), count),
             None => return cx.fail("ERR too many subscriptions for one connection"),
@@ -31,8 +31,8 @@ fn add(cx: &mut Context<'_>, kind: Kind, verb: &str, words: &Words<'_>) -> Outco
     Outcome::Pushed
 }
 
-fn remove(cx: &mut Context<'_>, kind: Kind, verb: &str, words: &Words<'_>) -> Outcome {
-    let names: Vec<Vec<u8>> = match &words[1..] {
+fn remove(cx: &mut Context<'_>, kind: Kind, verb: &str, args: &Args<'_>) -> Outcome {
+    let names: Vec<Vec<u8>> = match &args[1..] {
         [] => cx.server.subscriptions.names(cx.id, kind),
         named => named.iter().map(|name| name.bytes().to_vec()).collect(),
     };
@@ -58,12 +58,12 @@ fn confirm(cx: &mut Context<'_>, verb: &str, name: Option<&[u8]>, count: usize) 
 }
 
 /// A peer says hello without the way over a server.
-pub(super) fn publish(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    if &*words[1] != HELLO_CHANNEL {
+pub(super) fn publish(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    if &*args[1] != HELLO_CHANNEL {
         return cx.fail("ERR Only HELLO messages are accepted by Sentinel instances.");
     }
     cx.out.integer(1);
-    match Hello::parse(&words[2]) {
+    match Hello::parse(&args[2]) {
         Ok(hello) => Outcome::Tell(hello),
         Err(error) => {
             tracing::debug!("a hello is dropped: {error}");

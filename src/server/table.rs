@@ -5,13 +5,13 @@ use super::{
     acl_command, change, client, command, connection, consul, help, info, sentinel, status, subscribe,
     tracking,
 };
-use crate::net::wire::{Word, Words};
+use crate::net::wire::{Arg, Args};
 use crate::server::acl::{Denied, Reason};
 use crate::server::catalogue::{Command, CommandId, catalogue};
 use std::sync::LazyLock;
 
 /// What a command does.
-type Run = fn(&mut Context<'_>, &Words<'_>) -> Outcome;
+type Run = fn(&mut Context<'_>, &Args<'_>) -> Outcome;
 
 /// The commands by their full names. What belongs to them besides is in the catalogue.
 const RUNS: &[(&str, Run)] = &[
@@ -110,42 +110,42 @@ fn run_of(id: CommandId) -> Option<Run> {
 }
 
 /// Runs a command, unless it is unknown, malformed or not allowed now.
-pub(super) fn run(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
-    if words[0].eq_ignore_ascii_case("host:") || words[0].eq_ignore_ascii_case("post") {
+pub(super) fn run(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    if args[0].eq_ignore_ascii_case("host:") || args[0].eq_ignore_ascii_case("post") {
         tracing::warn!(
             "Possible SECURITY ATTACK detected: client {} sends POST or Host: commands, as a browser would. Connection aborted.",
             cx.id
         );
         return Outcome::Close;
     }
-    let first = cx.server.command(&words[0]);
-    let second = words.get(1).map(|word| &**word);
+    let first = cx.server.command(&args[0]);
+    let second = args.get(1).map(|arg| &**arg);
     let found = first.and_then(|command| catalogue().narrowed(command, second));
     cx.client().last_command = found;
     let Some(command) = found else {
-        let text = unknown(first, words);
+        let text = unknown(first, args);
         return cx.fail(text);
     };
-    let run = run_of(command.id).filter(|_| command.fits(words.len()));
+    let run = run_of(command.id).filter(|_| command.fits(args.len()));
     let Some(run) = run else { return cx.wrong_arity(command) };
-    if let Some(refusal) = refusal(cx, command, words) {
+    if let Some(refusal) = refusal(cx, command, args) {
         return cx.fail(refusal);
     }
     cx.server.stats.commands += 1;
     if !command.full_name.starts_with("client") {
         cx.client().tracking.forget_caching();
     }
-    run(cx, words)
+    run(cx, args)
 }
 
 /// Why a command may not be used now, by this client.
-fn refusal(cx: &mut Context<'_>, command: &Command, words: &Words<'_>) -> Option<String> {
+fn refusal(cx: &mut Context<'_>, command: &Command, args: &Args<'_>) -> Option<String> {
     let (user, logged_in, resp3) = (cx.client().user, cx.client().authenticated, cx.client().resp3);
     if !logged_in && !command.open && !cx.server.acl.is_open() {
         return Some("NOAUTH Authentication required.".into());
     }
     let name = &command.full_name;
-    let allowed = cx.server.acl.user(user).map_or(Err(Denied::Command), |user| user.check(command, words));
+    let allowed = cx.server.acl.user(user).map_or(Err(Denied::Command), |user| user.check(command, args));
     match allowed {
         Ok(()) => {}
         Err(Denied::Command) => {
@@ -153,7 +153,7 @@ fn refusal(cx: &mut Context<'_>, command: &Command, words: &Words<'_>) -> Option
             return Some(format!("NOPERM this user has no permissions to run the '{name}' command"));
         }
         Err(Denied::Channel(at)) => {
-            cx.log_denial(Reason::Channel, words[at].bytes());
+            cx.log_denial(Reason::Channel, args[at].bytes());
             return Some(
                 "NOPERM this user has no permissions to access one of the channels used as arguments".into(),
             );
@@ -169,28 +169,28 @@ fn refusal(cx: &mut Context<'_>, command: &Command, words: &Words<'_>) -> Option
     })
 }
 
-fn unknown(first: Option<&Command>, words: &Words<'_>) -> Vec<u8> {
+fn unknown(first: Option<&Command>, args: &Args<'_>) -> Vec<u8> {
     const MAX: usize = 128;
     let container = first.filter(|command| !command.subcommands.is_empty());
-    if let (Some(_), [name, sub, ..]) = (container, words.as_slice()) {
+    if let (Some(_), [name, sub, ..]) = (container, args.as_slice()) {
         let name = name.to_ascii_uppercase();
         return [b"ERR unknown subcommand '", sub.short(), b"'. Try ", name.as_bytes(), b" HELP."].concat();
     }
-    let mut args: Vec<u8> = Vec::new();
-    for word in &words[1..] {
-        if args.len() >= MAX {
+    let mut shown_args: Vec<u8> = Vec::new();
+    for arg in &args[1..] {
+        if shown_args.len() >= MAX {
             break;
         }
-        let room = MAX - args.len();
-        let shown = &word.bytes()[..word.bytes().len().min(room)];
-        args.extend([b"'", shown, b"' "].concat());
+        let room = MAX - shown_args.len();
+        let shown = &arg.bytes()[..arg.bytes().len().min(room)];
+        shown_args.extend([b"'", shown, b"' "].concat());
     }
-    [b"ERR unknown command '", words[0].short(), b"', with args beginning with: ", &args].concat()
+    [b"ERR unknown command '", args[0].short(), b"', with args beginning with: ", &shown_args].concat()
 }
 
 /// `before 'word' after`, for an error that says back what the client sent.
-pub(super) fn quoting(before: &str, word: &Word<'_>, after: &str) -> Vec<u8> {
-    [before.as_bytes(), b"'", word.bytes(), b"'", after.as_bytes()].concat()
+pub(super) fn quoting(before: &str, arg: &Arg<'_>, after: &str) -> Vec<u8> {
+    [before.as_bytes(), b"'", arg.bytes(), b"'", after.as_bytes()].concat()
 }
 
 #[cfg(test)]

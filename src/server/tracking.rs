@@ -4,7 +4,7 @@
 use super::connection::SYNTAX;
 use super::context::{Context, Outcome};
 use super::sentinel::NO_NUMBER;
-use crate::net::wire::{Word, Words};
+use crate::net::wire::{Arg, Args};
 use consentinel_core::ClientId;
 use std::collections::BTreeSet;
 
@@ -54,7 +54,7 @@ impl Tracking {
     }
 
     /// Goes over to new options; the error is what to answer.
-    fn switch_on(&mut self, redirect: i64, options: Options, prefixes: &[&Word<'_>]) -> Result<(), Vec<u8>> {
+    fn switch_on(&mut self, redirect: i64, options: Options, prefixes: &[&Arg<'_>]) -> Result<(), Vec<u8>> {
         let refuse = |text: &str| Err(text.as_bytes().to_vec());
         if !options.bcast && !prefixes.is_empty() {
             return refuse("ERR PREFIX option requires BCAST mode to be enabled");
@@ -78,14 +78,14 @@ impl Tracking {
         if options.bcast {
             self.check_prefixes(prefixes)?;
             let none: &[u8] = b"";
-            let added = prefixes.iter().map(|word| word.bytes()).chain(prefixes.is_empty().then_some(none));
+            let added = prefixes.iter().map(|arg| arg.bytes()).chain(prefixes.is_empty().then_some(none));
             self.prefixes.extend(added.map(<[u8]>::to_vec));
         }
         (self.on, self.redirect, self.options) = (true, redirect, options);
         Ok(())
     }
 
-    fn check_prefixes(&self, wanted: &[&Word<'_>]) -> Result<(), Vec<u8>> {
+    fn check_prefixes(&self, wanted: &[&Arg<'_>]) -> Result<(), Vec<u8>> {
         let overlap = |a: &[u8], b: &[u8]| a.starts_with(b) || b.starts_with(a);
         let refusal = |new: &[u8], what: &str, old: &[u8]| {
             let tail = b"'. Prefixes for a single client must not overlap.";
@@ -103,16 +103,16 @@ impl Tracking {
     }
 }
 
-pub(super) fn tracking(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
+pub(super) fn tracking(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let (mut redirect, mut options, mut prefixes) = (0, Options::default(), Vec::new());
-    let mut rest = words[3..].iter();
+    let mut rest = args[3..].iter();
     while let Some(option) = rest.next() {
         match (option.to_ascii_lowercase().as_str(), rest.len()) {
             ("redirect", 1..) => {
                 if redirect != 0 {
                     return cx.fail("ERR A client can only redirect to a single other client");
                 }
-                let Some(id) = rest.next().and_then(Word::number) else { return cx.fail(NO_NUMBER) };
+                let Some(id) = rest.next().and_then(Arg::number) else { return cx.fail(NO_NUMBER) };
                 let known = u64::try_from(id).is_ok_and(|id| cx.server.clients.contains_key(&ClientId(id)));
                 if !known {
                     return cx.fail("ERR The client ID you want redirect to does not exist");
@@ -128,7 +128,7 @@ pub(super) fn tracking(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
         }
     }
     let tracking = &mut cx.client().tracking;
-    match words[2].to_ascii_lowercase().as_str() {
+    match args[2].to_ascii_lowercase().as_str() {
         "on" => {
             if let Err(text) = tracking.switch_on(redirect, options, &prefixes) {
                 return cx.fail(text);
@@ -141,14 +141,14 @@ pub(super) fn tracking(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
     Outcome::Answered
 }
 
-pub(super) fn caching(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
+pub(super) fn caching(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let tracking = &mut cx.client().tracking;
     if !tracking.on {
         return cx.fail(
             "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled",
         );
     }
-    match words[2].to_ascii_lowercase().as_str() {
+    match args[2].to_ascii_lowercase().as_str() {
         "yes" if !tracking.options.optin => {
             return cx.fail("ERR CLIENT CACHING YES is only valid when tracking is enabled in OPTIN mode.");
         }
@@ -162,13 +162,13 @@ pub(super) fn caching(cx: &mut Context<'_>, words: &Words<'_>) -> Outcome {
     Outcome::Answered
 }
 
-pub(super) fn get_redirection(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
+pub(super) fn get_redirection(cx: &mut Context<'_>, _: &Args<'_>) -> Outcome {
     let to = cx.client().tracking.redirection();
     cx.out.integer(to);
     Outcome::Answered
 }
 
-pub(super) fn info(cx: &mut Context<'_>, _: &Words<'_>) -> Outcome {
+pub(super) fn info(cx: &mut Context<'_>, _: &Args<'_>) -> Outcome {
     let tracking = cx.client().tracking.clone();
     let Options { bcast, optin, optout, noloop } = tracking.options;
     let flags: Vec<_> = [

@@ -3,7 +3,7 @@
 use crate::addresses::endpoint;
 use crate::data::DataRef;
 use crate::event::{Entry, Event, Message, Piece};
-use crate::invariants::Hold;
+use crate::invariants::WriteHold;
 use crate::network::{ConnId, NodeId, Purpose};
 use crate::step::Finds;
 use crate::waiting::Unconfirmed;
@@ -98,7 +98,7 @@ pub(crate) struct Redis {
     /// Until when it holds writes back.
     pub(crate) holds_until: Time,
     /// Who made it hold writes back, and since when.
-    pub(crate) hold: Option<Hold>,
+    pub(crate) hold: Option<WriteHold>,
     /// Writes that wait until it does not hold them back any more: of whom, and which.
     pub(crate) held: BTreeSet<(u16, u32)>,
     /// Those of them that were answered, or cut off, meanwhile.

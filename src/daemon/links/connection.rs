@@ -1,6 +1,6 @@
 //! The task of one connection: it turns what is queued into bytes, and bytes into inputs.
 
-use super::line::{Expected, Line};
+use super::link_state::{Expected, LinkState};
 use crate::daemon::calls::Awaited;
 use crate::daemon::handle::Handle;
 use crate::net::stream::Stream;
@@ -20,19 +20,19 @@ use tracing::debug;
 const FAIR_SHARE: usize = 64 << 10;
 
 /// Runs until the driver gives the connection up (`Ok`) or it is lost (`Err`).
-pub(super) async fn run(line: &Line, tls: Option<Tls>, driver: &Handle) -> Result<(), LinkError> {
-    let (link, to) = (line.link, line.to);
+pub(super) async fn run(state: &LinkState, tls: Option<Tls>, driver: &Handle) -> Result<(), LinkError> {
+    let (link, to) = (state.link, state.to);
     let secured = tls.is_some();
     // Most of its life the task is in the loop below: what opens the connection takes its room only meanwhile.
     let opened = tokio::select! {
         biased;
-        () = line.bell.given_up() => return Ok(()),
+        () = state.bell.given_up() => return Ok(()),
         opened = Box::pin(open(to, tls, driver)) => opened?,
     };
     let (stream, local) = opened;
-    line.local.set(Some(local));
+    state.local.set(Some(local));
     let to = secured.then_some(to);
-    let mut connection = Connection { to, stream, input: BytesMut::new(), line, driver };
+    let mut connection = Connection { to, stream, input: BytesMut::new(), state, driver };
     driver.input(Input::Link { link, up: Ok(LinkUp { local }) });
     loop {
         if poll_fn(|cx| connection.poll(cx)).await? == Turn::GivenUp {
@@ -84,17 +84,17 @@ struct Connection<'a> {
     stream: Stream,
     /// What was read and is not a whole message yet.
     input: BytesMut,
-    line: &'a Line,
+    state: &'a LinkState,
     driver: &'a Handle,
 }
 
 impl Connection<'_> {
     /// Writes what there is to write and hands over what there is to read, until nothing is left of either.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Turn, LinkError>> {
-        self.line.bell.listen(cx);
+        self.state.bell.listen(cx);
         let mut done = 0;
         loop {
-            if self.line.bell.is_given_up() {
+            if self.state.bell.is_given_up() {
                 return Poll::Ready(Ok(Turn::GivenUp));
             }
             self.write(cx)?;
@@ -106,13 +106,13 @@ impl Connection<'_> {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(self.lost(&error))),
                 Poll::Pending => return Poll::Pending,
             }
-            self.driver.heard(self.line);
+            self.driver.heard(self.state);
             if let Some(to) = self.to.take() {
                 self.driver.praise(to);
             }
             while let Some(input) = self.next_input()? {
                 self.driver.input(input);
-                if self.line.bell.is_given_up() {
+                if self.state.bell.is_given_up() {
                     return Poll::Ready(Ok(Turn::GivenUp));
                 }
             }
@@ -129,7 +129,7 @@ impl Connection<'_> {
     }
 
     fn write(&mut self, cx: &mut Context<'_>) -> Result<(), LinkError> {
-        let mut queue = self.line.queue.borrow_mut();
+        let mut queue = self.state.queue.borrow_mut();
         match self.stream.poll_drain(cx, &mut queue.output) {
             Poll::Ready(Ok(())) => {
                 // Idle connections hold no memory: there may be thousands.
@@ -152,8 +152,8 @@ impl Connection<'_> {
             let input = match &frame {
                 Frame::Push(items) => self.pushed(items)?,
                 // In RESP2 a subscription looks like any other answer.
-                Frame::Array(items) if self.line.kind == LinkKind::PubSub => match published(items) {
-                    Some(text) => hello(self.line.link, &text),
+                Frame::Array(items) if self.state.kind == LinkKind::PubSub => match published(items) {
+                    Some(text) => hello(self.state.link, &text),
                     None => self.answer(&frame)?,
                 },
                 frame => self.answer(frame)?,
@@ -167,7 +167,7 @@ impl Connection<'_> {
 
     /// What a frame means that answers a call; nothing while more of its kind must follow.
     fn answer(&self, frame: &Frame<'_>) -> Result<Option<Input>, LinkError> {
-        let mut queue = self.line.queue.borrow_mut();
+        let mut queue = self.state.queue.borrow_mut();
         match queue.expected.pop_front() {
             Some(Expected::Reply(link, call, awaited)) => match awaited.take(frame) {
                 Ok(reply) => Ok(Some(Input::Reply { link, call, reply })),
@@ -180,14 +180,14 @@ impl Connection<'_> {
                 let (Frame::Error(_), Ok(reply)) = (frame, Awaited::Done.take(frame)) else {
                     // It said that it speaks RESP3, and answers in another way.
                     drop(queue);
-                    self.driver.shun(self.line.to);
+                    self.driver.shun(self.state.to);
                     return Err(unexpected());
                 };
                 Ok(Some(Input::Reply { link, call, reply }))
             }
             Some(Expected::Hello) => {
                 drop(queue);
-                self.driver.on_hello(self.line.link, is_resp3(frame));
+                self.driver.on_hello(self.state.link, is_resp3(frame));
                 Ok(None)
             }
             // It may not even do that, and goes on saying what nobody listens to.
@@ -202,10 +202,10 @@ impl Connection<'_> {
             Some(Frame::Bulk(kind)) => *kind,
             _ => return Ok(None),
         };
-        let mut queue = self.line.queue.borrow_mut();
+        let mut queue = self.state.queue.borrow_mut();
         match (kind, queue.expected.front()) {
             (b"message", _) => {
-                let guest = self.line.guest.get();
+                let guest = self.state.guest.get();
                 Ok(guest.zip(published(items)).and_then(|(guest, text)| hello(guest, &text)))
             }
             (b"subscribe", Some(Expected::Subscribed(link, call))) => {

@@ -162,24 +162,24 @@ impl FollowOptions {
 
 /// The place of one link, which is filled anew when the link is gone.
 #[derive(Default)]
-pub(super) struct Seat {
+pub(super) struct LinkSlot {
     link: ArcSwapOption<Link>,
     opening: tokio::sync::Mutex<()>,
 }
 
-impl Seat {
+impl LinkSlot {
     /// The link, if it stands.
-    pub(super) fn standing(&self) -> Option<Arc<Link>> {
+    pub(super) fn usable(&self) -> Option<Arc<Link>> {
         self.link.load_full().filter(|link| link.stands())
     }
 
     /// The link, or a new one, which one opens for all who wait.
     pub(super) async fn link(&self, follower: &Follower) -> Result<Arc<Link>, OpenError> {
-        if let Some(link) = self.standing() {
+        if let Some(link) = self.usable() {
             return Ok(link);
         }
         let _one = self.opening.lock().await;
-        if let Some(link) = self.standing() {
+        if let Some(link) = self.usable() {
             return Ok(link);
         }
         let link = follower.open().await?;
@@ -189,6 +189,6 @@ impl Seat {
 
     /// Nothing more is sent over this link; who waits for an answer still gets it.
     pub(super) fn retire(&self, link: &Arc<Link>) {
-        self.link.rcu(|seated| seated.clone().filter(|seated| !Arc::ptr_eq(seated, link)));
+        self.link.rcu(|kept| kept.clone().filter(|kept| !Arc::ptr_eq(kept, link)));
     }
 }

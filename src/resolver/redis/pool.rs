@@ -55,7 +55,7 @@ impl bb8::ManageConnection for Manager {
     type Error = RedisError;
 
     async fn connect(&self) -> Result<FollowingConnection, RedisError> {
-        FollowingConnection::seat(self.0.clone()).await
+        FollowingConnection::with_own_link(self.0.clone()).await
     }
 
     async fn is_valid(&self, connection: &mut FollowingConnection) -> Result<(), RedisError> {
@@ -64,6 +64,6 @@ impl bb8::ManageConnection for Manager {
 
     /// Whether its connection is lost or cut, or retired after a refusal; and so also when the master has moved.
     fn has_broken(&self, connection: &mut FollowingConnection) -> bool {
-        connection.seat.standing().is_none()
+        connection.slot.usable().is_none()
     }
 }

@@ -1,7 +1,7 @@
 //! What stands in Consul: one master, of the newest epoch, elected, and seen as master before; and in the end what the
 //! sentinels see.
 
-use super::{Invariant, Seat};
+use super::{Invariant, GroupAt};
 use crate::consul::{Behaviour, Shelf, is_of_others};
 use crate::network::{NodeId, Path};
 use crate::world::World;
@@ -34,12 +34,12 @@ impl World {
     }
 
     /// A promotion has been seen by its leader, who can publish it if nothing is in his way.
-    pub(super) fn note_to_publish(&mut self, seat: Seat) {
-        let node = self.sentinels[usize::from(seat.0)].node;
-        let Some(consul) = self.consul.as_ref().filter(|_| self.is_ours(seat.0)) else { return };
+    pub(super) fn note_to_publish(&mut self, at: GroupAt) {
+        let node = self.sentinels[usize::from(at.0)].node;
+        let Some(consul) = self.consul.as_ref().filter(|_| self.is_ours(at.0)) else { return };
         let passes = self.net.path(node, consul.node) == Path::Open;
         if passes && consul.behaviour == Behaviour::Well && consul.delay.is_zero() {
-            self.stats.awaits_publication(seat.1, self.now);
+            self.stats.awaits_publication(at.1, self.now);
         }
     }
 

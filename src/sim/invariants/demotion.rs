@@ -1,7 +1,7 @@
 //! Demotions: the newest master stays.
 
 use super::promotion::inner_clock;
-use super::{Invariant, Seat};
+use super::{GroupAt, Invariant};
 use crate::host::SentinelHost;
 use crate::network::NodeId;
 use crate::world::{Role, World};
@@ -41,16 +41,16 @@ impl World {
     }
 
     /// `+failover-end`; when the time is over, it is enough that somebody was led to the new master.
-    pub(super) fn check_turned(&mut self, seat: Seat, late: bool) {
-        let begun = self.witness.told.iter().any(|(teller, _)| *teller == seat);
-        if late && (begun || self.witness.distracted.contains(&seat.0)) {
+    pub(super) fn check_turned(&mut self, at: GroupAt, late: bool) {
+        let begun = self.witness.told.iter().any(|(teller, _)| *teller == at);
+        if late && (begun || self.witness.distracted.contains(&at.0)) {
             return;
         }
-        if !self.is_ours(seat.0) || !self.witness.leading.contains_key(&seat) {
+        if !self.is_ours(at.0) || !self.witness.leading.contains_key(&at) {
             return;
         }
-        let host = &self.sentinels[usize::from(seat.0)];
-        let Some(view) = host.brain.group(&self.groups[usize::from(seat.1)].name) else { return };
+        let host = &self.sentinels[usize::from(at.0)];
+        let Some(view) = host.brain.group(&self.groups[usize::from(at.1)].name) else { return };
         let master = self.addresses.node(&view.master.addr);
         let clock = inner_clock(&view, host.clock_at(self.now));
         let left = view.replicas.iter().find(|replica| {
@@ -61,12 +61,12 @@ impl World {
                 info.is_some_and(|info| info.role == Some(RedisRole::Replica) && info.master.is_some());
             let silent = clock - replica.link.last_ok > Duration::from_secs(1);
             let reachable = replica.link.up && replica.link.sdown.is_none() && !silent;
-            let told = node.is_some_and(|node| self.witness.told.contains(&(seat, node)));
-            let replaced = node == self.witness.replaced.get(&seat).copied();
+            let told = node.is_some_and(|node| self.witness.told.contains(&(at, node)));
+            let replaced = node == self.witness.replaced.get(&at).copied();
             known && reachable && !told && !replaced && follows != master
         });
         if let Some(left) = left {
-            let (name, left) = (self.sentinel_name(seat.0), self.addresses.call(&left.addr));
+            let (name, left) = (self.sentinel_name(at.0), self.addresses.call(&left.addr));
             let what = format!("{name} ends its failover and leaves {left} with the old master");
             self.violated(Invariant::ReplicasTurned, what);
         }

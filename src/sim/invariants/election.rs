@@ -1,6 +1,6 @@
 //! Elections: begun for a reason, won by votes, by one sentinel an epoch.
 
-use super::{Invariant, Seat};
+use super::{GroupAt, Invariant};
 use crate::network::Path;
 use crate::world::World;
 use consentinel_core::{Epoch, PeerView, SentinelId};
@@ -11,34 +11,33 @@ const OPINION_LASTS: Duration = Duration::from_millis(5500);
 
 impl World {
     /// `+vote-for-leader <id> <epoch>`
-    pub(super) fn hear_vote(&mut self, seat: Seat, payload: &str) {
+    pub(super) fn hear_vote(&mut self, at: GroupAt, payload: &str) {
         let Some((id, epoch)) = payload.split_once(' ') else { return };
         let Ok(epoch) = epoch.parse().map(Epoch) else { return };
-        if SentinelId::new(id) == self.sentinels[usize::from(seat.0)].id {
-            self.witness.candidacy.insert(seat, epoch);
-            self.witness.candidacies.insert((seat, epoch));
-            let view =
-                self.sentinels[usize::from(seat.0)].brain.group(&self.groups[usize::from(seat.1)].name);
+        if SentinelId::new(id) == self.sentinels[usize::from(at.0)].id {
+            self.witness.candidacy.insert(at, epoch);
+            self.witness.candidacies.insert((at, epoch));
+            let view = self.sentinels[usize::from(at.0)].brain.group(&self.groups[usize::from(at.1)].name);
             let known = view.map_or(0, |view| view.sentinels.len()) + 1;
-            self.witness.counted.insert((seat, epoch), known);
+            self.witness.counted.insert((at, epoch), known);
         }
     }
 
     /// `+try-failover`
-    pub(super) fn hear_attempt(&mut self, seat: Seat) {
+    pub(super) fn hear_attempt(&mut self, at: GroupAt) {
         self.stats.attempts += 1;
-        let name = self.sentinel_name(seat.0).to_owned();
-        if !self.is_ours(seat.0) || self.witness.forced.contains(&seat) {
+        let name = self.sentinel_name(at.0).to_owned();
+        if !self.is_ours(at.0) || self.witness.forced.contains(&at) {
             return;
         }
-        if self.must_be_idle(seat.0) {
+        if self.must_be_idle(at.0) {
             self.violated(Invariant::IdleInTilt, format!("{name} begins a failover while it is in TILT"));
         }
-        let host = &self.sentinels[usize::from(seat.0)];
-        let Some(view) = host.brain.group(&self.groups[usize::from(seat.1)].name) else { return };
+        let host = &self.sentinels[usize::from(at.0)];
+        let Some(view) = host.brain.group(&self.groups[usize::from(at.1)].name) else { return };
         let clock = host.clock_at(self.now);
         let peers = self.sentinels.iter().filter(|peer| {
-            let opinion = self.witness.opinions.get(&(seat, peer.node));
+            let opinion = self.witness.opinions.get(&(at, peer.node));
             opinion.is_some_and(|(at, down)| *down && clock - *at <= OPINION_LASTS)
         });
         let agree = usize::from(view.master.link.sdown.is_some()) + peers.count();
@@ -51,46 +50,46 @@ impl World {
     }
 
     /// `+elected-leader`
-    pub(super) fn hear_election(&mut self, seat: Seat) {
+    pub(super) fn hear_election(&mut self, at: GroupAt) {
         self.stats.elections += 1;
-        let name = self.sentinel_name(seat.0).to_owned();
-        let Some(epoch) = self.witness.candidacy.get(&seat).copied() else {
+        let name = self.sentinel_name(at.0).to_owned();
+        let Some(epoch) = self.witness.candidacy.get(&at).copied() else {
             return self
                 .violated(Invariant::Elected, format!("{name} leads without having stood for election"));
         };
-        self.witness.leading.insert(seat, epoch);
-        let forced = self.witness.forced.contains(&seat);
+        self.witness.leading.insert(at, epoch);
+        let forced = self.witness.forced.contains(&at);
         if forced {
-            self.witness.forced_epochs.insert((seat.1, epoch));
+            self.witness.forced_epochs.insert((at.1, epoch));
             // With nobody to ask it goes alone, and nobody can keep others from leading in the same epoch.
-            if !self.can_ask_a_majority(seat) {
+            if !self.can_ask_a_majority(at) {
                 return;
             }
         }
-        if self.knows_nobody(seat) {
+        if self.knows_nobody(at) {
             return;
         }
-        let first = *self.witness.leaders.entry((seat.1, epoch)).or_insert(seat.0);
-        if first != seat.0 && !(self.is_ours(seat.0) && self.is_ours(first)) {
+        let first = *self.witness.leaders.entry((at.1, epoch)).or_insert(at.0);
+        if first != at.0 && !(self.is_ours(at.0) && self.is_ours(first)) {
             // The original counts votes of a later epoch, given for another group's sake, for an earlier one.
-            self.witness.confused.insert((seat.1, epoch));
-        } else if first != seat.0 {
+            self.witness.confused.insert((at.1, epoch));
+        } else if first != at.0 {
             let other = self.sentinel_name(first);
             self.violated(Invariant::OneLeader, format!("{name} leads in epoch {epoch}, as {other} does"));
         }
-        if forced || !self.is_ours(seat.0) {
+        if forced || !self.is_ours(at.0) {
             return;
         }
-        let host = &self.sentinels[usize::from(seat.0)];
-        let Some(view) = host.brain.group(&self.groups[usize::from(seat.1)].name) else { return };
-        let granted = self.witness.granted.get(&(seat, epoch)).map_or(0, |peers| peers.len());
+        let host = &self.sentinels[usize::from(at.0)];
+        let Some(view) = host.brain.group(&self.groups[usize::from(at.1)].name) else { return };
+        let granted = self.witness.granted.get(&(at, epoch)).map_or(0, |peers| peers.len());
         let known = view.sentinels.len() + 1;
-        self.witness.counted.insert((seat, epoch), known);
+        self.witness.counted.insert((at, epoch), known);
         let needed = (known / 2 + 1).max(view.config.quorum.0 as usize);
         // Its own vote counts when it is on disk.
         if granted < needed {
-            let own = self.sentinels[usize::from(seat.0)].id.clone();
-            self.check_vote(seat, &own, epoch);
+            let own = self.sentinels[usize::from(at.0)].id.clone();
+            self.check_vote(at, &own, epoch);
         }
         let votes = 1 + granted;
         if votes < needed {
@@ -107,17 +106,17 @@ impl World {
 
     /// Whether a sentinel knows of no other, though there are some: a fresh one whose only master is dead. It leads itself,
     /// and knows of no replica to promote.
-    fn knows_nobody(&self, seat: Seat) -> bool {
-        let view = self.sentinels[usize::from(seat.0)].brain.group(&self.groups[usize::from(seat.1)].name);
+    fn knows_nobody(&self, at: GroupAt) -> bool {
+        let view = self.sentinels[usize::from(at.0)].brain.group(&self.groups[usize::from(at.1)].name);
         let alone = view.is_some_and(|view| view.sentinels.is_empty() && view.replicas.is_empty());
         alone && self.sentinels.len() > 1
     }
 
     /// Whether a majority can answer a sentinel, itself included. What it has not noticed yet does not matter: an order
     /// that nobody answers is carried out alone.
-    fn can_ask_a_majority(&self, seat: Seat) -> bool {
-        let host = &self.sentinels[usize::from(seat.0)];
-        let Some(view) = host.brain.group(&self.groups[usize::from(seat.1)].name) else { return false };
+    fn can_ask_a_majority(&self, at: GroupAt) -> bool {
+        let host = &self.sentinels[usize::from(at.0)];
+        let Some(view) = host.brain.group(&self.groups[usize::from(at.1)].name) else { return false };
         let answers = |peer: &&PeerView| {
             let Some(node) = self.addresses.by_id(&peer.id) else { return false };
             let process = &self.processes[node.index()];

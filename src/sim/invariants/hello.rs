@@ -38,14 +38,14 @@ impl World {
 
     /// Whoever announces a config epoch first must have been elected in it.
     fn check_mandate(&mut self, sentinel: u16, group: u16, epoch: Epoch) {
-        let seat = (sentinel, group);
+        let at = (sentinel, group);
         if !self.is_ours(sentinel) || self.witness.forced_epochs.contains(&(group, epoch)) {
             return;
         }
-        let stood = self.witness.candidacies.contains(&(seat, epoch));
-        let votes = 1 + self.witness.granted.get(&(seat, epoch)).map_or(0, |peers| peers.len());
+        let stood = self.witness.candidacies.contains(&(at, epoch));
+        let votes = 1 + self.witness.granted.get(&(at, epoch)).map_or(0, |peers| peers.len());
         let view = self.sentinels[usize::from(sentinel)].brain.group(&self.groups[usize::from(group)].name);
-        let counted = self.witness.counted.get(&(seat, epoch)).copied();
+        let counted = self.witness.counted.get(&(at, epoch)).copied();
         // Who came to be known after the election does not count.
         let known = counted.unwrap_or_else(|| view.map_or(0, |view| view.sentinels.len()) + 1);
         if !stood || votes * 2 <= known {

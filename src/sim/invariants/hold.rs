@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// A server holds writes back.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Hold {
+pub(crate) struct WriteHold {
     /// Who asked for it last, and in which life.
     by: u16,
     life: u32,
@@ -36,7 +36,7 @@ impl World {
         let since = goes_on.map_or(now, |hold| hold.since);
         // A shorter hold does not end a longer one.
         let span = span.max(server.holds_until - now);
-        server.hold = Some(Hold { by, life, span, since, over: None });
+        server.hold = Some(WriteHold { by, life, span, since, over: None });
     }
 
     /// Clients of a server are about to be cut off. By who made it hold writes back and has not forgotten it, only when

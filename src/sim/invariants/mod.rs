@@ -25,7 +25,7 @@ use consentinel_core::{
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-pub(crate) use hold::Hold;
+pub(crate) use hold::WriteHold;
 use progress::Progress;
 use repetition::Repetitions;
 
@@ -98,33 +98,33 @@ impl fmt::Display for Invariant {
 }
 
 /// A sentinel and a group.
-type Seat = (u16, u16);
+type GroupAt = (u16, u16);
 
 /// What was seen so far.
 #[derive(Debug, Default)]
 pub(crate) struct Witness {
     /// Who was given a vote: by whom, in which group and epoch.
-    votes: BTreeMap<(Seat, Epoch), SentinelId>,
+    votes: BTreeMap<(GroupAt, Epoch), SentinelId>,
     /// Whose votes reached a candidate.
-    granted: BTreeMap<(Seat, Epoch), BTreeSet<NodeId>>,
+    granted: BTreeMap<(GroupAt, Epoch), BTreeSet<NodeId>>,
     /// Who led in which group and epoch.
     leaders: BTreeMap<(u16, Epoch), u16>,
     /// The last epoch in which a sentinel voted for itself.
-    candidacy: BTreeMap<Seat, Epoch>,
+    candidacy: BTreeMap<GroupAt, Epoch>,
     /// Every epoch in which it did.
-    candidacies: BTreeSet<(Seat, Epoch)>,
+    candidacies: BTreeSet<(GroupAt, Epoch)>,
     /// In which epoch a sentinel leads.
-    leading: BTreeMap<Seat, Epoch>,
+    leading: BTreeMap<GroupAt, Epoch>,
     /// Whom a leader has led to his new master.
-    told: BTreeSet<(Seat, NodeId)>,
+    told: BTreeSet<(GroupAt, NodeId)>,
     /// Who was in TILT after it had promoted a replica.
     distracted: BTreeSet<u16>,
     /// The master that a leader has replaced.
-    replaced: BTreeMap<Seat, NodeId>,
+    replaced: BTreeMap<GroupAt, NodeId>,
     /// Failovers that an operator ordered.
-    forced: BTreeSet<Seat>,
+    forced: BTreeSet<GroupAt>,
     /// What peers last said of a master: when, and whether it is down.
-    opinions: BTreeMap<(Seat, NodeId), (Time, bool)>,
+    opinions: BTreeMap<(GroupAt, NodeId), (Time, bool)>,
     /// Questions to peers that wait for an answer.
     asked: BTreeMap<(u16, CallId), u16>,
     /// Questions of peers that wait for an answer.
@@ -140,11 +140,11 @@ pub(crate) struct Witness {
     /// Epochs of failovers that an operator ordered.
     forced_epochs: BTreeSet<(u16, Epoch)>,
     /// How many sentinels, itself included, one knew when it stood, and when it was elected.
-    counted: BTreeMap<(Seat, Epoch), usize>,
+    counted: BTreeMap<(GroupAt, Epoch), usize>,
     /// Config epochs for which an original announced another master than the first.
     confused: BTreeSet<(u16, Epoch)>,
     /// The highest config epoch that each sentinel has announced.
-    announced: BTreeMap<Seat, Epoch>,
+    announced: BTreeMap<GroupAt, Epoch>,
     /// The highest epoch that each sentinel has announced.
     epochs: BTreeMap<u16, Epoch>,
     /// Until when, on its own clock, a sentinel must not act.
@@ -170,22 +170,22 @@ impl Witness {
 
     /// Behind a sentinel's address there is somebody else now, who has neither voted nor announced anything.
     pub(crate) fn sentinel_renewed(&mut self, sentinel: u16) {
-        self.votes.retain(|(seat, _), _| seat.0 != sentinel);
-        self.granted.retain(|(seat, _), _| seat.0 != sentinel);
-        self.candidacy.retain(|seat, _| seat.0 != sentinel);
-        self.candidacies.retain(|(seat, _)| seat.0 != sentinel);
-        self.announced.retain(|seat, _| seat.0 != sentinel);
+        self.votes.retain(|(at, _), _| at.0 != sentinel);
+        self.granted.retain(|(at, _), _| at.0 != sentinel);
+        self.candidacy.retain(|at, _| at.0 != sentinel);
+        self.candidacies.retain(|(at, _)| at.0 != sentinel);
+        self.announced.retain(|at, _| at.0 != sentinel);
         self.epochs.remove(&sentinel);
     }
 
     /// What a sentinel only had in mind is gone.
     pub(crate) fn sentinel_died(&mut self, sentinel: u16, remembers: impl Fn(u16) -> Epoch) {
-        for (seat, epoch) in self.announced.iter_mut().filter(|(seat, _)| seat.0 == sentinel) {
-            *epoch = remembers(seat.1).min(*epoch);
+        for (at, epoch) in self.announced.iter_mut().filter(|(at, _)| at.0 == sentinel) {
+            *epoch = remembers(at.1).min(*epoch);
         }
-        self.leading.retain(|seat, _| seat.0 != sentinel);
-        self.forced.retain(|seat| seat.0 != sentinel);
-        self.opinions.retain(|(seat, _), _| seat.0 != sentinel);
+        self.leading.retain(|at, _| at.0 != sentinel);
+        self.forced.retain(|at| at.0 != sentinel);
+        self.opinions.retain(|(at, _), _| at.0 != sentinel);
         self.asked.retain(|(asker, _), _| *asker != sentinel);
         self.asking.retain(|(asked, _), _| *asked != sentinel);
         self.masters_met.retain(|(met, _), _| *met != sentinel);
@@ -291,36 +291,36 @@ impl World {
     }
 
     /// A sentinel tells of an event.
-    fn hear(&mut self, seat: Seat, event: Event, payload: &str) {
+    fn hear(&mut self, at: GroupAt, event: Event, payload: &str) {
         match event {
-            Event::VoteForLeader => self.hear_vote(seat, payload),
-            Event::TryFailover => self.hear_attempt(seat),
-            Event::ElectedLeader => self.hear_election(seat),
-            Event::SelectedReplica => self.hear_choice(seat, payload),
+            Event::VoteForLeader => self.hear_vote(at, payload),
+            Event::TryFailover => self.hear_attempt(at),
+            Event::ElectedLeader => self.hear_election(at),
+            Event::SelectedReplica => self.hear_choice(at, payload),
             Event::PromotedReplica => {
                 if let Some(old) = self.last_place(payload) {
-                    self.witness.replaced.insert(seat, old);
+                    self.witness.replaced.insert(at, old);
                 }
-                self.witness.distracted.remove(&seat.0);
-                self.witness.told.retain(|(teller, _)| *teller != seat);
-                self.stats.promoted(seat.1, self.now);
-                self.note_to_publish(seat);
+                self.witness.distracted.remove(&at.0);
+                self.witness.told.retain(|(teller, _)| *teller != at);
+                self.stats.promoted(at.1, self.now);
+                self.note_to_publish(at);
             }
             Event::FailoverEnd => {
-                self.check_turned(seat, false);
-                self.witness.leading.remove(&seat);
-                self.witness.forced.remove(&seat);
+                self.check_turned(at, false);
+                self.witness.leading.remove(&at);
+                self.witness.forced.remove(&at);
             }
             Event::FailoverEndForTimeout => {
-                self.check_turned(seat, true);
-                self.witness.leading.remove(&seat);
+                self.check_turned(at, true);
+                self.witness.leading.remove(&at);
             }
             Event::AbortNotElected | Event::AbortNoGoodReplica | Event::AbortReplicaTimeout => {
-                self.witness.leading.remove(&seat);
-                self.witness.forced.remove(&seat);
+                self.witness.leading.remove(&at);
+                self.witness.forced.remove(&at);
             }
             Event::Unmonitor => {
-                self.witness.announced.remove(&seat);
+                self.witness.announced.remove(&at);
             }
             _ => {}
         }

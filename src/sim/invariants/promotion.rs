@@ -1,6 +1,6 @@
 //! Promotions: by an elected leader, of a replica that may be promoted, and of none that is worse than another.
 
-use super::{Invariant, Seat};
+use super::{GroupAt, Invariant};
 use crate::network::NodeId;
 use crate::world::{Role, World};
 use consentinel_core::{Endpoint, GroupView, NodeView, Role as RedisRole, Time};
@@ -32,15 +32,15 @@ impl World {
     }
 
     /// `+selected-slave slave <ip:port> <ip> <port> @ ...`
-    pub(super) fn hear_choice(&mut self, seat: Seat, payload: &str) {
-        if !self.is_ours(seat.0) {
+    pub(super) fn hear_choice(&mut self, at: GroupAt, payload: &str) {
+        if !self.is_ours(at.0) {
             return;
         }
         let mut words = payload.split(' ').skip(2);
         let chosen = words.next().zip(words.next()).and_then(|(ip, port)| Endpoint::parse(ip, port).ok());
         let Some(chosen) = chosen.and_then(|chosen| self.addresses.node(&chosen)) else { return };
-        let host = &self.sentinels[usize::from(seat.0)];
-        let Some(view) = host.brain.group(&self.groups[usize::from(seat.1)].name) else { return };
+        let host = &self.sentinels[usize::from(at.0)];
+        let Some(view) = host.brain.group(&self.groups[usize::from(at.1)].name) else { return };
         let clock = inner_clock(&view, host.clock_at(self.now));
         let is_chosen = |node: &&NodeView| self.addresses.node(&node.addr) == Some(chosen);
         let Some(taken) = view.replicas.iter().find(is_chosen) else { return };
@@ -52,7 +52,7 @@ impl World {
         if let Some(better) = better {
             let what = format!(
                 "{} chooses {} (priority {}, offset {}) and leaves {} (priority {}, offset {})",
-                self.sentinel_name(seat.0),
+                self.sentinel_name(at.0),
                 self.addresses.name(chosen),
                 priority(taken),
                 taken.offset(),

@@ -1,4 +1,4 @@
-//! What a file shows of a memory that was lost.
+//! Recovers what a damaged file has lost: the epochs up to which this sentinel has voted.
 //!
 //! A file that was cut off, by a full disk or a hand, may lack the epoch up to which this sentinel has voted. Who forgets
 //! that may vote twice in one epoch, and two leaders may come of it. So what is missing is taken for as high as it can

@@ -1,4 +1,4 @@
-//! What came of a command, and whether it may be sent again.
+//! Decides whether a command may be sent again, by what came of it.
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerError, ServerErrorKind, Value};
@@ -110,7 +110,7 @@ pub(super) enum Request<'a> {
 }
 
 /// What it says.
-pub(super) enum Answer {
+pub(super) enum Replies {
     One(Value),
     Many(Vec<Value>),
 }
@@ -118,9 +118,9 @@ pub(super) enum Answer {
 /// What that means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It was executed, or is wrong: whoever asked shall have the answer.
+    /// It was executed, or is wrong: the caller gets the answer.
     Done,
-    /// A part of it was refused; the rest was executed and may not be again. Whoever asked shall have the answer.
+    /// A part of it was refused; the rest was executed and may not be again. The caller gets the answer.
     Partly,
     /// Nothing of it was executed, or nothing that matters.
     Refused,
@@ -129,11 +129,11 @@ pub(super) enum Verdict {
 }
 
 impl Request<'_> {
-    pub(super) async fn send(self, connection: &mut MultiplexedConnection) -> RedisResult<Answer> {
+    pub(super) async fn send(self, connection: &mut MultiplexedConnection) -> RedisResult<Replies> {
         match self {
-            Request::One(command) => connection.req_packed_command(command).await.map(Answer::One),
+            Request::One(command) => connection.req_packed_command(command).await.map(Replies::One),
             Request::Many { pipeline, offset, count } => {
-                connection.req_packed_commands(pipeline, offset, count).await.map(Answer::Many)
+                connection.req_packed_commands(pipeline, offset, count).await.map(Replies::Many)
             }
         }
     }
@@ -159,11 +159,11 @@ impl Request<'_> {
         }
     }
 
-    pub(super) fn judge(self, result: &RedisResult<Answer>) -> Verdict {
+    pub(super) fn judge(self, result: &RedisResult<Replies>) -> Verdict {
         match result {
-            Ok(Answer::One(Value::ServerError(error))) if is_refusal(error) => Verdict::Refused,
-            Ok(Answer::One(_)) => Verdict::Done,
-            Ok(Answer::Many(values)) => self.judge_many(values),
+            Ok(Replies::One(Value::ServerError(error))) if is_refusal(error) => Verdict::Refused,
+            Ok(Replies::One(_)) => Verdict::Done,
+            Ok(Replies::Many(values)) => self.judge_many(values),
             Err(error) => judge_error(error),
         }
     }
@@ -230,11 +230,11 @@ mod tests {
     }
 
     fn one(value: Value) -> Verdict {
-        Request::One(&cmd("SET")).judge(&Ok(Answer::One(value)))
+        Request::One(&cmd("SET")).judge(&Ok(Replies::One(value)))
     }
 
     fn many(pipeline: &Pipeline, values: Vec<Value>) -> Verdict {
-        Request::Many { pipeline, offset: 0, count: values.len() }.judge(&Ok(Answer::Many(values)))
+        Request::Many { pipeline, offset: 0, count: values.len() }.judge(&Ok(Replies::Many(values)))
     }
 
     #[test]

@@ -1,22 +1,22 @@
-//! A word of a command. What a client sends need not be text.
+//! An argument of a command. What a client sends need not be text.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
 
-/// One word, as it came. It reads as text, in which what is no text is replaced; where it is said back to the client,
-/// [`Word::bytes`] has it unchanged.
+/// One argument, as it came. It reads as text, in which what is no text is replaced; where it is said back to the client,
+/// [`Arg::bytes`] has it unchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Word<'a> {
+pub(crate) struct Arg<'a> {
     text: Cow<'a, str>,
     /// What was sent, where that is no text.
     raw: Option<Cow<'a, [u8]>>,
 }
 
-/// The words of a command.
-pub(crate) type Words<'a> = Vec<Word<'a>>;
+/// The name and the arguments of a command.
+pub(crate) type Args<'a> = Vec<Arg<'a>>;
 
-impl Word<'_> {
+impl Arg<'_> {
     /// What was sent.
     pub(crate) fn bytes(&self) -> &[u8] {
         self.raw.as_deref().unwrap_or(self.text.as_bytes())
@@ -35,42 +35,42 @@ impl Word<'_> {
     }
 }
 
-impl<'a> From<&'a [u8]> for Word<'a> {
+impl<'a> From<&'a [u8]> for Arg<'a> {
     fn from(bytes: &'a [u8]) -> Self {
         match String::from_utf8_lossy(bytes) {
-            text @ Cow::Borrowed(_) => Word { text, raw: None },
-            text => Word { text, raw: Some(Cow::Borrowed(bytes)) },
+            text @ Cow::Borrowed(_) => Arg { text, raw: None },
+            text => Arg { text, raw: Some(Cow::Borrowed(bytes)) },
         }
     }
 }
 
-impl From<Vec<u8>> for Word<'static> {
+impl From<Vec<u8>> for Arg<'static> {
     fn from(bytes: Vec<u8>) -> Self {
         match String::from_utf8(bytes) {
-            Ok(text) => Word { text: Cow::Owned(text), raw: None },
+            Ok(text) => Arg { text: Cow::Owned(text), raw: None },
             Err(error) => {
                 let bytes = error.into_bytes();
                 let text = String::from_utf8_lossy(&bytes).into_owned();
-                Word { text: Cow::Owned(text), raw: Some(Cow::Owned(bytes)) }
+                Arg { text: Cow::Owned(text), raw: Some(Cow::Owned(bytes)) }
             }
         }
     }
 }
 
-impl Deref for Word<'_> {
+impl Deref for Arg<'_> {
     type Target = str;
     fn deref(&self) -> &str {
         &self.text
     }
 }
 
-impl AsRef<[u8]> for Word<'_> {
+impl AsRef<[u8]> for Arg<'_> {
     fn as_ref(&self) -> &[u8] {
         self.bytes()
     }
 }
 
-impl fmt::Display for Word<'_> {
+impl fmt::Display for Arg<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
@@ -82,18 +82,18 @@ mod tests {
 
     #[test]
     fn what_is_no_text_keeps_its_bytes() {
-        let word = Word::from(&b"a\xff"[..]);
-        assert_eq!((&*word, word.bytes()), ("a\u{fffd}", &b"a\xff"[..]));
-        assert_eq!(Word::from(b"a\xff".to_vec()), word);
+        let arg = Arg::from(&b"a\xff"[..]);
+        assert_eq!((&*arg, arg.bytes()), ("a\u{fffd}", &b"a\xff"[..]));
+        assert_eq!(Arg::from(b"a\xff".to_vec()), arg);
     }
 
     #[test]
     fn numbers_are_written_in_one_way() {
         for (text, number) in [("0", Some(0)), ("-12", Some(-12)), ("9223372036854775807", Some(i64::MAX))] {
-            assert_eq!(Word::from(text.as_bytes()).number(), number, "{text}");
+            assert_eq!(Arg::from(text.as_bytes()).number(), number, "{text}");
         }
         for text in ["", "-", "-0", "007", "+1", " 1", "1 ", "9223372036854775808", "1.0", "a"] {
-            assert_eq!(Word::from(text.as_bytes()).number(), None, "{text}");
+            assert_eq!(Arg::from(text.as_bytes()).number(), None, "{text}");
         }
     }
 }

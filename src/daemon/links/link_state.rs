@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// One connection.
-pub(crate) struct Line {
+pub(crate) struct LinkState {
     pub(super) link: LinkId,
     pub(super) to: SocketAddr,
     pub(super) kind: LinkKind,
@@ -59,14 +59,14 @@ pub(super) enum Expected {
     Hello,
 }
 
-impl Line {
+impl LinkState {
     pub(super) fn new(
         link: LinkId,
         to: SocketAddr,
         kind: LinkKind,
         renames: Arc<BTreeMap<String, String>>,
     ) -> Self {
-        Line {
+        LinkState {
             link,
             to,
             kind,
