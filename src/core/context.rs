@@ -1,17 +1,17 @@
 //! What all groups share: the time of this step, the way out, the links, the disk.
 
 use crate::channel::Owner;
-use crate::ids::{GroupId, PeerId};
 use crate::host_cache::HostCache;
+use crate::ids::{GroupId, PeerId};
 use crate::peer::Peer;
 use crate::rng::hash;
-use crate::scripts::Scripts;
 use crate::save_gate::SaveGate;
+use crate::scripts::Scripts;
 use crate::time::Beat;
 use crate::timers::Timers;
 use crate::{
-    Action, CallId, Config, Endpoint, Epoch, Event, GroupConfig, GroupName, Host, Level, LinkId, Notice, Rng,
-    SentinelId, Time, mix,
+    Action, CallId, Config, Detail, Endpoint, Epoch, Event, GroupConfig, GroupName, Host, Level, LinkId,
+    Notice, Rng, SentinelId, Time, mix,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -147,21 +147,21 @@ impl Context {
         if epoch > self.current_epoch && epoch <= Epoch::MAX {
             self.current_epoch = epoch;
             self.save_gate.urgently();
-            self.event(Event::NewEpoch, epoch.to_string(), Some((group, config)));
+            self.event(Event::NewEpoch, Detail::Epoch(epoch), Some((group, config)));
         }
     }
 
     /// Tells everybody, and the notification script where the event is a warning.
-    pub(crate) fn event(&mut self, event: Event, payload: String, about: Option<(&GroupName, &GroupConfig)>) {
+    pub(crate) fn event(&mut self, event: Event, detail: Detail, about: Option<(&GroupName, &GroupConfig)>) {
         let level = event.level();
         if let Some((_, GroupConfig { notification_script: Some(script), .. })) = about
             && level == Level::Warning
         {
-            self.scripts.queue(script, vec![event.as_str().to_owned(), payload.clone()], self.now);
+            self.scripts.queue(script, vec![event.as_str().to_owned(), detail.to_string()], self.now);
             self.timers.set(crate::timers::Key::Scripts, Some(self.now));
         }
         let group = about.map(|(name, _)| name.clone());
-        self.out.push_back(Action::Notify(Notice::Event { level, event, payload, group }));
+        self.out.push_back(Action::Notify(Notice::Event { level, event, detail, group }));
     }
 
     pub(crate) fn log(&mut self, level: Level, text: String) {

@@ -1,6 +1,6 @@
 //! What operators and subscribers are told, in the original's exact words.
 
-use crate::GroupName;
+use crate::{Detail, GroupName};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -20,14 +20,14 @@ pub enum Level {
 /// Something to tell.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
-    /// An event: published on the channel of its name and logged as `<name> <payload>`. Level debug is not published.
+    /// An event: published on the channel of its name and logged as `<name> <detail>`. Level debug is not published.
     Event {
         /// How loud.
         level: Level,
         /// The event.
         event: Event,
         /// What it is about.
-        payload: String,
+        detail: Detail,
         /// The group that it concerns.
         group: Option<GroupName>,
     },

@@ -11,12 +11,12 @@
 mod admin;
 mod agreement;
 mod cuts;
+mod dns_view;
 mod election;
 mod entries;
 mod explain;
 mod failover;
 mod gossip;
-mod dns_view;
 mod observe;
 mod order;
 mod planned_failover;
@@ -36,7 +36,10 @@ use crate::mutation::{Mutation, active};
 use crate::node::{Duty, Node, Reboot, Reconf};
 use crate::time::Beat;
 use crate::timers::Key;
-use crate::{DurableGroup, Endpoint, Epoch, Event, GroupConfig, GroupName, Role, SentinelId, Seq, Time};
+use crate::{
+    Detail, DurableGroup, Endpoint, Epoch, Event, GroupConfig, GroupName, InstanceKind, Role, SentinelId,
+    Seq, Time,
+};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -355,33 +358,31 @@ impl Group {
     }
 
     /// A node as events name it.
-    fn describe(&self, id: NodeId, cx: &Context) -> String {
-        let master = cx.shown(&self.master().addr);
-        if id == self.master {
-            return format!("master {} {master}", self.name);
+    fn describe(&self, id: NodeId, cx: &Context) -> Detail {
+        let kind = if id == self.master { InstanceKind::Master } else { InstanceKind::Replica };
+        match self.nodes.get(&id) {
+            Some(node) => self.describe_at(kind, &node.addr, cx),
+            None => Detail::Text(String::new()),
         }
-        let Some(node) = self.nodes.get(&id) else { return String::new() };
-        self.describe_replica(&node.addr, cx)
     }
 
-    fn describe_replica(&self, addr: &Endpoint, cx: &Context) -> String {
-        let (shown, master) = (cx.shown(addr), cx.shown(&self.master().addr));
-        let name = shown.joined();
-        format!("slave {name} {shown} @ {} {master}", self.name)
+    fn describe_peer(&self, slot: PeerId, cx: &Context) -> Detail {
+        match cx.peers.get(&slot) {
+            Some(peer) => self.describe_at(InstanceKind::Sentinel(peer.id.clone()), &peer.addr, cx),
+            None => Detail::Text(String::new()),
+        }
     }
 
-    fn describe_peer(&self, slot: PeerId, cx: &Context) -> String {
-        let Some(peer) = cx.peers.get(&slot) else { return String::new() };
-        let (addr, master) = (cx.shown(&peer.addr), cx.shown(&self.master().addr));
-        format!("sentinel {} {addr} @ {} {master}", peer.id, self.name)
+    fn describe_at(&self, kind: InstanceKind, addr: &Endpoint, cx: &Context) -> Detail {
+        Detail::instance(kind, self.name.clone(), cx.shown(addr), cx.shown(&self.master().addr))
     }
 
-    fn describe_master(&self, cx: &Context) -> String {
+    fn describe_master(&self, cx: &Context) -> Detail {
         self.describe(self.master, cx)
     }
 
-    fn event(&self, event: Event, payload: String, cx: &mut Context) {
-        cx.event(event, payload, Some((&self.name, &self.config)));
+    fn event(&self, event: Event, detail: Detail, cx: &mut Context) {
+        cx.event(event, detail, Some((&self.name, &self.config)));
     }
 
     /// How many sentinels make a majority of all that were ever known.

@@ -18,6 +18,7 @@ mod channel;
 mod client_line;
 mod config;
 mod context;
+mod detail;
 mod endpoint;
 mod event;
 mod explanation;
@@ -51,6 +52,7 @@ mod view;
 pub use action::{Action, Command, LinkKind, Refusal, Response};
 pub use client_line::{ClientLine, LastCommand};
 pub use config::{Config, Credentials, Durable, DurableGroup, GroupConfig, RegistryConfig, Timing};
+pub use detail::{Detail, Instance, InstanceKind, Remark};
 pub use endpoint::{Endpoint, EndpointError, Host, HostError};
 pub use event::{Event, Level, Notice};
 pub use explanation::{

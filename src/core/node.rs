@@ -2,12 +2,12 @@
 
 use crate::channel::{Channel, Owner, Purpose, Renames};
 use crate::context::{Context, for_log};
+use crate::host_cache::HostCache;
 use crate::ids::{GroupId, NodeId};
 use crate::liveness::Liveness;
-use crate::host_cache::HostCache;
 use crate::time::Beat;
 use crate::timers::Key;
-use crate::{Command, Doubt, Endpoint, Info, LinkKind, Reply, Role, RunId, Time};
+use crate::{Command, Detail, Doubt, Endpoint, Info, LinkKind, Reply, Role, RunId, Time};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub(crate) struct Node {
     pub(crate) role_since: Time,
     /// How events described it as a replica, when it was made the master on another sentinel's word; until it has
     /// spoken itself.
-    pub(crate) described_as: Option<String>,
+    pub(crate) described_as: Option<Detail>,
     /// Since when it has been naming the master that it names.
     pub(crate) follows_since: Time,
     pub(crate) reconf: Reconf,

@@ -1,7 +1,7 @@
 //! When scripts are due: one queue for all groups, a few at a time, failures repeated.
 
 use crate::timers::Key;
-use crate::{Action, Event, JobId, ScriptEnd, ScriptView, Time, context::Context};
+use crate::{Action, Detail, Event, JobId, ScriptEnd, ScriptView, Time, context::Context};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -101,7 +101,7 @@ impl Context {
             }
         }
         for script in overdue {
-            self.event(Event::ScriptTimeout, script, None);
+            self.event(Event::ScriptTimeout, Detail::Text(script), None);
         }
         self.timers.set(Key::Scripts, Some(next));
     }
@@ -123,7 +123,8 @@ impl Context {
                 ScriptEnd::NotStarted => (0, 2),
             };
             if (signal, status) != (0, 0) {
-                self.event(Event::ScriptError, format!("{} {signal} {status}", job.path), None);
+                let text = format!("{} {signal} {status}", job.path);
+                self.event(Event::ScriptError, Detail::Text(text), None);
             }
         }
         self.advance_scripts();

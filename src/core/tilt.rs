@@ -2,7 +2,7 @@
 
 use crate::mutation::{Mutation, active};
 use crate::timers::Key;
-use crate::{Event, Sentinel, Time};
+use crate::{Detail, Event, Sentinel, Time};
 
 impl Sentinel {
     /// Notices when the clock jumped or the process slept, and stops acting until it can be trusted again.
@@ -20,7 +20,7 @@ impl Sentinel {
         self.cx.timers.set_clock(inside);
         if astray && !active(Mutation::TiltIgnored) {
             if self.cx.tilt.is_none() {
-                self.cx.event(Event::Tilt, "#tilt mode entered".to_owned(), None);
+                self.cx.event(Event::Tilt, Detail::Text("#tilt mode entered".to_owned()), None);
                 self.each_group(|group, _| group.doubt());
             }
             self.cx.tilt = Some(inside);
@@ -31,7 +31,7 @@ impl Sentinel {
     /// The time of TILT is over.
     pub(crate) fn leave_tilt(&mut self) {
         self.cx.tilt = None;
-        self.cx.event(Event::TiltOver, "#tilt mode exited".to_owned(), None);
+        self.cx.event(Event::TiltOver, Detail::Text("#tilt mode exited".to_owned()), None);
         self.each_group(|group, cx| group.wake_from_tilt(cx));
     }
 }

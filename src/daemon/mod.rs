@@ -285,13 +285,13 @@ impl Driver {
     fn notify(&mut self, notice: &Notice) {
         self.announcer.hear_notice(notice);
         match notice {
-            Notice::Event { level, event, payload, group } => {
-                self.failovers.tell(*level, *event, payload, group.as_ref());
+            Notice::Event { level, event, detail, group } => {
+                self.failovers.tell(*level, *event, detail, group.as_ref());
                 let (group, moment) = (group.as_ref(), moment());
                 let facts = Facts::of(&self.sentinel, *event, group);
-                self.server.history.handle_event(moment, *event, payload, group, facts);
+                self.server.history.handle_event(moment, *event, detail, group, facts);
                 if *level != Level::Debug {
-                    self.server.publish(event.as_str(), payload);
+                    self.server.publish(event.as_str(), &detail.to_string());
                 }
             }
             Notice::Log { level, text } => log::line(*level, format_args!("{text}")),

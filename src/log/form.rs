@@ -1,7 +1,7 @@
 //! What a line looks like: as Sentinel writes it, or one JSON object.
 
 use crate::clock;
-use consentinel_core::{Event, Level};
+use consentinel_core::Level;
 use serde_json::{Map, Value};
 use std::fmt::{self, Write};
 use tracing::field::{Field, Visit};
@@ -140,14 +140,4 @@ fn json(level: Level, said: &Collected, spans: &[SpanText]) -> String {
     let mut line = Value::from(object).to_string();
     line.push('\n');
     line
-}
-
-/// The address that an event is about: that of the instance, or the one that is the master from now on.
-pub(super) fn address(event: Event, payload: &str) -> Option<(&str, &str)> {
-    let mut words = payload.split(' ');
-    match (event, words.next()) {
-        (Event::SwitchMaster, _) => Some((words.nth(2)?, words.next()?)),
-        (_, Some("master" | "slave" | "sentinel")) => Some((words.nth(1)?, words.next()?)),
-        _ => None,
-    }
 }

@@ -12,7 +12,7 @@ mod writer;
 pub(super) use failovers::Failovers;
 
 use crate::config::{LogFormat, Settings};
-use consentinel_core::{Event, GroupName, Level};
+use consentinel_core::{Detail, Event, GroupName, Level};
 use form::{Collected, Form};
 use output::Output;
 use spans::Spans;
@@ -115,13 +115,14 @@ pub(super) fn line(level: Level, text: fmt::Arguments<'_>) {
 }
 
 /// Writes an event: a line of its words, or an object with its parts.
-fn event(level: Level, event: Event, payload: &str, group: Option<&GroupName>) {
+fn event(level: Level, event: Event, detail: &Detail, group: Option<&GroupName>) {
     macro_rules! say {
         ($level:expr) => {{
             let master = group.map(GroupName::as_str);
-            let at = form::address(event, payload);
-            let (ip, port) = (at.map(|at| at.0), at.and_then(|at| at.1.parse::<u64>().ok()));
-            tracing::event!(target: form::EVENT, $level, event = event.as_str(), master, ip, port, "{event} {payload}")
+            let at = detail.address();
+            let (ip, port) = (at.map(|at| at.host.to_string()), at.map(|at| u64::from(at.port)));
+            let ip = ip.as_deref();
+            tracing::event!(target: form::EVENT, $level, event = event.as_str(), master, ip, port, "{event} {detail}")
         }};
     }
     match level {

@@ -134,13 +134,3 @@ fn an_object_has_the_parts_of_an_event() {
     assert_eq!((&object["port"], &object["message"]), (&6379.into(), &"+sdown \"a\"\n".into()));
     assert_eq!(object["spans"][0]["epoch"], 4);
 }
-
-#[test]
-fn the_address_of_an_event_is_that_of_whom_it_is_about() {
-    let slave = "slave 10.0.0.2:6380 10.0.0.2 6380 @ shop 10.0.0.1 6379";
-    assert_eq!(form::address(Event::Sdown, slave), Some(("10.0.0.2", "6380")));
-    assert_eq!(form::address(Event::Sdown, "master shop 10.0.0.1 6379"), Some(("10.0.0.1", "6379")));
-    let switch = "shop 10.0.0.1 6379 10.0.0.2 6380";
-    assert_eq!(form::address(Event::SwitchMaster, switch), Some(("10.0.0.2", "6380")));
-    assert_eq!(form::address(Event::NewEpoch, "4"), None);
-}

@@ -300,9 +300,11 @@ fn history_and_explanation_are_answered_in_their_forms() {
     assert_eq!(bench.ask("SENTINEL HISTORY"), "$2|[]|");
     let moment = crate::status::Moment { now: Time::from_millis(10), unix_ms: 7 };
     let group = GroupName::new("shop");
-    let payload = "shop 10.0.0.1 6379 10.0.0.2 6379";
+    let at = |host| consentinel_core::Endpoint::parse(host, "6379").expect("an address");
+    let switch =
+        consentinel_core::Detail::Switch { group: group.clone(), from: at("10.0.0.1"), to: at("10.0.0.2") };
     let event = consentinel_core::Event::SwitchMaster;
-    bench.server.history.handle_event(moment, event, payload, Some(&group), Default::default());
+    bench.server.history.handle_event(moment, event, &switch, Some(&group), Default::default());
     let history = json(&bench.ask("SENTINEL HISTORY shop"));
     assert_eq!((&history[0]["to"], &history[0]["outcome"]), (&"10.0.0.2:6379".into(), &"done".into()));
     assert!(bench.ask("SENTINEL EXPLAIN shop").starts_with("*5|$"));

@@ -368,10 +368,11 @@ impl World {
 
     fn notify(&mut self, sentinel: u16, notice: &Notice) {
         let node = self.sentinel(sentinel).node;
-        let Notice::Event { event, payload, .. } = notice else { return };
+        let Notice::Event { event, detail, .. } = notice else { return };
         let (addresses, story) = (&self.addresses, &mut self.story);
         story.tell(self.now, || {
-            format!("{} {event} {}", addresses.name(node), addresses.humanise(payload)).trim_end().to_owned()
+            let detail = addresses.humanise(&detail.to_string());
+            format!("{} {event} {detail}", addresses.name(node)).trim_end().to_owned()
         });
         self.spring(sentinel, Trigger::Says(*event));
     }

@@ -7,7 +7,7 @@ mod counts;
 mod outage;
 
 use super::{Failover, Happening};
-use consentinel_core::{Event, GroupName, Sentinel as Core, Time};
+use consentinel_core::{Detail, Event, GroupName, Sentinel as Core, Time};
 pub(crate) use counts::FailoverCounts;
 
 use counts::Counter;
@@ -135,15 +135,15 @@ impl History {
         &mut self,
         moment: Moment,
         event: Event,
-        payload: &str,
+        detail: &Detail,
         group: Option<&GroupName>,
         facts: Facts,
     ) {
-        self.note(moment, event, payload, group);
+        self.note(moment, event, detail, group);
         match (event, group) {
             // The epoch of a failover is announced right before it.
-            (Event::NewEpoch, _) => self.epoch = payload.trim().parse().unwrap_or(self.epoch),
-            (_, Some(group)) => self.follow(moment, event, payload, group, facts),
+            (Event::NewEpoch, _) => self.epoch = detail.epoch().map_or(self.epoch, |epoch| epoch.0),
+            (_, Some(group)) => self.follow(moment, event, detail, group, facts),
             _ => {}
         }
     }
@@ -170,7 +170,7 @@ impl History {
         }
     }
 
-    fn note(&mut self, moment: Moment, event: Event, payload: &str, group: Option<&GroupName>) {
+    fn note(&mut self, moment: Moment, event: Event, detail: &Detail, group: Option<&GroupName>) {
         let number = *self.last.borrow() + 1;
         if self.happenings.len() == HAPPENINGS {
             self.happenings.pop_front();
@@ -179,13 +179,13 @@ impl History {
             number,
             unix_ms: moment.unix_ms,
             event: event.as_str().to_owned(),
-            text: payload.to_owned(),
+            text: detail.to_string(),
             master: group.map(ToString::to_string),
         });
         self.last.send_replace(number);
     }
 
-    fn follow(&mut self, moment: Moment, event: Event, payload: &str, group: &GroupName, facts: Facts) {
+    fn follow(&mut self, moment: Moment, event: Event, detail: &Detail, group: &GroupName, facts: Facts) {
         match event {
             Event::Unmonitor => drop(self.unpublished.remove(group)),
             Event::SwitchMaster => self.counters.entry(group.clone()).or_default().done += 1,
@@ -195,19 +195,19 @@ impl History {
             _ => {}
         }
         if let Some(outage) = self.open.get(group)
-            && outage.is_followed_by_another(moment.now, event, payload)
+            && outage.is_followed_by_another(moment.now, event, detail)
         {
             self.close(group);
         }
         let outage = match self.open.get_mut(group) {
             Some(outage) => outage,
             None => {
-                let Some(outage) = Outage::begin(moment, event, payload, group) else { return };
+                let Some(outage) = Outage::begin(moment, event, detail, group) else { return };
                 self.begun += 1;
                 self.open.entry(group.clone()).or_insert(outage.numbered(self.begun))
             }
         };
-        let step = outage.handle(moment.now, event, payload, self.epoch, facts);
+        let step = outage.handle(moment.now, event, detail, self.epoch, facts);
         if event == Event::SwitchMaster && self.publishes && !outage.note_published(moment.now, facts) {
             self.unpublished.insert(group.clone(), outage.shown().number);
         }

@@ -3,12 +3,12 @@
 use super::Group;
 use crate::context::Context;
 use crate::ids::{NodeId, PeerId};
-use crate::{ConfigChange, Endpoint, Event, GroupChange, Quorum, Refusal, SentinelId};
+use crate::{ConfigChange, Endpoint, Event, GroupChange, Quorum, Refusal, Remark, SentinelId};
 
 impl Group {
     /// Tells that this group is watched.
     pub(crate) fn tell_monitor(&self, quorum: Quorum, cx: &mut Context) {
-        self.event(Event::Monitor, format!("{} quorum {quorum}", self.describe_master(cx)), cx);
+        self.event(Event::Monitor, self.describe_master(cx).with(Remark::Quorum(quorum)), cx);
     }
 
     /// Forgets replicas and sentinels that do not answer, and replicas that follow a master of somebody else's. What
@@ -102,8 +102,7 @@ impl Group {
         let mut log_in_again = false;
         for change in changes {
             log_in_again |= self.apply(change);
-            let text = format!("{} {}", self.describe_master(cx), words(change));
-            self.event(Event::Set, text, cx);
+            self.event(Event::Set, self.describe_master(cx).with(Remark::Setting(words(change))), cx);
         }
         if log_in_again {
             self.renames = crate::channel::Renames::new(self.config.renamed_commands.clone());

@@ -5,7 +5,7 @@ use crate::channel::Purpose;
 use crate::context::Context;
 use crate::ids::PeerId;
 use crate::mutation::{Mutation, active};
-use crate::{Command, Endpoint, Epoch, Event, SentinelId, Time};
+use crate::{Command, Endpoint, Epoch, Event, Remark, SentinelId, Time};
 
 impl Group {
     /// Takes sentinels that do not answer for down, and says so; it only matters to operators and to who stands first.
@@ -40,7 +40,7 @@ impl Group {
         if agreed && self.odown.is_none() {
             self.odown = Some(cx.now);
             let (count, quorum) = (self.count_down(cx), self.config.quorum);
-            self.event(Event::Odown, format!("{} #quorum {count}/{quorum}", self.describe_master(cx)), cx);
+            self.event(Event::Odown, self.describe_master(cx).with(Remark::Agreement(count, quorum)), cx);
         } else if !agreed && self.odown.take().is_some() {
             self.event(Event::OdownOver, self.describe_master(cx), cx);
         }

@@ -6,7 +6,7 @@ use crate::context::Context;
 use crate::ids::PeerId;
 use crate::mutation::{Mutation, active};
 use crate::rng::hash;
-use crate::{Epoch, Event, Level, SentinelId, Time, mix};
+use crate::{Detail, Epoch, Event, Level, SentinelId, Time, mix};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -95,7 +95,7 @@ impl Group {
     }
 
     fn vote_for(&mut self, candidate: SentinelId, epoch: Epoch, cx: &mut Context) {
-        self.event(Event::VoteForLeader, format!("{candidate} {epoch}"), cx);
+        self.event(Event::VoteForLeader, Detail::Vote { candidate: candidate.clone(), epoch }, cx);
         self.leader = Some(candidate);
         self.leader_epoch = epoch;
         if !active(Mutation::VoteNotSaved) {
@@ -195,7 +195,7 @@ impl Group {
         if let Some(retry) = &mut self.retry {
             retry.at = Time::NEVER;
         }
-        self.event(Event::NewEpoch, epoch.to_string(), cx);
+        self.event(Event::NewEpoch, Detail::Epoch(epoch), cx);
         if goal != Goal::Reaffirm {
             self.event(Event::TryFailover, self.describe_master(cx), cx);
         }

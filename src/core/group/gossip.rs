@@ -5,7 +5,7 @@ use super::{Failover, Group, Opinion};
 use crate::context::Context;
 use crate::ids::PeerId;
 use crate::mutation::{Mutation, active};
-use crate::{Endpoint, Epoch, Event, Hello, Host, Level, SentinelId, Time};
+use crate::{Endpoint, Epoch, Event, Hello, Host, Level, Remark, SentinelId, Time};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -184,9 +184,8 @@ impl Group {
             return;
         }
         let to = cx.shown(&hello.addr);
-        let payload =
-            format!("{} ip {} port {} for {}", self.describe_master(cx), to.host, to.port, hello.id);
-        self.event(Event::SentinelAddressSwitch, payload, cx);
+        let moved = Remark::Moved(to, hello.id.clone());
+        self.event(Event::SentinelAddressSwitch, self.describe_master(cx).with(moved), cx);
         self.displace(&hello.addr, &hello.id, cx);
         cx.with_peer(slot, |peer, cx| {
             peer.replaced_by = None;

@@ -5,7 +5,7 @@ use crate::channel::Purpose;
 use crate::context::{Context, for_log};
 use crate::ids::NodeId;
 use crate::node::Node;
-use crate::{CallId, Endpoint, Event, Info, Level, LinkId, LinkUp, Reply, Role};
+use crate::{CallId, Endpoint, Event, Info, Level, LinkId, LinkUp, Remark, Reply, Role};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -234,7 +234,7 @@ impl Group {
         let expected = if id == self.master && before.is_none() { Role::Master } else { Role::Replica };
         let event = if role == expected { Event::RoleAsExpected } else { Event::RoleUnexpected };
         let what = before.unwrap_or_else(|| self.describe(id, cx));
-        self.event(event, format!("{what} new reported role is {}", role.as_str()), cx);
+        self.event(event, what.with(Remark::Role(role)), cx);
     }
 
     fn welcome_replicas(&mut self, info: &Info, cx: &mut Context) {

@@ -4,7 +4,7 @@ use super::Group;
 use crate::context::Context;
 use crate::ids::NodeId;
 use crate::mutation::{Mutation, active};
-use crate::{Endpoint, Epoch, Event, Role};
+use crate::{Detail, Endpoint, Epoch, Event, Role};
 
 impl Group {
     /// Makes a node the master. Clients and peers hear of it when it is on disk.
@@ -117,7 +117,8 @@ impl Group {
 
     fn tell_switch(&mut self, from: &Endpoint, cx: &mut Context) {
         let (from, to) = (cx.shown(from), cx.shown(&self.announced.master));
-        self.event(Event::SwitchMaster, format!("{} {from} {to}", self.name), cx);
+        let switch = Detail::Switch { group: self.name.clone(), from: from.clone(), to: to.clone() };
+        self.event(Event::SwitchMaster, switch, cx);
         if let Some(script) = &self.config.client_reconfig_script {
             let role = if self.announced.led { "leader" } else { "observer" };
             let words = [self.name.as_str(), role, "start"].map(str::to_owned);

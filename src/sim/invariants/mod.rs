@@ -280,10 +280,10 @@ impl World {
                 self.check_answer((sentinel, group), *down, leader.as_ref(), *epoch);
             }
             Action::Register { group, request } => self.check_register(sentinel, group, request),
-            Action::Notify(Notice::Event { event, payload, group: Some(group), .. }) => {
+            Action::Notify(Notice::Event { event, detail, group: Some(group), .. }) => {
                 self.stats.count(*event);
                 if let Some(group) = self.group_index(group) {
-                    self.hear((sentinel, group), *event, payload);
+                    self.hear((sentinel, group), *event, &detail.to_string());
                 }
             }
             _ => {}

@@ -60,7 +60,7 @@ impl World {
     pub(super) fn count_line(&mut self, sentinel: u16, notice: &Notice) {
         let mut hasher = DefaultHasher::new();
         match notice {
-            Notice::Event { event, payload, .. } => (event, payload).hash(&mut hasher),
+            Notice::Event { event, detail, .. } => (event, detail.to_string()).hash(&mut hasher),
             Notice::Log { text, .. } => text.hash(&mut hasher),
         }
         let line = (sentinel, hasher.finish());
@@ -69,8 +69,8 @@ impl World {
         if *count > MOST_LINES {
             let name = self.sentinel_name(sentinel);
             let line = match notice {
-                Notice::Event { event, payload, .. } => {
-                    format!("{event} {}", self.addresses.humanise(payload))
+                Notice::Event { event, detail, .. } => {
+                    format!("{event} {}", self.addresses.humanise(&detail.to_string()))
                 }
                 Notice::Log { text, .. } => text.clone(),
             };

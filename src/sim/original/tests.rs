@@ -143,8 +143,8 @@ impl Stage {
                 self.inbox.push_back(Input::Saved { seq, result: Ok(()) });
             }
             Action::Respond { response, .. } => self.responses.push(response),
-            Action::Notify(Notice::Event { event, payload, .. }) => {
-                self.told.push((self.now, event, payload))
+            Action::Notify(Notice::Event { event, detail, .. }) => {
+                self.told.push((self.now, event, detail.to_string()))
             }
             Action::Exit => self.exited = true,
             _ => {}

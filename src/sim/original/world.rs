@@ -3,8 +3,8 @@
 use super::instance::{Part, Who};
 use super::wire::{Millis, Purpose, Wire};
 use consentinel_core::{
-    Action, CallId, Command, Config, Credentials, Endpoint, Epoch, Event, GroupName, Level, LinkId, LinkKind,
-    Notice, Rng, SentinelId, Seq, Time,
+    Action, CallId, Command, Config, Credentials, Detail, Endpoint, Epoch, Event, GroupName, Level, LinkId,
+    LinkKind, Notice, Rng, SentinelId, Seq, Time,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -124,8 +124,8 @@ impl World {
     }
 
     pub(super) fn event(&mut self, level: Level, event: Event, payload: String, group: Option<&GroupName>) {
-        let group = group.cloned();
-        self.actions.push_back(Action::Notify(Notice::Event { level, event, payload, group }));
+        let (detail, group) = (Detail::Text(payload), group.cloned());
+        self.actions.push_back(Action::Notify(Notice::Event { level, event, detail, group }));
     }
 
     pub(super) fn auth_for(&self, who: &Who) -> Option<Credentials> {

@@ -2,7 +2,7 @@
 
 use super::{Facts, Moment};
 use crate::status::{Failover, Mark};
-use consentinel_core::{Endpoint, Event, GroupName, Time};
+use consentinel_core::{Detail, Endpoint, Event, GroupName, Time};
 use std::time::Duration;
 
 /// Marks that one failover may have. A master that stays down for days is tried for again and again: then it is the
@@ -47,9 +47,9 @@ pub(super) enum Step {
 
 impl Outage {
     /// The first sign of one. Nothing when the event is none.
-    pub(super) fn begin(moment: Moment, event: Event, payload: &str, group: &GroupName) -> Option<Outage> {
+    pub(super) fn begin(moment: Moment, event: Event, detail: &Detail, group: &GroupName) -> Option<Outage> {
         let is_sign = match event {
-            Event::Sdown => concerns_master(payload),
+            Event::Sdown => detail.is_master(),
             Event::TryFailover | Event::VoteForLeader | Event::ConfigUpdateFrom | Event::SwitchMaster => true,
             _ => false,
         };
@@ -83,9 +83,9 @@ impl Outage {
     }
 
     /// Whether an event is the beginning of the next one.
-    pub(super) fn is_followed_by_another(&self, now: Time, event: Event, payload: &str) -> bool {
+    pub(super) fn is_followed_by_another(&self, now: Time, event: Event, detail: &Detail) -> bool {
         match event {
-            Event::Sdown => concerns_master(payload) && (self.is_decided() || self.is_stale(now)),
+            Event::Sdown => detail.is_master() && (self.is_decided() || self.is_stale(now)),
             Event::TryFailover => self.is_decided() || !self.seen.sdown && !self.matters(),
             // A vote that nothing has followed is forgotten for the next one.
             Event::VoteForLeader => !self.seen.sdown && !self.matters(),
@@ -118,20 +118,20 @@ impl Outage {
         &mut self,
         now: Time,
         event: Event,
-        payload: &str,
+        detail: &Detail,
         epoch: u64,
         facts: Facts,
     ) -> Step {
-        if matches!(event, Event::Sdown | Event::SdownOver) && !concerns_master(payload) {
+        if matches!(event, Event::Sdown | Event::SdownOver) && !detail.is_master() {
             return Step::Open;
         }
         if event == Event::Sdown {
             self.reach_back(now, facts);
             self.seen.sdown = true;
-            self.failover.from = place(payload, 2).unwrap_or_default();
+            self.failover.from = joined(detail.address()).unwrap_or_default();
         }
         if let Some(phase) = phase(event) {
-            self.mark(now, phase, &format!("{event} {payload}"));
+            self.mark(now, phase, &format!("{event} {detail}"));
         }
         match event {
             Event::Odown => self.seen.odown = true,
@@ -141,12 +141,11 @@ impl Outage {
             }
             Event::VoteForLeader => {
                 self.seen.voted = true;
-                let voted = payload.rsplit(' ').next().and_then(|epoch| epoch.parse().ok());
-                self.failover.epoch = voted.or(self.failover.epoch);
+                self.failover.epoch = detail.epoch().map(|epoch| epoch.0).or(self.failover.epoch);
             }
             Event::TryFailover => {
                 self.failover.ordered = !self.seen.odown;
-                self.failover.from = place(payload, 2).unwrap_or_default();
+                self.failover.from = joined(detail.address()).unwrap_or_default();
                 self.seen.stood = true;
                 self.failover.attempts += 1;
                 self.failover.epoch = Some(epoch);
@@ -154,9 +153,9 @@ impl Outage {
                 self.failover.reason = None;
             }
             Event::ElectedLeader => self.failover.led = true,
-            Event::SelectedReplica | Event::PromotedReplica => self.failover.to = place(payload, 2),
+            Event::SelectedReplica | Event::PromotedReplica => self.failover.to = joined(detail.address()),
             Event::ConfigUpdateFrom => self.failover.led = false,
-            Event::SwitchMaster => return self.on_switch(payload, facts),
+            Event::SwitchMaster => return self.on_switch(detail, facts),
             Event::AbortNotElected | Event::AbortNoGoodReplica | Event::AbortReplicaTimeout => {
                 return self.on_abort(event);
             }
@@ -194,10 +193,11 @@ impl Outage {
         true
     }
 
-    fn on_switch(&mut self, payload: &str, facts: Facts) -> Step {
+    fn on_switch(&mut self, detail: &Detail, facts: Facts) -> Step {
         self.seen.switched = true;
-        self.failover.from = place(payload, 1).unwrap_or_default();
-        self.failover.to = place(payload, 3);
+        if let Detail::Switch { from, to, .. } = detail {
+            (self.failover.from, self.failover.to) = (from.joined(), Some(to.joined()));
+        }
         self.failover.epoch = facts.epoch.or(self.failover.epoch);
         self.failover.outcome = "done".to_owned();
         self.failover.reason = None;
@@ -253,19 +253,11 @@ fn phase(event: Event) -> Option<&'static str> {
     })
 }
 
-/// Whether an event is about the master itself, not about a replica or a sentinel of the same group.
-fn concerns_master(payload: &str) -> bool {
-    payload.starts_with("master ")
-}
-
 /// With fractions.
 fn milliseconds(span: Duration) -> f64 {
     span.as_micros() as f64 / 1000.0
 }
 
-/// The address at that word and the one after.
-fn place(payload: &str, at: usize) -> Option<String> {
-    let mut words = payload.split(' ').skip(at);
-    let (host, port) = (words.next()?, words.next()?);
-    Endpoint::parse(host, port).ok().map(|addr| addr.joined())
+fn joined(addr: Option<&Endpoint>) -> Option<String> {
+    addr.map(Endpoint::joined)
 }

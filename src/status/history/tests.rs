@@ -1,9 +1,37 @@
 use super::*;
-use consentinel_core::Time;
+use consentinel_core::{Endpoint, Epoch, InstanceKind, SentinelId, Time};
 
-const OLD: &str = "master shop 10.0.0.1 6379";
-const NEW: &str = "shop 10.0.0.1 6379 10.0.0.2 6379";
-const CHOSEN: &str = "slave 10.0.0.2:6379 10.0.0.2 6379 @ shop 10.0.0.1 6379";
+fn at(last: u8, port: u16) -> Endpoint {
+    Endpoint::parse(&format!("10.0.0.{last}"), &port.to_string()).expect("an address")
+}
+
+fn instance(kind: InstanceKind, last: u8, port: u16) -> Detail {
+    Detail::instance(kind, GroupName::new("shop"), at(last, port), at(1, 6379))
+}
+
+fn old() -> Detail {
+    instance(InstanceKind::Master, 1, 6379)
+}
+
+fn new() -> Detail {
+    instance(InstanceKind::Master, 2, 6379)
+}
+
+fn chosen() -> Detail {
+    instance(InstanceKind::Replica, 2, 6379)
+}
+
+fn other_sentinel() -> Detail {
+    instance(InstanceKind::Sentinel(SentinelId::new("other")), 9, 26379)
+}
+
+fn vote(candidate: &str, epoch: u64) -> Detail {
+    Detail::Vote { candidate: SentinelId::new(candidate), epoch: Epoch(epoch) }
+}
+
+fn switch() -> Detail {
+    Detail::Switch { group: GroupName::new("shop"), from: at(1, 6379), to: at(2, 6379) }
+}
 
 /// A history, told a story event by event.
 struct Story {
@@ -21,30 +49,30 @@ impl Story {
         Moment { now: Time::from_millis(self.now), unix_ms: 1_700_000_000_000 + self.now }
     }
 
-    fn hear(&mut self, after: u64, event: Event, payload: &str) {
+    fn hear(&mut self, after: u64, event: Event, detail: Detail) {
         self.now += after;
         let group = GroupName::new("shop");
-        self.history.handle_event(self.moment(), event, payload, Some(&group), self.facts);
+        self.history.handle_event(self.moment(), event, &detail, Some(&group), self.facts);
         self.facts = Facts::default();
     }
 
     /// The master has been silent for a second, and is taken for down.
     fn sdown(&mut self) {
         self.facts.silence = Some(Duration::from_secs(1));
-        self.hear(0, Event::Sdown, OLD);
+        self.hear(0, Event::Sdown, old());
     }
 
     fn switch(&mut self, after: u64, epoch: u64) {
         self.facts.epoch = Some(epoch);
-        self.hear(after, Event::SwitchMaster, NEW);
+        self.hear(after, Event::SwitchMaster, switch());
     }
 
     fn elected(&mut self) {
-        self.hear(3, Event::NewEpoch, "7");
-        self.hear(0, Event::TryFailover, OLD);
-        self.hear(0, Event::VoteForLeader, "me 7");
-        self.hear(4, Event::ElectedLeader, OLD);
-        self.hear(1, Event::SelectedReplica, CHOSEN);
+        self.hear(3, Event::NewEpoch, Detail::Epoch(Epoch(7)));
+        self.hear(0, Event::TryFailover, old());
+        self.hear(0, Event::VoteForLeader, vote("me", 7));
+        self.hear(4, Event::ElectedLeader, old());
+        self.hear(1, Event::SelectedReplica, chosen());
     }
 
     fn publish(&mut self, after: u64, epoch: u64) {
@@ -74,14 +102,14 @@ fn phases(failover: &Failover) -> String {
 fn a_leader_remembers_every_phase_from_the_silence_to_the_last_replica() {
     let mut story = Story::new();
     story.sdown();
-    story.hear(2, Event::Odown, "master shop 10.0.0.1 6379 #quorum 2/2");
+    story.hear(2, Event::Odown, old());
     story.elected();
     assert_eq!(story.only().outcome, "under-way");
-    story.hear(5, Event::PromotedReplica, CHOSEN);
+    story.hear(5, Event::PromotedReplica, chosen());
     story.switch(1, 7);
     story.publish(6, 7);
-    story.hear(40, Event::ReconfDone, "slave 10.0.0.3:6379 10.0.0.3 6379 @ shop 10.0.0.1 6379");
-    story.hear(0, Event::FailoverEnd, "master shop 10.0.0.2 6379");
+    story.hear(40, Event::ReconfDone, instance(InstanceKind::Replica, 3, 6379));
+    story.hear(0, Event::FailoverEnd, new());
     let failover = story.only();
     assert_eq!(
         phases(&failover),
@@ -97,10 +125,10 @@ fn a_leader_remembers_every_phase_from_the_silence_to_the_last_replica() {
 #[test]
 fn a_follower_who_noticed_late_counts_from_the_silence_all_the_same() {
     let mut story = Story::new();
-    story.hear(0, Event::VoteForLeader, "other 7");
+    story.hear(0, Event::VoteForLeader, vote("other", 7));
     story.now += 5;
     story.sdown();
-    story.hear(10, Event::ConfigUpdateFrom, "sentinel other 10.0.0.9 26379 @ shop 10.0.0.1 6379");
+    story.hear(10, Event::ConfigUpdateFrom, other_sentinel());
     story.switch(1, 7);
     let failover = story.only();
     assert_eq!(phases(&failover), "silent@0 voted@995 sdown@1000 heard@1010 switched@1011");
@@ -118,7 +146,7 @@ fn a_follower_who_noticed_late_counts_from_the_silence_all_the_same() {
 fn what_consul_knew_first_stands_first() {
     let mut story = Story::new();
     story.sdown();
-    story.hear(10, Event::VoteForLeader, "other 7");
+    story.hear(10, Event::VoteForLeader, vote("other", 7));
     story.facts.published = Some((7, Duration::from_millis(3)));
     story.switch(10, 7);
     assert_eq!(phases(&story.only()), "silent@0 sdown@1000 voted@1010 published@1017 switched@1020");
@@ -128,12 +156,12 @@ fn what_consul_knew_first_stands_first() {
 fn a_master_that_comes_back_by_itself_is_no_failover_unless_a_quorum_saw_it() {
     let mut story = Story::new();
     story.sdown();
-    story.hear(50, Event::SdownOver, OLD);
+    story.hear(50, Event::SdownOver, old());
     assert_eq!(story.all(), []);
     story.sdown();
-    story.hear(1, Event::Odown, OLD);
-    story.hear(5, Event::OdownOver, OLD);
-    story.hear(5, Event::SdownOver, OLD);
+    story.hear(1, Event::Odown, old());
+    story.hear(5, Event::OdownOver, old());
+    story.hear(5, Event::SdownOver, old());
     assert_eq!(story.only().outcome, "over");
 }
 
@@ -141,10 +169,10 @@ fn a_master_that_comes_back_by_itself_is_no_failover_unless_a_quorum_saw_it() {
 fn attempts_in_vain_are_one_story_until_the_master_is_replaced() {
     let mut story = Story::new();
     story.sdown();
-    story.hear(1, Event::Odown, OLD);
+    story.hear(1, Event::Odown, old());
     for _ in 0..100 {
         story.elected();
-        story.hear(1, Event::AbortNoGoodReplica, OLD);
+        story.hear(1, Event::AbortNoGoodReplica, old());
     }
     let failover = story.only();
     assert_eq!((failover.outcome.as_str(), failover.attempts), ("aborted", 100));
@@ -160,13 +188,13 @@ fn attempts_in_vain_are_one_story_until_the_master_is_replaced() {
 fn an_order_is_a_failover_without_a_silence() {
     let mut story = Story::new();
     story.elected();
-    story.hear(5, Event::PromotedReplica, CHOSEN);
+    story.hear(5, Event::PromotedReplica, chosen());
     story.switch(1, 7);
-    story.hear(1, Event::FailoverEnd, "master shop 10.0.0.2 6379");
+    story.hear(1, Event::FailoverEnd, new());
     assert!(story.only().ordered);
     assert!(phases(&story.only()).starts_with("standing@0 "));
     story.elected();
-    story.hear(5, Event::AbortReplicaTimeout, OLD);
+    story.hear(5, Event::AbortReplicaTimeout, old());
     let all = story.all();
     assert_eq!((all[0].outcome.as_str(), all[1].outcome.as_str()), ("aborted", "done"));
 }
@@ -176,8 +204,8 @@ fn with_no_other_replica_the_end_may_come_before_the_switch_is_told() {
     let mut story = Story::new();
     story.sdown();
     story.elected();
-    story.hear(5, Event::PromotedReplica, CHOSEN);
-    story.hear(0, Event::FailoverEnd, OLD);
+    story.hear(5, Event::PromotedReplica, chosen());
+    story.hear(0, Event::FailoverEnd, old());
     assert_eq!(story.only().outcome, "under-way");
     story.switch(2, 7);
     assert_eq!((story.only().outcome.as_str(), story.only().led), ("done", true));
@@ -192,8 +220,8 @@ fn the_end_of_the_new_master_begins_the_next_one() {
     story.elected();
     story.switch(1, 7);
     story.facts.silence = Some(Duration::from_secs(1));
-    story.hear(1500, Event::Sdown, "master shop 10.0.0.2 6379");
-    story.hear(1, Event::Odown, "master shop 10.0.0.2 6379 #quorum 2/2");
+    story.hear(1500, Event::Sdown, new());
+    story.hear(1, Event::Odown, new());
     let all = story.all();
     assert_eq!(
         all.iter().map(|failover| failover.outcome.as_str()).collect::<Vec<_>>(),
@@ -207,8 +235,8 @@ fn the_end_of_the_new_master_begins_the_next_one() {
 fn replicas_and_sentinels_that_go_down_are_none_of_it() {
     let mut story = Story::new();
     story.facts.silence = Some(Duration::from_secs(1));
-    story.hear(0, Event::Sdown, CHOSEN);
-    story.hear(0, Event::Sdown, "sentinel other 10.0.0.9 26379 @ shop 10.0.0.1 6379");
+    story.hear(0, Event::Sdown, chosen());
+    story.hear(0, Event::Sdown, other_sentinel());
     assert_eq!(story.all(), []);
     assert!(story.history.open.is_empty());
 }
@@ -218,7 +246,7 @@ fn the_memory_is_bounded_and_the_newest_stand_first() {
     let mut story = Story::new();
     for epoch in 0..200 {
         story.sdown();
-        story.hear(1, Event::Odown, OLD);
+        story.hear(1, Event::Odown, old());
         story.switch(1, epoch);
         story.now += 5000;
     }
@@ -239,12 +267,12 @@ fn whoever_was_away_gets_what_came_after_the_last_that_it_has() {
     assert!(numbers(&story, 0).is_empty());
     let waiting = story.history.numbers();
     story.sdown();
-    story.hear(1, Event::Odown, OLD);
+    story.hear(1, Event::Odown, old());
     assert!(waiting.has_changed().expect("the history is there"));
     assert_eq!((numbers(&story, 0), numbers(&story, 1), numbers(&story, 2)), (vec![1, 2], vec![2], vec![]));
     assert_eq!(numbers(&story, 99), [1, 2], "from before a restart");
     for _ in 0..HAPPENINGS {
-        story.hear(1, Event::Set, OLD);
+        story.hear(1, Event::Set, old());
     }
     assert_eq!(numbers(&story, 0).first(), Some(&3));
     assert_eq!(numbers(&story, 513), [514]);

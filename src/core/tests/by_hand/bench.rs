@@ -132,7 +132,9 @@ impl Bench {
                 let ip = self.names.get(&*name).copied();
                 return Some(Input::Resolved { name, ip });
             }
-            Action::Notify(Notice::Event { event, payload, .. }) => self.events.push((event, payload)),
+            Action::Notify(Notice::Event { event, detail, .. }) => {
+                self.events.push((event, detail.to_string()))
+            }
             Action::RunScript { job, path, args } => self.scripts.push((job, path, args)),
             Action::KillScript(job) => self.killed.push(job),
             Action::Respond { response, .. } => self.responses.push(response),
