@@ -25,6 +25,7 @@ mod explanation;
 mod glob;
 mod group;
 mod hello;
+mod host_cache;
 mod ids;
 mod info;
 mod info_storage;
@@ -34,19 +35,18 @@ mod liveness;
 pub mod mutation;
 #[cfg(not(feature = "mutations"))]
 mod mutation;
-mod host_cache;
 mod node;
 mod peer;
-mod trace;
 mod registry;
 mod requests;
 mod rng;
+mod save_gate;
 mod scripts;
 mod sentinel;
-mod save_gate;
 mod tilt;
 mod time;
 mod timers;
+mod trace;
 mod view;
 
 pub use action::{Action, Command, LinkKind, Refusal, Response};
@@ -68,15 +68,15 @@ pub use info_storage::StoredInfo;
 pub use input::{ConfigChange, GroupChange, Input, LinkError, LinkUp, Reply, Request, SaveError, ScriptEnd};
 #[cfg(feature = "mutations")]
 pub use mutation::Mutation;
-pub use trace::Recorded;
 pub use registry::{
-    Entry, EntryKey, Fence, Guard, Health, Lock, MOST_SENTINELS, Published, Record, RegistryError,
+    Cause, Entry, EntryKey, Fence, Guard, Health, Lock, MOST_SENTINELS, Published, Record, RegistryError,
     RegistryEvent, RegistryFault, RegistryRequest, Transaction,
 };
 pub use rng::{Rng, mix};
 pub use sentinel::Sentinel;
 pub use time::Time;
+pub use trace::Recorded;
 pub use view::{
-    FailoverPhase, GroupView, LinkView, DnsView, NodeView, PeerView, PublicationCounters, PublicationState,
+    DnsView, FailoverPhase, GroupView, LinkView, NodeView, PeerView, PublicationCounters, PublicationState,
     PublicationView, QuorumCheck, ReconfPhase, ScriptView, View,
 };

@@ -61,6 +61,15 @@ impl Health {
     }
 }
 
+/// Why an entry is not passing, where sentinels decide by it: what only people read is in the sentence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cause {
+    /// A quorum takes the master for down.
+    ObjectivelyDown,
+    /// A replica is further behind than that many bytes.
+    Lagging(u64),
+}
+
 /// One server as it stands, or should stand, in Consul's catalog. Within a group the role and the address tell it
 /// from all others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +84,9 @@ pub struct Entry {
     pub epoch: Epoch,
     /// How well it is.
     pub health: Health,
+    /// Why, where something is decided by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
     /// Why, in a sentence for people. It changes only when its meaning does.
     pub sentence: String,
 }

@@ -1,15 +1,15 @@
 //! What holds for any message.
 
 use super::DnsSettings;
+use super::answer::Update;
 use super::counters::Counters;
-use super::query_handler::{QueryHandler, Pulse, Way};
+use super::group_records::{Answerability, GroupRecords};
+use super::query_handler::{Pulse, QueryHandler, Way};
 use super::settings::WithoutMajority;
 use super::wire::MOST_UDP;
-use super::group_records::{Answerability, GroupRecords};
-use super::answer::Update;
 use crate::clock;
 use crate::registrar::{ConsulSettings, Names};
-use consentinel_core::{Endpoint, Entry, Epoch, GroupName, Health, Host, DnsView, Role, SentinelId};
+use consentinel_core::{DnsView, Endpoint, Entry, Epoch, GroupName, Health, Host, Role, SentinelId};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -33,6 +33,7 @@ fn handler() -> QueryHandler {
             run_id: None,
             epoch: Epoch(1),
             health: Health::Passing,
+            cause: None,
             sentence: String::new(),
         };
         let entries: Vec<Entry> = (0..servers).map(entry).collect();
@@ -40,8 +41,11 @@ fn handler() -> QueryHandler {
         let view =
             DnsView { epoch: Epoch(1), entries, vouched: true, heard: (2, 2), majority: true, sentinels };
         let group_records = GroupRecords::new(Arc::new(names), view, None, WithoutMajority::Silent);
-        let group_records =
-            if group == "name" { GroupRecords { answerability: Answerability::Stale("old".into()), ..group_records } } else { group_records };
+        let group_records = if group == "name" {
+            GroupRecords { answerability: Answerability::Stale("old".into()), ..group_records }
+        } else {
+            group_records
+        };
         tell.send(Update::Group(Arc::new(group_records))).expect("it is listened to");
     }
     QueryHandler::new(&DnsSettings::default(), told, pulse, counters)

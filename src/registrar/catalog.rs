@@ -71,9 +71,12 @@ pub(crate) struct Check {
     /// How it stands.
     #[serde(default)]
     pub status: String,
-    /// Why.
+    /// Why, for people.
     #[serde(default)]
     pub output: String,
+    /// Why, for sentinels. Daemons before this field neither write nor read it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub notes: String,
     /// The service; empty where it is about the whole node.
     #[serde(rename = "ServiceID", default)]
     pub service_id: String,

@@ -3,7 +3,7 @@
 use super::catalog::{CatalogNode, Check, Node, Pair, Service, Weights};
 use super::consul_names::{Names, check_id, parse_host_port, role_word};
 use consentinel_core::{
-    Endpoint, Entry, Epoch, Fence, Health, Host, Lock, MOST_SENTINELS, Published, Record, Role, RunId,
+    Cause, Endpoint, Entry, Epoch, Fence, Health, Host, Lock, MOST_SENTINELS, Published, Record, Role, RunId,
     SentinelId,
 };
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,10 @@ const HISTORY: usize = 20;
 
 /// What checks of entries are called.
 const CHECK_NAME: &str = "role";
+
+/// Causes in the notes of a check.
+const OBJECTIVELY_DOWN: &str = "objectively-down";
+const LAGGING: &str = "lagging:";
 
 /// Stands before the names of checks among the damage, and of services that would look like one.
 const CHECK: &str = "check:";
@@ -157,6 +161,7 @@ pub(crate) fn check(names: &Names, entry: &Entry) -> Check {
         name: CHECK_NAME.to_owned(),
         status: entry.health.as_str().to_owned(),
         output: entry.sentence.clone(),
+        notes: entry.cause.map(cause).unwrap_or_default(),
         service_id,
         service_name: names.service_of(entry.role).to_owned(),
     }
@@ -176,10 +181,37 @@ fn parse_entry(names: &Names, service: &Service, check: &Check) -> Option<Entry>
         run_id: service.meta.get("run-id").map(|id| RunId::new(id)),
         epoch: Epoch(service.meta.get("epoch")?.parse().ok()?),
         health,
+        cause: parse_cause(check),
         sentence: check.output.clone(),
     };
-    let exact = self::service(names, &entry) == *service && self::check(names, &entry) == *check;
+    // The notes may be missing: releases before they were written are daemons of the same fleet for a while.
+    let expected = Check { notes: check.notes.clone(), ..self::check(names, &entry) };
+    let exact = self::service(names, &entry) == *service && expected == *check;
     exact.then_some(entry)
+}
+
+/// A cause as the notes of a check have it.
+fn cause(cause: Cause) -> String {
+    match cause {
+        Cause::ObjectivelyDown => OBJECTIVELY_DOWN.to_owned(),
+        Cause::Lagging(limit) => format!("{LAGGING}{limit}"),
+    }
+}
+
+/// The cause that a check names in its notes. A check without notes was written by an earlier release, which knew a cause by
+/// the beginning of its output.
+fn parse_cause(check: &Check) -> Option<Cause> {
+    if check.notes == OBJECTIVELY_DOWN {
+        return Some(Cause::ObjectivelyDown);
+    }
+    if let Some(limit) = check.notes.strip_prefix(LAGGING) {
+        return limit.parse().ok().map(Cause::Lagging);
+    }
+    if check.output.starts_with("objectively down") {
+        return Some(Cause::ObjectivelyDown);
+    }
+    let lag = check.output.strip_prefix("lags more than ")?.strip_suffix(" bytes behind the master")?;
+    lag.parse().ok().map(Cause::Lagging)
 }
 
 /// Something of a node's, by the name under which damage is told.

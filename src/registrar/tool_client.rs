@@ -1,16 +1,16 @@
 //! What `consentinel consul` asks of Consul, without a daemon: one question after the other.
 
 use super::api::{Api, LONGEST_WAIT, escaped};
+use super::catalog_view::{self, CatalogView};
+use super::consul_names::{Names, SENTINEL_SERVICE};
 use super::counters::Counters;
+use super::deadman_check::{DEADMAN_CHECK, DEADMAN_SERVICE};
 use super::dump;
 use super::fault::Rule;
-use super::consul_names::{Names, SENTINEL_SERVICE};
 use super::session;
 use super::settings::{ConsulSettings, PublishersLost};
-use super::catalog_view::{self, CatalogView};
 use super::strangers::{self, Stranger};
 use super::txn::{Operation, Scope, Verdict, Writer};
-use super::deadman_check::{DEADMAN_CHECK, DEADMAN_SERVICE};
 use crate::clock;
 use consentinel_core::{
     Endpoint, Entry, Epoch, Fence, Guard, Health, Host, Record, RegistryError, RegistryFault, Role, RunId,
@@ -270,6 +270,7 @@ impl ToolClient {
             run_id: None,
             epoch: Epoch(0),
             health: Health::Critical,
+            cause: None,
             sentence: "a trial".into(),
         };
         let transaction = Transaction {

@@ -1,8 +1,8 @@
 //! A transaction of the core as operations of Consul's `/v1/txn`, and what its answer means.
 
 use super::catalog::{Check, Node, Service};
-use super::fault::{self, Rule};
 use super::consul_names::Names;
+use super::fault::{self, Rule};
 use super::render::{self, Failover, Thing};
 use super::settings::ConsulSettings;
 use consentinel_core::{Entry, Fence, Guard, Health, Role, Transaction};
@@ -342,6 +342,7 @@ impl Writer<'_> {
             name: String::new(),
             status: String::new(),
             output: String::new(),
+            notes: String::new(),
             service_id: String::new(),
             service_name: String::new(),
         }

@@ -4,13 +4,13 @@ use super::Group;
 use crate::context::Context;
 use crate::ids::NodeId;
 use crate::node::Node;
-use crate::{Entry, Epoch, Health, Info, Role, Time};
+use crate::{Cause, Entry, Epoch, Health, Info, Role, Time};
 use std::time::Duration;
 
 impl Group {
     /// Every entry that should stand in Consul, the master's first. What is not known anew stays as it was seen there.
     pub(super) fn desired(&self, epoch: Epoch, seen: &[Entry], cx: &Context) -> Vec<Entry> {
-        let (health, sentence) = self.judge_master(epoch);
+        let Verdict { health, cause, sentence } = self.judge_master(epoch);
         let master = self.master();
         let mut entries = vec![Entry {
             role: Role::Master,
@@ -18,6 +18,7 @@ impl Group {
             run_id: master.run_id.clone(),
             epoch,
             health,
+            cause,
             sentence,
         }];
         for node in self.nodes.iter().filter(|(id, _)| **id != self.master).map(|(_, node)| node) {
@@ -26,10 +27,10 @@ impl Group {
             }
             let addr = cx.shown(&node.addr);
             let known = seen.iter().find(|entry| entry.role == Role::Replica && entry.addr == addr);
-            let judged = self.judge_replica(node, known.map(|entry| entry.sentence.as_str()), cx);
-            let (health, sentence) = match (judged, known) {
-                (Some((health, sentence)), _) => (health, sentence),
-                (None, Some(known)) => (known.health, known.sentence.clone()),
+            let judged = self.judge_replica(node, known.and_then(|entry| entry.cause), cx);
+            let Verdict { health, cause, sentence } = match (judged, known) {
+                (Some(verdict), _) => verdict,
+                (None, Some(known)) => Verdict::of(known),
                 (None, None) => continue,
             };
             entries.push(Entry {
@@ -38,6 +39,7 @@ impl Group {
                 run_id: node.run_id.clone(),
                 epoch,
                 health,
+                cause,
                 sentence,
             });
         }
@@ -56,24 +58,20 @@ impl Group {
         }
     }
 
-    pub(super) fn judge_master(&self, epoch: Epoch) -> (Health, String) {
+    pub(super) fn judge_master(&self, epoch: Epoch) -> Verdict {
         match self.odown {
-            Some(_) => {
-                let sentence = format!("{DOOMED}: a quorum of {} agrees", self.config.quorum);
-                (Health::Critical, sentence)
-            }
-            None if epoch == Epoch(0) => (Health::Passing, "master by the configuration".to_owned()),
+            Some(_) => Verdict {
+                health: Health::Critical,
+                cause: Some(Cause::ObjectivelyDown),
+                sentence: format!("objectively down: a quorum of {} agrees", self.config.quorum),
+            },
+            None if epoch == Epoch(0) => Verdict::new(Health::Passing, "master by the configuration"),
             None => appointed(epoch),
         }
     }
 
     /// How well a replica is, and why. Nothing while it has not been seen.
-    pub(super) fn judge_replica(
-        &self,
-        node: &Node,
-        known: Option<&str>,
-        cx: &Context,
-    ) -> Option<(Health, String)> {
+    pub(super) fn judge_replica(&self, node: &Node, known: Option<Cause>, cx: &Context) -> Option<Verdict> {
         let turning = !node.told_since(self.switched) || cx.now < self.switched + TURNING;
         let situation = Situation { master: self.master(), turning, replaced: node.ousted };
         self.judge_beneath(&situation, node, known, cx)
@@ -83,13 +81,14 @@ impl Group {
     pub(super) fn desired_after(&self, chosen: NodeId, cx: &Context) -> Vec<Entry> {
         let Some(master) = self.nodes.get(&chosen) else { return Vec::new() };
         let epoch = cx.current_epoch.next();
-        let entry = |role: Role, node: &Node, (health, sentence): (Health, String)| Entry {
+        let entry = |role: Role, node: &Node, verdict: Verdict| Entry {
             role,
             addr: cx.shown(&node.addr),
             run_id: node.run_id.clone(),
             epoch,
-            health,
-            sentence,
+            health: verdict.health,
+            cause: verdict.cause,
+            sentence: verdict.sentence,
         };
         let mut entries = vec![entry(Role::Master, master, appointed(epoch))];
         for (id, node) in self.nodes.iter().filter(|(id, _)| **id != chosen) {
@@ -107,53 +106,54 @@ impl Group {
         &self,
         situation: &Situation<'_>,
         node: &Node,
-        known: Option<&str>,
+        known: Option<Cause>,
         cx: &Context,
-    ) -> Option<(Health, String)> {
+    ) -> Option<Verdict> {
         use Health::{Critical, Warning};
         if node.sdown.is_some() {
-            return Some((Critical, "does not answer".to_owned()));
+            return Some(Verdict::new(Critical, "does not answer"));
         }
         if situation.replaced && node.role == Role::Master {
-            return Some((
-                Critical,
-                "was replaced as the master, and has not followed the new one yet".into(),
-            ));
+            let sentence = "was replaced as the master, and has not followed the new one yet";
+            return Some(Verdict::new(Critical, sentence));
         }
         let info = node.info()?;
         let turning = situation.turning;
         if info.role != Some(Role::Replica) {
-            return Some((Critical, "says that it is a master".to_owned()));
+            return Some(Verdict::new(Critical, "says that it is a master"));
         }
         if info.loading {
-            return Some((Critical, "is reading its data".to_owned()));
+            return Some(Verdict::new(Critical, "is reading its data"));
         }
         match &info.master {
             Some(follows) if situation.master.is_at(follows, &cx.hosts) => {}
-            _ if turning => return Some((Warning, "is being turned to the new master".to_owned())),
-            _ => return Some((Critical, "does not follow the master".to_owned())),
+            _ if turning => return Some(Verdict::new(Warning, "is being turned to the new master")),
+            _ => return Some(Verdict::new(Critical, "does not follow the master")),
         }
         if info.syncing {
-            return Some((Warning, "is copying the master's data".to_owned()));
+            return Some(Verdict::new(Warning, "is copying the master's data"));
         }
         if !info.master_link_up {
             let lately = turning || info.master_link_down < LINK_GRACE;
             return Some(match lately {
-                true => (Warning, "has no link to the master".to_owned()),
-                false => (Critical, "has had no link to the master for a while".to_owned()),
+                true => Verdict::new(Warning, "has no link to the master"),
+                false => Verdict::new(Critical, "has had no link to the master for a while"),
             });
         }
         Some(self.judge_lag(node, info, known, cx))
     }
 
-    fn judge_lag(&self, node: &Node, info: &Info, known: Option<&str>, cx: &Context) -> (Health, String) {
-        let limit = cx.config.registry.max_lag;
-        let sentence = format!("lags more than {limit} bytes behind the master");
+    fn judge_lag(&self, node: &Node, info: &Info, known: Option<Cause>, cx: &Context) -> Verdict {
+        let most = cx.config.registry.max_lag;
+        let cause = Some(Cause::Lagging(most));
         // Once too far behind, it must come well below the limit again.
-        let limit = if known == Some(&sentence) { limit / 2 } else { limit };
+        let limit = if known == cause { most / 2 } else { most };
         match self.lag_of(node, cx) {
-            Some(lag) if limit > 0 && lag > limit => (Health::Warning, sentence),
-            _ => (Health::Passing, format!("replica, linked, priority {}", info.priority)),
+            Some(lag) if limit > 0 && lag > limit => {
+                let sentence = format!("lags more than {most} bytes behind the master");
+                Verdict { health: Health::Warning, cause, sentence }
+            }
+            _ => Verdict::new(Health::Passing, format!("replica, linked, priority {}", info.priority)),
         }
     }
 
@@ -190,13 +190,31 @@ struct Situation<'a> {
     replaced: bool,
 }
 
-fn appointed(epoch: Epoch) -> (Health, String) {
-    (Health::Passing, format!("master by the failover of epoch {epoch}"))
+/// How well a server is, and why.
+#[derive(Debug)]
+pub(super) struct Verdict {
+    pub(super) health: Health,
+    cause: Option<Cause>,
+    pub(super) sentence: String,
+}
+
+impl Verdict {
+    /// One by whose cause nothing is decided.
+    fn new(health: Health, sentence: impl Into<String>) -> Verdict {
+        Verdict { health, cause: None, sentence: sentence.into() }
+    }
+
+    /// What an entry says.
+    fn of(entry: &Entry) -> Verdict {
+        Verdict { health: entry.health, cause: entry.cause, sentence: entry.sentence.clone() }
+    }
+}
+
+fn appointed(epoch: Epoch) -> Verdict {
+    Verdict::new(Health::Passing, format!("master by the failover of epoch {epoch}"))
 }
 
 /// How long replicas are given to turn to a new master.
 const TURNING: Duration = Duration::from_secs(10);
 /// How long a replica may be without a link before it must not be used.
 const LINK_GRACE: Duration = Duration::from_secs(10);
-/// How the sentence of a master begins that is objectively down.
-pub(super) const DOOMED: &str = "objectively down";

@@ -16,7 +16,7 @@ use crate::mutation::{Mutation, active};
 use crate::node::Node;
 use crate::registry::MOST_SENTINELS;
 use crate::{
-    Action, Entry, EntryKey, Epoch, Guard, Level, Lock, PublicationCounters, PublicationState,
+    Action, Cause, Entry, EntryKey, Epoch, Guard, Level, Lock, PublicationCounters, PublicationState,
     PublicationView, Published, Record, RegistryError, RegistryFault, RegistryRequest, Role, SentinelId,
     Time, Transaction,
 };
@@ -375,11 +375,11 @@ impl Group {
     }
 
     /// Why a replica stands in Consul as it does, as it was last seen there.
-    pub(super) fn published_sentence(&self, node: &Node, cx: &Context) -> Option<&str> {
+    pub(super) fn published_cause(&self, node: &Node, cx: &Context) -> Option<Cause> {
         let (_, seen) = self.publishing.seen.as_ref()?;
         let addr = cx.shown(&node.addr);
         let known = seen.entries.iter().find(|entry| entry.role == Role::Replica && entry.addr == addr);
-        known.map(|entry| entry.sentence.as_str())
+        known.and_then(|entry| entry.cause)
     }
 
     /// Whether the record in Consul is of our configuration.

@@ -90,10 +90,11 @@ impl Group {
 
     /// As Consul would be told, whether there is one or not.
     fn verdict(&self, id: NodeId, node: &Node, cx: &Context) -> Option<(Health, String)> {
-        match id == self.master {
+        let verdict = match id == self.master {
             true => Some(self.judge_master(self.config_epoch)),
-            false => self.judge_replica(node, self.published_sentence(node, cx), cx),
-        }
+            false => self.judge_replica(node, self.published_cause(node, cx), cx),
+        };
+        verdict.map(|verdict| (verdict.health, verdict.sentence))
     }
 
     fn view_peers(&self, cx: &Context) -> Vec<PeerView> {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::dns::answer_types::Note;
 use crate::registrar::{ConsulSettings, Names};
-use consentinel_core::{Epoch, DnsView, SentinelId};
+use consentinel_core::{DnsView, Epoch, SentinelId};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -18,6 +18,7 @@ fn entry(role: Role, host: &str, port: u16, health: Health) -> Entry {
         run_id: None,
         epoch: Epoch(7),
         health,
+        cause: None,
         sentence: sentence.into(),
     }
 }
@@ -212,7 +213,8 @@ fn the_targets_own_names() {
 fn sentinels_by_their_masters_and_all_of_them() {
     let mut zone = zone_with(view());
     let other = DnsView { sentinels: vec![sentinel(26380), sentinel(26381)], ..view() };
-    let other = GroupRecords::new(names("other", "sessions"), other, None, crate::dns::WithoutMajority::Silent);
+    let other =
+        GroupRecords::new(names("other", "sessions"), other, None, crate::dns::WithoutMajority::Silent);
     zone.update(Update::Group(Arc::new(other.clone())));
     let mut ports = |name: &str| {
         let reply = ask(&mut zone, name, Kind::Srv);
@@ -271,8 +273,12 @@ fn nothing_is_said_before_the_master_has_spoken() {
 fn without_a_majority_nothing_is_said_or_what_was_known_last() {
     let (good, lonely) = (group_records(view()), DnsView { heard: (1, 3), majority: false, ..view() });
     let changed = DnsView { epoch: Epoch(9), entries: vec![], ..lonely };
-    let silent =
-        GroupRecords::new(good.names.clone(), changed.clone(), Some(&good), crate::dns::WithoutMajority::Silent);
+    let silent = GroupRecords::new(
+        good.names.clone(),
+        changed.clone(),
+        Some(&good),
+        crate::dns::WithoutMajority::Silent,
+    );
     let mut zone = zone_with(view());
     zone.update(Update::Group(Arc::new(silent.clone())));
     let reply = ask(&mut zone, "redis.service.consul", Kind::Srv);

@@ -28,6 +28,7 @@ fn entry(role: Role, epoch: u64, port: u16) -> Entry {
         run_id: None,
         epoch: Epoch(epoch),
         health: Health::Passing,
+        cause: None,
         sentence: "it answers".into(),
     }
 }

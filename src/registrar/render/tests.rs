@@ -34,12 +34,17 @@ fn role() -> impl Strategy<Value = Role> {
 fn entry() -> impl Strategy<Value = Entry> {
     let health = prop_oneof![Just(Health::Passing), Just(Health::Warning), Just(Health::Critical)];
     let run_id = proptest::option::of("[0-9a-f]{0,40}");
-    (role(), addr(), run_id, any::<u64>(), health, "\\PC{0,60}").prop_map(
-        |(role, addr, run_id, epoch, health, sentence)| {
+    let cause = prop_oneof![Just(None), Just(Some(Cause::ObjectivelyDown)), any::<u64>().prop_map(lagging)];
+    (role(), addr(), run_id, any::<u64>(), health, cause, "\\PC{0,60}").prop_map(
+        |(role, addr, run_id, epoch, health, cause, sentence)| {
             let run_id = run_id.map(|id| RunId::new(&id));
-            Entry { role, addr, run_id, epoch: Epoch(epoch), health, sentence }
+            Entry { role, addr, run_id, epoch: Epoch(epoch), health, cause, sentence }
         },
     )
+}
+
+fn lagging(limit: u64) -> Option<Cause> {
+    Some(Cause::Lagging(limit))
 }
 
 /// In the order in which they are read back.
@@ -122,4 +127,55 @@ proptest! {
             prop_assert_eq!(Thing::parse(&name), thing);
         }
     }
+}
+
+/// What stands in Consul for an entry with that health, cause and sentence, and what is read of it with other notes.
+fn read_with(notes: Option<&str>, health: Health, cause: Option<Cause>, sentence: &str) -> Option<Entry> {
+    let names = Names::new(&GroupName::new("shop"), &ConsulSettings::default()).expect("a good name");
+    let addr = Endpoint::parse("10.0.0.1", "6379").expect("an address");
+    let sentence = sentence.to_owned();
+    let entry = Entry { role: Role::Master, addr, run_id: None, epoch: Epoch(7), health, cause, sentence };
+    let mut check = check(&names, &entry);
+    if let Some(notes) = notes {
+        check.notes = notes.to_owned();
+    }
+    parse_entry(&names, &service(&names, &entry), &check)
+}
+
+const DOWN: &str = "objectively down: a quorum of 2 agrees";
+
+#[test]
+fn the_cause_is_read_from_the_notes_whatever_the_sentence_says() {
+    let down = Some(Cause::ObjectivelyDown);
+    let read = read_with(None, Health::Critical, down, "other words for it").expect("it is intact");
+    assert_eq!(read.cause, down);
+    let lag = read_with(None, Health::Warning, lagging(1000), "it is slow").expect("it is intact");
+    assert_eq!(lag.cause, lagging(1000));
+}
+
+#[test]
+fn an_entry_of_a_release_without_notes_is_intact_and_has_its_cause() {
+    let read = read_with(Some(""), Health::Critical, Some(Cause::ObjectivelyDown), DOWN);
+    assert_eq!(read.expect("it is intact").cause, Some(Cause::ObjectivelyDown));
+    let sentence = "lags more than 1000 bytes behind the master";
+    let read = read_with(Some(""), Health::Warning, lagging(1000), sentence);
+    assert_eq!(read.expect("it is intact").cause, lagging(1000));
+    let read = read_with(Some(""), Health::Critical, None, "does not answer");
+    assert_eq!(read.expect("it is intact").cause, None);
+}
+
+/// A release without notes finds a check intact when all that it knows of is as it would write it.
+#[test]
+fn a_release_without_notes_reads_what_it_would_have_written() {
+    let names = Names::new(&GroupName::new("shop"), &ConsulSettings::default()).expect("a good name");
+    let addr = Endpoint::parse("10.0.0.1", "6379").expect("an address");
+    let (health, cause) = (Health::Critical, Some(Cause::ObjectivelyDown));
+    let sentence = DOWN.to_owned();
+    let entry = Entry { role: Role::Master, addr, run_id: None, epoch: Epoch(7), health, cause, sentence };
+    let mut written = serde_json::to_value(check(&names, &entry)).expect("JSON");
+    assert_eq!(written["Notes"], "objectively-down");
+    assert_eq!(written["Output"], DOWN, "an earlier release knows it by the beginning of that");
+    written.as_object_mut().expect("an object").remove("Notes");
+    let without = serde_json::to_value(check(&names, &Entry { cause: None, ..entry })).expect("JSON");
+    assert_eq!(written, without, "beside the notes nothing is new");
 }

@@ -19,6 +19,7 @@ fn what_is_published_is_answered_over_dns_and_read_back_as_it_was_written() {
     let mut transaction = claim(Fence(0), 1, 7001, None);
     transaction.set.push(Entry {
         health: Health::Warning,
+        cause: None,
         sentence: "it lags behind".into(),
         ..entry(Role::Replica, 1, 7002)
     });
@@ -324,7 +325,8 @@ fn a_hundred_groups_take_no_more_connections_than_one_and_no_request_when_nothin
     let folder = Folder::new();
     let consul = Consul::dev(&folder);
     let port = consul.address().rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
-    let mut bench = Bench::with(&consul.address(), |settings| settings.service_template = "s-{master}".into());
+    let mut bench =
+        Bench::with(&consul.address(), |settings| settings.service_template = "s-{master}".into());
     let groups: Vec<GroupName> = (0..100).map(|at| GroupName::new(&format!("g{at}"))).collect();
     let mut most = 0;
     for group in &groups {

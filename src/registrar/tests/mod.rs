@@ -147,6 +147,7 @@ fn entry(role: Role, epoch: u64, port: u16) -> Entry {
         run_id: Some(RunId::new(&format!("{port:040}"))),
         epoch: Epoch(epoch),
         health: Health::Passing,
+        cause: None,
         sentence: "it answers".into(),
     }
 }

@@ -12,7 +12,15 @@ fn record(port: u16) -> Record {
 
 fn entry(role: Role, port: u16) -> Entry {
     let sentence = "why".into();
-    Entry { role, addr: at(port), run_id: None, epoch: Epoch(7), health: Health::Passing, sentence }
+    Entry {
+        role,
+        addr: at(port),
+        run_id: None,
+        epoch: Epoch(7),
+        health: Health::Passing,
+        cause: None,
+        sentence,
+    }
 }
 
 /// The plan, and a line for each operation of its parts.

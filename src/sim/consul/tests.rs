@@ -31,7 +31,7 @@ fn record(epoch: u64, port: u16) -> Record {
 
 fn entry(role: Role, port: u16, health: Health) -> Entry {
     let sentence = "so it is".to_owned();
-    Entry { role, addr: endpoint(port), run_id: None, epoch: Epoch(1), health, sentence }
+    Entry { role, addr: endpoint(port), run_id: None, epoch: Epoch(1), health, cause: None, sentence }
 }
 
 fn claim(fence: u64, epoch: u64, port: u16) -> Transaction {

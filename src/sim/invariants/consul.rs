@@ -1,12 +1,12 @@
 //! What stands in Consul: one master, of the newest epoch, elected, and seen as master before; and in the end what the
 //! sentinels see.
 
-use super::{Invariant, GroupAt};
+use super::{GroupAt, Invariant};
 use crate::consul::{Behaviour, Shelf, is_of_others};
 use crate::network::{NodeId, Path};
 use crate::world::World;
 use consentinel_core::{
-    Entry, Epoch, GroupName, Guard, Health, Info, LinkId, Record, RegistryRequest, Role, Transaction,
+    Cause, Entry, Epoch, GroupName, Guard, Health, Info, LinkId, Record, RegistryRequest, Role, Transaction,
 };
 use std::time::Duration;
 
@@ -170,7 +170,7 @@ impl World {
     /// ago, it may, until the holder of the lock has looked again.
     fn check_stranger(&mut self, by: u16, before: &Shelf, transaction: &Transaction) {
         let differs = |a: &Entry, b: &Entry| a.addr == b.addr && a.health != b.health;
-        let doomed = before.masters().any(|stored| stored.entry.sentence.starts_with("objectively down"));
+        let doomed = before.masters().any(|stored| stored.entry.cause == Some(Cause::ObjectivelyDown));
         let allowed = |entry: &Entry| {
             entry.role == Role::Master
                 && (entry.health == Health::Critical

@@ -5,7 +5,7 @@ use crate::consul::Behaviour;
 use crate::host::SentinelHost;
 use crate::network::{NodeId, Path};
 use crate::world::World;
-use consentinel_core::{FailoverPhase, GroupView, Health};
+use consentinel_core::{Cause, FailoverPhase, GroupView, Health};
 use std::time::Duration;
 
 /// How long it may go on.
@@ -50,7 +50,7 @@ impl World {
         let Some(consul) = &self.consul else { return (false, false) };
         let Some(shelf) = consul.state.shelves.get(name) else { return (false, false) };
         let doomed = shelf.masters().any(|stored| {
-            stored.entry.health == Health::Critical && stored.entry.sentence.starts_with("objectively down")
+            stored.entry.health == Health::Critical && stored.entry.cause == Some(Cause::ObjectivelyDown)
         });
         let record = shelf.record().filter(|_| doomed);
         let unsettled = consul.meddled.max(self.witness.way_to_consul_changed);

@@ -157,6 +157,7 @@ fn what_consul_would_get_is_listed() {
         run_id: None,
         epoch: Epoch(5),
         health: Health::Passing,
+        cause: None,
         sentence: "master by the failover of epoch 5".into(),
     }];
     let explanation = explain(&told);

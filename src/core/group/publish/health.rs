@@ -1,11 +1,12 @@
 //! How well the servers are, as Consul is told: by the holder of the lock, and what cannot wait for it by others.
 
 use super::super::Group;
-use super::super::entries::DOOMED;
 use super::{CLAIM_SPREAD, Slot, WriteKind};
 use crate::context::Context;
 use crate::mutation::{Mutation, active};
-use crate::{Entry, EntryKey, Guard, Health, Lock, Published, Record, RegistryRequest, Time, Transaction};
+use crate::{
+    Cause, Entry, EntryKey, Guard, Health, Lock, Published, Record, RegistryRequest, Time, Transaction,
+};
 use std::time::Duration;
 
 impl Group {
@@ -103,7 +104,7 @@ impl Group {
             return;
         };
         if !self.may_lift_doom(cx) {
-            master.health = theirs.health;
+            (master.health, master.cause) = (theirs.health, theirs.cause);
             master.sentence.clone_from(&theirs.sentence);
         }
     }
@@ -159,7 +160,7 @@ impl Group {
 
 /// Whether that entry says that a quorum takes the master for down.
 fn is_doomed(entry: &&Entry) -> bool {
-    entry.health == Health::Critical && entry.sentence.starts_with(DOOMED)
+    entry.health == Health::Critical && entry.cause == Some(Cause::ObjectivelyDown)
 }
 
 /// The entries that stand in Consul and should not.
