@@ -1,6 +1,6 @@
 //! Whether this sentinel can do its work, and why not.
 
-use crate::status::Picture;
+use crate::status::{Picture, PublicationState};
 
 /// More masters than these are counted, not named.
 const NAMED: usize = 5;
@@ -32,7 +32,7 @@ pub(super) fn troubles(picture: &Picture) -> Vec<String> {
         master.publication.as_ref().is_some_and(|publication| !publication.foreign.is_empty())
     };
     let is_taken = |master: &&crate::status::Master| {
-        master.publication.as_ref().is_some_and(|publication| publication.state == "taken")
+        master.publication.as_ref().is_some_and(|publication| publication.state == PublicationState::Taken)
     };
     if let Some(names) = names(&is_taken) {
         troubles.push(format!("another fleet publishes in Consul under the same names: {names}"));

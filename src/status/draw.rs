@@ -1,12 +1,12 @@
 //! Draws a picture of a daemon from what can be seen of it.
 
-use super::{Consul, Entry, Master, Phase, Picture, Publication, Sentinel, Server};
+use super::{Consul, ConsulState, Entry, Health, Master, Phase, Picture, Publication, Sentinel, Server};
 use crate::clock;
 use crate::dns::DnsViewBuilder;
-use crate::registrar::{Gauge, role_word};
+use crate::registrar::Gauge;
 use consentinel_core::{
-    Endpoint, FailoverPhase, GroupName, GroupView, Host, Info, Lock, NodeView, PeerView, PublicationView,
-    Published, Role, Sentinel as Core, Time,
+    Endpoint, FailoverPhase, GroupName, GroupView, Host, Info, NodeView, PeerView, PublicationView, Role,
+    Sentinel as Core, Time,
 };
 use std::time::Duration;
 
@@ -106,11 +106,10 @@ impl Brush<'_> {
         let nothing = Info::default();
         let info = node.info.as_ref().map_or(&nothing, |(_, info)| &**info);
         let health = node.verdict.as_ref().filter(|_| told || node.link.sdown.is_some());
-        let role = |role: Role| if role == Role::Master { "master" } else { "replica" };
         Server {
             address: self.node_address(node),
             run_id: node.run_id.as_ref().map(|id| id.as_str().to_owned()),
-            role: info.role.map(|said| role(said).to_owned()),
+            role: info.role.map(Into::into),
             linked: node.link.up,
             subscribed: node.pubsub_up,
             last_ok_ms: self.age(node.link.last_ok),
@@ -129,7 +128,7 @@ impl Brush<'_> {
             priority: info.priority,
             version: info.text.version(),
             state: self.state(node, group, info),
-            health: health.map_or("unknown", |(health, _)| health.as_str()).to_owned(),
+            health: health.map_or(Health::Unknown, |(health, _)| (*health).into()),
         }
     }
 
@@ -190,12 +189,12 @@ impl Brush<'_> {
         let record = seen.and_then(|seen| seen.record.as_ref());
         let counters = &view.counters;
         Publication {
-            state: view.state.as_str().to_owned(),
+            state: view.state.into(),
             error: view.error.as_ref().map(ToString::to_string),
             tries: view.tries,
             service: names.as_ref().map(|names| names.service.clone()).unwrap_or_default(),
             node: names.map(|names| names.node.clone()).unwrap_or_default(),
-            lock: seen.map(|seen| lock(seen).to_owned()),
+            lock: seen.map(|seen| seen.lock.into()),
             record_epoch: record.map(|record| record.epoch.0),
             record_master: record.map(|record| record.master.joined()),
             record_publisher: record.map(|record| record.publisher.to_string()),
@@ -217,7 +216,7 @@ fn consul(gauge: &Gauge) -> Consul {
     let counted = gauge.counters();
     Consul {
         address: gauge.settings.address.to_string(),
-        state: counted.trouble.as_ref().map_or("ok", |trouble| trouble.kind.as_str()).to_owned(),
+        state: counted.trouble.as_ref().map_or(ConsulState::Ok, |trouble| trouble.kind.into()),
         trouble: counted.trouble.as_ref().map(ToString::to_string),
         latency_us: u64::try_from(counted.latency.as_micros()).unwrap_or(u64::MAX),
         dry_run: gauge.settings.dry_run,
@@ -226,19 +225,11 @@ fn consul(gauge: &Gauge) -> Consul {
 
 pub(super) fn entry(entry: &consentinel_core::Entry) -> Entry {
     Entry {
-        role: role_word(entry.role).to_owned(),
+        role: entry.role.into(),
         address: entry.addr.joined(),
-        health: entry.health.as_str().to_owned(),
+        health: entry.health.into(),
         sentence: entry.sentence.clone(),
         epoch: entry.epoch.0,
-    }
-}
-
-fn lock(seen: &Published) -> &'static str {
-    match seen.lock {
-        Lock::Free => "free",
-        Lock::Ours => "ours",
-        Lock::Theirs => "theirs",
     }
 }
 

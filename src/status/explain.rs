@@ -2,7 +2,7 @@
 //! night, and as JSON.
 
 use super::draw::{entry, millis, phase_words, span_words};
-use super::{Entry, Phase};
+use super::{Entry, Phase, words};
 use consentinel_core as core;
 use consentinel_core::{Doubt, FailoverPhase, Obstacle, Opinion, Suitability, Unfit, Voter, Worse};
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ pub(crate) struct Explanation {
     pub lines: Vec<String>,
     /// What stands in the way of a failover led by this sentinel: `observes`, `tilt`, `disk`, `master-answers`,
     /// `quorum`, `blocked`, `votes`, `no-candidate`.
-    pub obstacles: Vec<String>,
+    pub obstacles: Vec<words::Obstacle>,
     /// For how long the master has been silent, or otherwise suspect.
     pub suspect_ms: Option<u64>,
     /// For how long this sentinel has taken it for down.
@@ -70,7 +70,7 @@ pub(crate) struct Candidate {
     /// Where it is.
     pub address: String,
     /// `chosen`, `behind` another one, or `unfit`.
-    pub standing: String,
+    pub standing: words::Suitability,
     /// Why it is not chosen.
     pub reason: Option<String>,
     /// Its priority.
@@ -92,7 +92,7 @@ pub(crate) fn explain(told: &core::Explanation) -> Explanation {
         address: told.master.joined(),
         epoch: told.epoch.0,
         lines: sentences(told),
-        obstacles: told.obstacles.iter().map(|obstacle| word(obstacle).to_owned()).collect(),
+        obstacles: told.obstacles.iter().map(words::Obstacle::from).collect(),
         suspect_ms: told.suspicion.map(|suspicion| millis(suspicion.for_long)),
         sdown_ms: ms(told.sdown),
         odown_ms: ms(told.odown),
@@ -124,29 +124,16 @@ fn witness(voter: &Voter) -> Witness {
 
 fn candidate(candidate: &core::Candidate) -> Candidate {
     let (standing, reason) = match candidate.suitability {
-        Suitability::Chosen => ("chosen", None),
-        Suitability::Behind(worse) => ("behind", Some(why_behind(worse))),
-        Suitability::Unfit(unfit) => ("unfit", Some(why_unfit(unfit))),
+        Suitability::Chosen => (words::Suitability::Chosen, None),
+        Suitability::Behind(worse) => (words::Suitability::Behind, Some(why_behind(worse))),
+        Suitability::Unfit(unfit) => (words::Suitability::Unfit, Some(why_unfit(unfit))),
     };
     Candidate {
         address: candidate.addr.joined(),
-        standing: standing.to_owned(),
+        standing,
         reason,
         priority: candidate.priority,
         offset: candidate.offset.0,
-    }
-}
-
-fn word(obstacle: &Obstacle) -> &'static str {
-    match obstacle {
-        Obstacle::Observes => "observes",
-        Obstacle::Tilt(_) => "tilt",
-        Obstacle::Disk(_) => "disk",
-        Obstacle::MasterAnswers => "master-answers",
-        Obstacle::Quorum => "quorum",
-        Obstacle::Blocked(_) => "blocked",
-        Obstacle::Votes => "votes",
-        Obstacle::NoCandidate => "no-candidate",
     }
 }
 

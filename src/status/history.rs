@@ -6,7 +6,7 @@
 mod counts;
 mod outage;
 
-use super::{Failover, Happening};
+use super::{Failover, Happening, Outcome};
 use consentinel_core::{Detail, Event, GroupName, Sentinel as Core, Time};
 pub(crate) use counts::FailoverCounts;
 
@@ -219,9 +219,9 @@ impl History {
     fn close(&mut self, group: &GroupName) {
         let Some(outage) = self.open.remove(group).filter(Outage::matters) else { return };
         let shown = outage.shown();
-        match shown.outcome.as_str() {
-            "done" => self.counters.entry(group.clone()).or_default().add(shown),
-            "over" => self.counters.entry(group.clone()).or_default().over += 1,
+        match shown.outcome {
+            Outcome::Done => self.counters.entry(group.clone()).or_default().add(shown),
+            Outcome::Over => self.counters.entry(group.clone()).or_default().over += 1,
             _ => {}
         }
         if self.past.len() == FAILOVERS {

@@ -8,11 +8,15 @@ mod draw;
 mod explain;
 mod history;
 pub(crate) mod meters;
+mod words;
 
 pub(crate) use crate::dns::DnsAnswer;
 pub(crate) use draw::{Scene, draw, draw_some, span_words};
 pub(crate) use explain::{Explanation, explain};
 pub(crate) use history::{Facts, FailoverCounts, History, Moment};
+pub(crate) use words::{
+    ConsulState, Health, LockHolder, MarkPhase, Obstacle, Outcome, PublicationState, ServerRole,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -55,7 +59,7 @@ pub(crate) struct Consul {
     /// Where it is.
     pub address: String,
     /// `ok`, or what kind of trouble there is.
-    pub state: String,
+    pub state: ConsulState,
     /// The trouble in words.
     pub trouble: Option<String>,
     /// How long the last request took.
@@ -123,7 +127,7 @@ pub(crate) struct Server {
     /// Its run.
     pub run_id: Option<String>,
     /// What it says it is: `master` or `replica`; nothing before it said so.
-    pub role: Option<String>,
+    pub role: Option<ServerRole>,
     /// Whether the link to it stands.
     pub linked: bool,
     /// Whether the subscription to its hellos stands.
@@ -155,7 +159,7 @@ pub(crate) struct Server {
     /// In words: `master`, `replica, linked`, `down for 3 s`, `came back empty` ...
     pub state: String,
     /// `passing`, `warning` or `critical`, as Consul would be told; `unknown` as long as it has told nothing of itself.
-    pub health: String,
+    pub health: Health,
 }
 
 /// Another sentinel.
@@ -199,7 +203,7 @@ pub(crate) struct Phase {
 #[serde(default)]
 pub(crate) struct Publication {
     /// `published`, `behind`, `fenced`, ...
-    pub state: String,
+    pub state: PublicationState,
     /// What went wrong last.
     pub error: Option<String>,
     /// How many times in a row it was in vain.
@@ -209,7 +213,7 @@ pub(crate) struct Publication {
     /// The node that all entries stand on.
     pub node: String,
     /// Who holds the lock: `ours`, `theirs`, `free`.
-    pub lock: Option<String>,
+    pub lock: Option<LockHolder>,
     /// The epoch of the record there.
     pub record_epoch: Option<u64>,
     /// The master that the record names.
@@ -243,11 +247,11 @@ pub(crate) struct Publication {
 #[serde(default)]
 pub(crate) struct Entry {
     /// `master` or `replica`.
-    pub role: String,
+    pub role: ServerRole,
     /// Where.
     pub address: String,
     /// `passing`, `warning` or `critical`.
-    pub health: String,
+    pub health: Health,
     /// Why.
     pub sentence: String,
     /// The epoch that it is of.
@@ -271,7 +275,7 @@ pub(crate) struct Failover {
     /// The new one, once it is known.
     pub to: Option<String>,
     /// `under-way`, `done`, `aborted`, or `over` when the master came back by itself.
-    pub outcome: String,
+    pub outcome: Outcome,
     /// Why it was aborted.
     pub reason: Option<String>,
     /// How often this sentinel stood for election.
@@ -292,7 +296,7 @@ pub(crate) struct Mark {
     /// `standing` (this sentinel asks for votes), `elected`, `selected`, `told` (to be the master), `promoted`, `heard`
     /// (of somebody else's failover), `switched` (clients are told the new one), `published` (Consul names it),
     /// `reconfigured` (a replica follows it), `end`, `aborted`, `odown-over`, `sdown-over`.
-    pub phase: String,
+    pub phase: MarkPhase,
     /// Milliseconds since the failover began, with fractions.
     pub at_ms: f64,
     /// The event's own words.

@@ -3,7 +3,7 @@
 use super::screen::Screen;
 use super::sheet::{Ink, Piece, Sheet};
 use crate::cli::ask::{Answer, Connection, Reach};
-use crate::status::Explanation;
+use crate::status::{Explanation, Obstacle};
 use std::process::ExitCode;
 
 /// Asks and tells.
@@ -32,7 +32,7 @@ pub(super) async fn run(reach: &Reach, master: &str, as_json: bool) -> Result<Ex
         false => page(&explanation, screen),
     };
     screen.add(&shown);
-    let is_well = explanation.obstacles == ["master-answers"] && explanation.suspect_ms.is_none();
+    let is_well = explanation.obstacles == [Obstacle::MasterAnswers] && explanation.suspect_ms.is_none();
     Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::from(2) })
 }
 

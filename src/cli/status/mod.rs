@@ -11,6 +11,7 @@ mod sheet;
 use super::ask::{Reach, with_port};
 use crate::arguments::read_secret;
 use crate::config::TlsSettings;
+use crate::status::Health;
 use clap::{Args, Command, CommandFactory, Parser};
 use consentinel_core::Secret;
 use gather::Gathered;
@@ -204,7 +205,8 @@ fn changes(gathered: Result<&Gathered, &String>, known: &mut BTreeMap<String, St
         Err(error) => drop(told.insert(String::new(), error.clone())),
         Ok(gathered) => {
             for master in &gathered.picture.masters {
-                let well = master.replicas.iter().filter(|replica| replica.health != "critical").count();
+                let well =
+                    master.replicas.iter().filter(|replica| replica.health != Health::Critical).count();
                 let problems = gathered.problems.iter().filter(|problem| {
                     problem.strip_prefix(&master.name).is_some_and(|rest| rest.starts_with(": "))
                 });

@@ -2,7 +2,7 @@
 
 use super::gather::{Kind, Seen};
 use crate::cli::ask::{Answer, Connection};
-use crate::status::{Master, Phase, Picture, Sentinel, Server, span_words};
+use crate::status::{Health, Master, Phase, Picture, Sentinel, Server, ServerRole, span_words};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -121,15 +121,19 @@ fn server(fields: &Fields, role: &str) -> Server {
     let unlinked = Duration::from_millis(fields.number("master-link-down-time"));
     let master_link_up = fields.text("master-link-status") == "ok";
     let (health, state) = match sdown {
-        Some(span) => ("critical", format!("down for {}", span_words(Duration::from_millis(span)))),
-        None if role == "master" => ("passing", "master".to_owned()),
-        None if master_link_up => ("passing", "replica, linked".to_owned()),
-        None => ("warning", format!("no link to the master for {}", span_words(unlinked))),
+        Some(span) => (Health::Critical, format!("down for {}", span_words(Duration::from_millis(span)))),
+        None if role == "master" => (Health::Passing, "master".to_owned()),
+        None if master_link_up => (Health::Passing, "replica, linked".to_owned()),
+        None => (Health::Warning, format!("no link to the master for {}", span_words(unlinked))),
     };
     Server {
         address: fields.place("ip", "port"),
         run_id: fields.some("runid"),
-        role: fields.some("role-reported").map(|role| role.replace("slave", "replica")),
+        role: fields.some("role-reported").map(|role| match role.as_str() {
+            "master" => ServerRole::Master,
+            "slave" | "replica" => ServerRole::Replica,
+            _ => ServerRole::Unsaid,
+        }),
         linked,
         subscribed: linked,
         last_ok_ms: fields.number("last-ok-ping-reply"),
@@ -141,7 +145,7 @@ fn server(fields: &Fields, role: &str) -> Server {
         offset: fields.number("slave-repl-offset"),
         priority: fields.small("slave-priority"),
         state,
-        health: health.to_owned(),
+        health,
         ..Server::default()
     }
 }

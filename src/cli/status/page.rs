@@ -3,7 +3,10 @@
 use super::gather::{Gathered, Kind, Other};
 use super::problems::{self, Difference, Kind as Differs};
 use super::sheet::{Ink, Piece, Row, Sheet};
-use crate::status::{Failover, Master, Picture, Publication, Sentinel, Server, span_words};
+use crate::status::{
+    Failover, Health, MarkPhase, Master, Outcome, Picture, Publication, PublicationState, Sentinel, Server,
+    span_words,
+};
 use std::time::Duration;
 
 /// Where more masters are watched, each gets one line, unless it is named.
@@ -63,14 +66,14 @@ fn head(gathered: &Gathered, sheet: &mut Sheet) {
 fn summary(masters: &[Master], sheet: &mut Sheet) {
     let mut rows = vec![heading(&["MASTER", "ADDRESS", "EPOCH", "REPLICAS", "SENTINELS", "CONSUL", "STATE"])];
     for master in masters {
-        let well = master.replicas.iter().filter(|replica| replica.health != "critical").count();
+        let well = master.replicas.iter().filter(|replica| replica.health != Health::Critical).count();
         rows.push(vec![
             Piece::new(&master.name, Ink::Strong),
             master.address.clone().into(),
             master.epoch.to_string().into(),
             format!("{well}/{}", master.replicas.len()).into(),
             format!("{}/{}", master.usable_sentinels, master.all_sentinels).into(),
-            master.publication.as_ref().map_or("-", |publication| &publication.state).into(),
+            master.publication.as_ref().map_or("-", |publication| publication.state.as_str()).into(),
             state_of(master),
         ]);
     }
@@ -190,9 +193,9 @@ fn server_state(server: &Server) -> String {
 }
 
 fn health_ink(server: &Server) -> Ink {
-    match (server.sdown_ms, server.health.as_str()) {
-        (Some(_), _) | (_, "critical") => Ink::Bad,
-        (None, "passing") => Ink::Good,
+    match (server.sdown_ms, server.health) {
+        (Some(_), _) | (_, Health::Critical) => Ink::Bad,
+        (None, Health::Passing) => Ink::Good,
         _ => Ink::Warning,
     }
 }
@@ -257,7 +260,7 @@ fn unseen(sentinel: &Sentinel, told: Option<&Other>) -> Row {
 fn consul(gathered: &Gathered, publication: &Publication, sheet: &mut Sheet) {
     let at = gathered.picture.consul.as_ref().map(|consul| consul.address.as_str()).unwrap_or_default();
     let Publication { state, service, .. } = publication;
-    let ink = if state == "published" { Ink::Good } else { Ink::Bad };
+    let ink = if *state == PublicationState::Published { Ink::Good } else { Ink::Bad };
     let mut facts = Vec::new();
     if let Some(epoch) = publication.record_epoch {
         facts.push(format!("record of epoch {epoch}"));
@@ -316,9 +319,9 @@ fn entry(difference: &Difference) -> Row {
     };
     vec![
         Piece::new(mark, ink),
-        entry.role.clone().into(),
+        entry.role.as_str().into(),
         entry.address.clone().into(),
-        Piece::new(&entry.health, ink),
+        Piece::new(entry.health.as_str(), ink),
         Piece::new(text, ink),
     ]
 }
@@ -326,9 +329,9 @@ fn entry(difference: &Difference) -> Row {
 fn history(failover: &Failover, sheet: &mut Sheet) {
     let Failover { from, outcome, .. } = failover;
     let to = failover.to.as_deref().unwrap_or("nobody");
-    let ink = match outcome.as_str() {
-        "done" => Ink::Good,
-        "over" => Ink::Plain,
+    let ink = match outcome {
+        Outcome::Done => Ink::Good,
+        Outcome::Over => Ink::Plain,
         _ => Ink::Warning,
     };
     let mut facts = Vec::new();
@@ -346,21 +349,24 @@ fn history(failover: &Failover, sheet: &mut Sheet) {
     }
     let when = local_time(failover.began_unix_ms);
     let facts = if facts.is_empty() { String::new() } else { format!(" ({})", facts.join(", ")) };
-    sheet.line(2, &[format!("{when}  {from} -> {to}  ").into(), Piece::new(outcome, ink), facts.into()]);
+    sheet.line(
+        2,
+        &[format!("{when}  {from} -> {to}  ").into(), Piece::new(outcome.as_str(), ink), facts.into()],
+    );
     let row = vec![Piece::new("ms:", Ink::Faint), Piece::new(phases(failover).join(", "), Ink::Faint)];
     sheet.table(4, &[row], &[]);
 }
 
 /// The phases, each with the milliseconds since the beginning; what happened to several replicas is told once.
 fn phases(failover: &Failover) -> Vec<String> {
-    let mut told: Vec<(&str, f64, usize)> = Vec::new();
+    let mut told: Vec<(MarkPhase, f64, usize)> = Vec::new();
     for mark in &failover.phases {
         match told.last_mut() {
             Some((phase, at, count)) if *phase == mark.phase => (*at, *count) = (mark.at_ms, *count + 1),
-            _ => told.push((&mark.phase, mark.at_ms, 1)),
+            _ => told.push((mark.phase, mark.at_ms, 1)),
         }
     }
-    let words = |(phase, at, count): (&str, f64, usize)| {
+    let words = |(phase, at, count): (MarkPhase, f64, usize)| {
         let times = if count > 1 { format!(" x{count}") } else { String::new() };
         let at = if at == 0.0 { "0".to_owned() } else { format!("{at:.1}") };
         format!("{phase}{times} {at}")

@@ -1,7 +1,7 @@
 //! What is wrong, by what was found out: each sentence is a reason for the exit status 2.
 
 use super::gather::Gathered;
-use crate::status::{Entry, Master, Picture, Publication, span_words};
+use crate::status::{ConsulState, Entry, Health, Master, Picture, Publication, PublicationState, span_words};
 use std::time::Duration;
 
 /// Everything that is wrong.
@@ -25,7 +25,7 @@ fn of_daemon(picture: &Picture, problems: &mut Vec<String>) {
         problems.push(format!("this sentinel has distrusted the clock for {span} (TILT), and does nothing"));
     }
     if let Some(consul) = &picture.consul
-        && consul.state != "ok"
+        && consul.state != ConsulState::Ok
     {
         let why = || format!("Consul at {}: {}", consul.address, consul.state);
         problems.push(consul.trouble.clone().unwrap_or_else(why));
@@ -49,7 +49,7 @@ fn of_master(master: &Master, trouble: Option<&str>, problems: &mut Vec<String>)
         problems
             .push(format!("{name}: {usable} of {all} sentinels answer, which is no majority: no failover"));
     }
-    for replica in master.replicas.iter().filter(|replica| replica.health == "critical") {
+    for replica in master.replicas.iter().filter(|replica| replica.health == Health::Critical) {
         problems.push(format!("{name}: the replica {} {}", replica.address, predicate(&replica.state)));
     }
     for sentinel in &master.sentinels {
@@ -81,8 +81,8 @@ fn of_publication(name: &str, publication: &Publication, trouble: Option<&str>, 
         // Consul as a whole cannot be asked, which is said already.
         return;
     }
-    if publication.state != "published" {
-        let why = publication.error.clone().unwrap_or_else(|| meaning(&publication.state).to_owned());
+    if publication.state != PublicationState::Published {
+        let why = publication.error.clone().unwrap_or_else(|| meaning(publication.state).to_owned());
         problems.push(format!("{name}: Consul is {}: {why}", publication.state));
         return;
     }
@@ -103,19 +103,19 @@ fn of_publication(name: &str, publication: &Publication, trouble: Option<&str>, 
     }
 }
 
-fn meaning(state: &str) -> &'static str {
+fn meaning(state: PublicationState) -> &'static str {
     match state {
-        "unseen" => "it was not looked at yet",
-        "behind" => {
+        PublicationState::Unseen => "it was not looked at yet",
+        PublicationState::Behind => {
             "the record there is missing or older, and will be replaced as soon as the master answers"
         }
-        "fenced" => "the record there is of a newer epoch than this sentinel knows",
-        "contradicted" => "the record there names another master of the same epoch",
-        "taken" => {
+        PublicationState::Fenced => "the record there is of a newer epoch than this sentinel knows",
+        PublicationState::Contradicted => "the record there names another master of the same epoch",
+        PublicationState::Taken => {
             "another fleet of sentinels publishes under the same names, so nothing is published here; give this fleet others: \
              sentinel consul kv-prefix <prefix>, and sentinel consul service-template <name>"
         }
-        _ => "nothing more is known",
+        PublicationState::Published | PublicationState::Unsaid => "nothing more is known",
     }
 }
 

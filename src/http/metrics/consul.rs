@@ -33,7 +33,7 @@ pub(super) fn write_publications(text: &mut Text, masters: &[Master]) {
     for (name, publication) in &all {
         for state in PublicationState::ALL {
             let labels = [("master", name.as_str()), ("state", state.as_str())];
-            states.put(&labels, publication.state == state.as_str());
+            states.put(&labels, publication.state == state.into());
         }
     }
     let mut drift =
@@ -91,7 +91,7 @@ fn drifts(publication: &Publication) -> bool {
     let of = |entries: &[Entry]| {
         let mut all: Vec<_> = entries
             .iter()
-            .map(|entry| (entry.role.clone(), entry.address.clone(), entry.health.clone(), entry.epoch))
+            .map(|entry| (entry.role, entry.address.clone(), entry.health, entry.epoch))
             .collect();
         all.sort();
         all

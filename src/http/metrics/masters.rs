@@ -1,7 +1,7 @@
 //! The watched masters, with their servers, sentinels and failovers.
 
 use super::text::{Text, Value};
-use crate::status::{FailoverCounts, Master, Sentinel, Server};
+use crate::status::{FailoverCounts, Health, Master, Sentinel, Server, ServerRole};
 
 /// All masters: one family after the other, as the format wants it.
 pub(super) fn write(text: &mut Text, masters: &[Master], failovers: &[(String, FailoverCounts)]) {
@@ -60,7 +60,7 @@ const OF_MASTER: &[OfMaster] = &[
     }),
     ("consentinel_master_replicas", "Replicas that are known.", |master| master.replicas.len().into()),
     ("consentinel_master_replicas_healthy", "Those of them that are well.", |master| {
-        master.replicas.iter().filter(|replica| replica.health == "passing").count().into()
+        master.replicas.iter().filter(|replica| replica.health == Health::Passing).count().into()
     }),
     ("consentinel_master_named", "Whether DNS names a master at the moment.", |master| {
         master.answer.master.is_some().into()
@@ -75,7 +75,7 @@ fn write_servers(text: &mut Text, masters: &[Master]) {
     let mut roles = text.gauge("consentinel_server_role", "What each server says it is, in the label role.");
     for master in masters {
         for (_, server) in servers(master) {
-            let role = server.role.as_deref().unwrap_or("unknown");
+            let role = server.role.map_or("unknown", ServerRole::as_str);
             roles.put(&[("master", &master.name), ("server", &server.address), ("role", role)], true);
         }
     }

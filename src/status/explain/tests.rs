@@ -89,7 +89,7 @@ fn without_a_quorum_it_names_who_says_what() {
         "A leader needs 2 votes, and only 1 sentinel's can be had: start these sentinels again, or repair the way to \
          them: 10.0.0.1:26380, 10.0.0.1:26381."
     );
-    assert_eq!(explanation.obstacles, ["quorum", "votes"]);
+    assert_eq!(explanation.obstacles, [words::Obstacle::Quorum, words::Obstacle::Votes]);
     told.voters[1].unreachable = None;
     let text = explain(&told).lines.join("\n");
     assert!(text.contains("  Not down, or nothing lately, says: 10.0.0.1:26380\n"), "{text}");

@@ -1,23 +1,21 @@
 //! Failovers in numbers.
 
 use crate::histogram::{Counts, Histogram, LONG};
-use crate::status::{Failover, Mark};
+use crate::status::{Failover, Mark, MarkPhase};
 use std::collections::BTreeMap;
 
 /// The phases that are measured: name, the mark that begins it, the mark that ends it.
-const PHASES: [(&str, &str, &str); 9] = [
-    ("detection", "silent", "sdown"),
-    ("agreement", "sdown", "odown"),
-    ("election", "standing", "elected"),
-    ("choice", "elected", "selected"),
-    ("promotion", "selected", "promoted"),
-    ("switch", "promoted", "switched"),
-    ("outage", "silent", "switched"),
-    ("publication", "switched", PUBLISHED),
-    ("reconfiguration", "switched", "end"),
+const PHASES: [(&str, MarkPhase, MarkPhase); 9] = [
+    ("detection", MarkPhase::Silent, MarkPhase::Sdown),
+    ("agreement", MarkPhase::Sdown, MarkPhase::Odown),
+    ("election", MarkPhase::Standing, MarkPhase::Elected),
+    ("choice", MarkPhase::Elected, MarkPhase::Selected),
+    ("promotion", MarkPhase::Selected, MarkPhase::Promoted),
+    ("switch", MarkPhase::Promoted, MarkPhase::Switched),
+    ("outage", MarkPhase::Silent, MarkPhase::Switched),
+    ("publication", MarkPhase::Switched, MarkPhase::Published),
+    ("reconfiguration", MarkPhase::Switched, MarkPhase::End),
 ];
-
-const PUBLISHED: &str = "published";
 
 /// What the failovers of a master have come to.
 #[derive(Debug, Default)]
@@ -53,11 +51,14 @@ impl Counter {
 
     /// Consul has come to know of one that was added before.
     pub(super) fn add_publication(&mut self, failover: &Failover) {
-        PHASES.iter().filter(|phase| phase.2 == PUBLISHED).for_each(|phase| self.add_phase(failover, phase));
+        PHASES
+            .iter()
+            .filter(|phase| phase.2 == MarkPhase::Published)
+            .for_each(|phase| self.add_phase(failover, phase));
     }
 
-    fn add_phase(&mut self, failover: &Failover, (name, first, last): &(&'static str, &str, &str)) {
-        if let Some(took) = between(&failover.phases, first, last) {
+    fn add_phase(&mut self, failover: &Failover, (name, first, last): &(&'static str, MarkPhase, MarkPhase)) {
+        if let Some(took) = between(&failover.phases, *first, *last) {
             self.phases.entry(name).or_insert_with(|| Histogram::new(LONG)).add(took);
         }
     }
@@ -72,7 +73,7 @@ impl Counter {
 }
 
 /// From the last such mark before the end to the end. An attempt may have been in vain before the one that succeeded.
-fn between(marks: &[Mark], first: &str, last: &str) -> Option<std::time::Duration> {
+fn between(marks: &[Mark], first: MarkPhase, last: MarkPhase) -> Option<std::time::Duration> {
     let end = marks.iter().rposition(|mark| mark.phase == last)?;
     // Consul may have known before we did: that took no time.
     let begin = marks[..end].iter().rfind(|mark| mark.phase == first);
@@ -99,7 +100,7 @@ mod tests {
             ("switched", 12_010.0),
         ];
         let mark = |(phase, at_ms): &(&str, f64)| Mark {
-            phase: phase.to_string(),
+            phase: (*phase).into(),
             at_ms: *at_ms,
             words: String::new(),
         };

@@ -1,7 +1,7 @@
 //! One failover, from the master's silence to the last replica: what each event says about it.
 
 use super::{Facts, Moment};
-use crate::status::{Failover, Mark};
+use crate::status::{Failover, Mark, MarkPhase, Outcome};
 use consentinel_core::{Detail, Endpoint, Event, GroupName, Time};
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ impl Outage {
             failover: Failover {
                 master: group.to_string(),
                 began_unix_ms: moment.unix_ms,
-                outcome: "under-way".to_owned(),
+                outcome: Outcome::UnderWay,
                 ..Failover::default()
             },
             began: moment.now,
@@ -101,7 +101,7 @@ impl Outage {
         self.failover.phases.iter_mut().for_each(|mark| mark.at_ms += milliseconds(earlier));
         self.failover.began_unix_ms = self.failover.began_unix_ms.saturating_sub(earlier.as_millis() as u64);
         self.began = self.began.min(since);
-        self.mark(since, "silent", SILENT);
+        self.mark(since, MarkPhase::Silent, SILENT);
     }
 
     fn is_decided(&self) -> bool {
@@ -136,7 +136,7 @@ impl Outage {
         match event {
             Event::Odown => self.seen.odown = true,
             Event::SdownOver if !self.seen.switched => {
-                self.failover.outcome = "over".to_owned();
+                self.failover.outcome = Outcome::Over;
                 return Step::Over;
             }
             Event::VoteForLeader => {
@@ -149,7 +149,7 @@ impl Outage {
                 self.seen.stood = true;
                 self.failover.attempts += 1;
                 self.failover.epoch = Some(epoch);
-                self.failover.outcome = "under-way".to_owned();
+                self.failover.outcome = Outcome::UnderWay;
                 self.failover.reason = None;
             }
             Event::ElectedLeader => self.failover.led = true,
@@ -166,7 +166,7 @@ impl Outage {
             }
             Event::Unmonitor | Event::ResetMaster => {
                 if !self.seen.switched {
-                    self.failover.outcome = "aborted".to_owned();
+                    self.failover.outcome = Outcome::Aborted;
                     self.failover.reason = Some(format!("{event} was ordered"));
                 }
                 return Step::Over;
@@ -184,11 +184,11 @@ impl Outage {
         if !self.seen.switched || published < epoch {
             return false;
         }
-        let is_there = self.failover.phases.iter().any(|mark| mark.phase == "published");
+        let is_there = self.failover.phases.iter().any(|mark| mark.phase == MarkPhase::Published);
         if !is_there {
             let to = self.failover.to.as_deref().filter(|_| published == epoch).unwrap_or("its successor");
             let words = format!("Consul names {to}, by epoch {published}");
-            self.mark(now.earlier(ago).max(self.began), "published", &words);
+            self.mark(now.earlier(ago).max(self.began), MarkPhase::Published, &words);
         }
         true
     }
@@ -199,7 +199,7 @@ impl Outage {
             (self.failover.from, self.failover.to) = (from.joined(), Some(to.joined()));
         }
         self.failover.epoch = facts.epoch.or(self.failover.epoch);
-        self.failover.outcome = "done".to_owned();
+        self.failover.outcome = Outcome::Done;
         self.failover.reason = None;
         // Whoever leads has the other replicas still before him.
         if self.failover.led && !self.seen.ended { Step::Open } else { Step::Over }
@@ -214,12 +214,12 @@ impl Outage {
         };
         self.failover.led = false;
         self.failover.to = None;
-        self.failover.outcome = "aborted".to_owned();
+        self.failover.outcome = Outcome::Aborted;
         self.failover.reason = Some(reason.to_owned());
         if self.seen.sdown { Step::Open } else { Step::Over }
     }
 
-    fn mark(&mut self, at: Time, phase: &str, words: &str) {
+    fn mark(&mut self, at: Time, phase: MarkPhase, words: &str) {
         let marks = &mut self.failover.phases;
         if marks.len() == MARKS {
             marks.remove(FIRST_MARKS);
@@ -227,28 +227,28 @@ impl Outage {
         let at_ms = milliseconds(at - self.began);
         // Consul may have known it before we did.
         let place = marks.iter().rposition(|mark| mark.at_ms <= at_ms).map_or(0, |before| before + 1);
-        marks.insert(place, Mark { phase: phase.to_owned(), at_ms, words: words.to_owned() });
+        marks.insert(place, Mark { phase, at_ms, words: words.to_owned() });
     }
 }
 
 /// What an event is called among the phases; nothing when it is none.
-fn phase(event: Event) -> Option<&'static str> {
+fn phase(event: Event) -> Option<MarkPhase> {
     Some(match event {
-        Event::Sdown => "sdown",
-        Event::SdownOver => "sdown-over",
-        Event::Odown => "odown",
-        Event::OdownOver => "odown-over",
-        Event::VoteForLeader => "voted",
-        Event::TryFailover => "standing",
-        Event::ElectedLeader => "elected",
-        Event::SelectedReplica => "selected",
-        Event::WaitPromotion => "told",
-        Event::PromotedReplica => "promoted",
-        Event::ConfigUpdateFrom => "heard",
-        Event::SwitchMaster => "switched",
-        Event::ReconfDone => "reconfigured",
-        Event::FailoverEnd | Event::FailoverEndForTimeout => "end",
-        Event::AbortNotElected | Event::AbortNoGoodReplica | Event::AbortReplicaTimeout => "aborted",
+        Event::Sdown => MarkPhase::Sdown,
+        Event::SdownOver => MarkPhase::SdownOver,
+        Event::Odown => MarkPhase::Odown,
+        Event::OdownOver => MarkPhase::OdownOver,
+        Event::VoteForLeader => MarkPhase::Voted,
+        Event::TryFailover => MarkPhase::Standing,
+        Event::ElectedLeader => MarkPhase::Elected,
+        Event::SelectedReplica => MarkPhase::Selected,
+        Event::WaitPromotion => MarkPhase::Told,
+        Event::PromotedReplica => MarkPhase::Promoted,
+        Event::ConfigUpdateFrom => MarkPhase::Heard,
+        Event::SwitchMaster => MarkPhase::Switched,
+        Event::ReconfDone => MarkPhase::Reconfigured,
+        Event::FailoverEnd | Event::FailoverEndForTimeout => MarkPhase::End,
+        Event::AbortNotElected | Event::AbortNoGoodReplica | Event::AbortReplicaTimeout => MarkPhase::Aborted,
         _ => return None,
     })
 }
