@@ -149,7 +149,7 @@ impl fmt::Display for Remark {
         match self {
             Remark::Quorum(quorum) => write!(f, "quorum {quorum}"),
             Remark::Agreement(count, quorum) => write!(f, "#quorum {count}/{quorum}"),
-            Remark::Role(role) => write!(f, "new reported role is {}", role.as_str()),
+            Remark::Role(role) => write!(f, "new reported role is {}", role.wire_word()),
             Remark::Setting(setting) => f.write_str(setting),
             Remark::Moved(to, id) => write!(f, "ip {} port {} for {id}", to.host, to.port),
         }

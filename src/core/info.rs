@@ -14,8 +14,16 @@ pub enum Role {
 }
 
 impl Role {
+    /// Our word, as Consul, the log and the metrics have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Master => "master",
+            Role::Replica => "replica",
+        }
+    }
+
     /// Redis's word.
-    pub fn as_str(self) -> &'static str {
+    pub fn wire_word(self) -> &'static str {
         match self {
             Role::Master => "master",
             Role::Replica => "slave",

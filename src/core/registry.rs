@@ -118,6 +118,17 @@ pub enum Lock {
     Theirs,
 }
 
+impl Lock {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Lock::Free => "free",
+            Lock::Ours => "ours",
+            Lock::Theirs => "theirs",
+        }
+    }
+}
+
 /// All that Consul holds of a group. The record is read first: what else is here is as new as it, or newer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Published {

@@ -135,7 +135,7 @@ impl Announcer {
             Ok(names) => names,
             Err(error) => {
                 if self.nameless.insert(group.clone()) {
-                    warn!("DNS does not name the master '{group}': {error}. {}", error.hint());
+                    warn!("DNS does not name the master '{group}': {}", error.with_hint());
                 }
                 return;
             }

@@ -7,7 +7,7 @@ use super::answer_types::{
 use super::group_records::{Answerability, GroupRecords};
 use super::question::{Kind, Question, Subject};
 use super::settings::DnsSettings;
-use crate::registrar::{SENTINEL_SERVICE, role_word};
+use crate::registrar::SENTINEL_SERVICE;
 use consentinel_core::{Endpoint, Entry, GroupName, Health, Host, Role};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -363,7 +363,7 @@ fn texts(group_records: &GroupRecords) -> impl Iterator<Item = String> {
 
 fn has_tag(group_records: &GroupRecords, role: Role, tag: &str) -> bool {
     let tags = group_records.names.tags.iter().map(String::as_str);
-    let mut tags = tags.chain([group_records.names.group.as_str(), role_word(role)]);
+    let mut tags = tags.chain([group_records.names.group.as_str(), role.name()]);
     tags.any(|known| known.eq_ignore_ascii_case(tag))
 }
 

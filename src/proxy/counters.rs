@@ -1,7 +1,7 @@
 //! What is counted, each thread for itself, so that no two write to the same memory.
 
-use super::role::Role;
 use crate::histogram::{Histogram, SHORT};
+use consentinel_core::Role;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 

@@ -1,9 +1,10 @@
 //! The way to a server: a connection, TLS where that is spoken, and a look at its role.
 
-use super::role::{Role, Said};
+use super::role::Said;
 use crate::net::stream::Stream;
 use crate::net::tls::Asker;
 use crate::net::tls::explain as tls_trouble;
+use consentinel_core::Role;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;

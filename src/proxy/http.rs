@@ -1,10 +1,10 @@
 //! `/metrics` and `/health`.
 
 use super::counters::{Counters, Refusal};
-use super::role::Role;
 use super::route_watch::{Destination, Phase, RouteWatch};
 use super::worker::Common;
 use crate::http::pieces::{self, Answer, METRICS, Permits, Socket, TEXT, Text, Timer, Unfit};
+use consentinel_core::Role;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;

@@ -3,13 +3,13 @@
 use super::hot_restart::{Inheritance, Origin};
 use super::http::{self, Handler};
 use super::options::{Arguments, Outward};
-use super::role::Role;
 use super::route_watch::{self, Phase, RouteSenders};
 use super::worker::{self, Common};
 use super::{Changes, follow};
 use crate::config::Settings;
 use crate::log;
 use crate::process;
+use consentinel_core::Role;
 use consentinel_resolver::Resolver;
 use std::io;
 use std::net::TcpListener;

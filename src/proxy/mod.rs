@@ -26,6 +26,7 @@ use crate::net::tls::Asker;
 use crate::process;
 use crate::process::files;
 use clap::{Command, CommandFactory, FromArgMatches};
+use consentinel_core::Role;
 use counters::Counters;
 use dial::Dialer;
 use hot_restart::{Inheritance, Origin};
@@ -157,8 +158,8 @@ fn greet(arguments: &Arguments, listens: &[Listen], name: &str) {
     warn!("consentinel proxy {} is starting, pid={}", env!("CARGO_PKG_VERSION"), std::process::id());
     for listen in listens {
         let whom = match listen.role {
-            role::Role::Master => "the master",
-            role::Role::Replica => "the replicas",
+            Role::Master => "the master",
+            Role::Replica => "the replicas",
         };
         info!("leading clients of {} to {whom} of {name}", listen.bind);
     }

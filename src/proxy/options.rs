@@ -1,6 +1,5 @@
 //! What the command line says.
 
-use super::role::Role;
 use super::worker::{CheckRole, Limits};
 use crate::arguments::{Naming, address, duration};
 use crate::config::LogFormat;
@@ -9,6 +8,7 @@ use crate::config::Supervised;
 use crate::config::TlsSettings;
 use clap::Parser;
 use consentinel_core::Level;
+use consentinel_core::Role;
 use rustls::pki_types::ServerName;
 use std::fmt;
 use std::net::SocketAddr;

@@ -1,25 +1,8 @@
 //! What a server says to ROLE.
 
+use consentinel_core::Role;
+use consentinel_resolver::shared::shortened;
 use std::io;
-
-/// What a server is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
-    /// It takes writes.
-    Master,
-    /// It follows one that does.
-    Replica,
-}
-
-impl Role {
-    /// In words.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Role::Master => "master",
-            Role::Replica => "replica",
-        }
-    }
-}
 
 /// What came of asking.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,7 +89,7 @@ fn end_of(bytes: &[u8]) -> io::Result<Option<usize>> {
 }
 
 fn bad(what: &str) -> io::Error {
-    let what: String = what.chars().take(60).map(|c| if c.is_control() { '?' } else { c }).collect();
+    let what = shortened(what, 60);
     io::Error::new(io::ErrorKind::InvalidData, format!("this is no reply of Redis: {what}"))
 }
 

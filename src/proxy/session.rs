@@ -3,11 +3,12 @@
 use super::counters::{Entered, Held, Refusal, count};
 use super::dial::DialError;
 use super::pump::{End, Pump};
-use super::role::Role;
 use super::route::Route;
 use super::thread_routes::ThreadRoutes;
 use super::worker::CheckRole;
 use crate::net::stream::Stream;
+use consentinel_core::Role;
+use consentinel_resolver::shared::Backoff;
 use socket2::SockRef;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -19,9 +20,8 @@ use tracing::debug;
 const FAREWELLS: usize = 256;
 const FAREWELL: Duration = Duration::from_millis(500);
 
-/// Between two tries to reach a server that is named and does not answer: at first, and at most.
-const AGAIN: Duration = Duration::from_millis(20);
-const AGAIN_AT_MOST: Duration = Duration::from_millis(320);
+/// Between two tries to reach a server that is named and does not answer.
+const PAUSES: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_millis(320));
 
 /// Serves a client.
 pub(super) async fn run(
@@ -67,7 +67,7 @@ pub(super) async fn run(
 async fn lead(routes: &ThreadRoutes, wanted: Role) -> Result<(Stream, Rc<Route>), (Refusal, String)> {
     let limits = &routes.common.limits;
     let deadline = Instant::now() + limits.hold;
-    let (mut held, mut tried, mut pause) = (None, Vec::new(), AGAIN);
+    let (mut held, mut tried, mut pauses) = (None, Vec::new(), PAUSES);
     loop {
         let changed = routes.changed();
         let why = match routes.way(wanted, &tried) {
@@ -105,11 +105,11 @@ async fn lead(routes: &ThreadRoutes, wanted: Role) -> Result<(Stream, Rc<Route>)
             }
             held = Some(Held::new(&routes.counters));
         }
+        let pause = pauses.pause();
         let until = match routes.way(wanted, &[]) {
             Ok(_) => deadline.min(now + pause),
             Err(_) => deadline,
         };
-        pause = (pause * 2).min(AGAIN_AT_MOST);
         // Either is reason to look again.
         let _ = tokio::time::timeout_at(until.into(), changed).await;
     }

@@ -1,7 +1,7 @@
 //! The sockets on which clients are let in: opened, or taken over from the process before us.
 
 use super::options::{Bind, Listen};
-use super::role::Role;
+use consentinel_core::Role;
 use socket2::{SockRef, TcpKeepalive};
 use std::collections::HashMap;
 use std::io;

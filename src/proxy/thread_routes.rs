@@ -2,11 +2,11 @@
 
 use super::counters::Counters;
 use super::pump::Shared;
-use super::role::Role;
 use super::route::{Cut, Route};
 use super::route_watch::{Destination, Replica, RouteWatch};
 use super::worker::Common;
-use consentinel_core::{Rng, mix};
+use consentinel_core::{Rng, Role, mix};
+use consentinel_resolver::shared::choose;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -139,22 +139,10 @@ impl ThreadRoutes {
     /// One of the replicas, as RFC 2782 has it: of the lowest priority, by weight.
     fn draw(&self, tried: &[SocketAddr]) -> Option<Rc<Route>> {
         let replicas = self.replicas.borrow();
-        let left = |(replica, _): &&(Replica, Rc<Route>)| !tried.contains(&replica.addr);
-        let first = replicas.iter().filter(left).map(|(replica, _)| replica.priority).min()?;
-        let fits = |it: &&(Replica, Rc<Route>)| left(it) && it.0.priority == first;
-        let all: u64 = replicas.iter().filter(fits).map(|(replica, _)| u64::from(replica.weight)).sum();
-        let mut chance = self.chance.borrow_mut();
-        if all == 0 {
-            let at = chance.below(replicas.iter().filter(fits).count() as u64) as usize;
-            return replicas.iter().filter(fits).nth(at).map(|(_, route)| route.clone());
-        }
-        let mut drawn = chance.below(all);
-        replicas.iter().filter(fits).find_map(|(replica, route)| {
-            let weight = u64::from(replica.weight);
-            let hit = drawn < weight;
-            drawn = drawn.saturating_sub(weight);
-            hit.then(|| route.clone())
-        })
+        let left = replicas.iter().filter(|(replica, _)| !tried.contains(&replica.addr));
+        let servers = left.clone().map(|(replica, _)| (replica.priority, replica.weight));
+        let drawn = choose(servers, |below| self.chance.borrow_mut().below(u64::from(below)) as u32)?;
+        left.map(|(_, route)| route.clone()).nth(drawn)
     }
 
     /// Says that what is known may be wrong; not again and again.

@@ -5,12 +5,12 @@
 use super::counters::{Counters, Entered, Refusal, count};
 use super::dial::Dialer;
 use super::pump::{CHUNK, Shared};
-use super::role::Role;
 use super::route_watch::{Phase, RouteWatch};
 use super::session;
 use super::sockets::{Listener, Socket};
 use super::thread_routes::ThreadRoutes;
 use crate::net::stream::Stream;
+use consentinel_core::Role;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;

@@ -111,7 +111,7 @@ fn host_and_port(place: &str, default: u16) -> Result<(String, u16), AddressErro
 }
 
 fn shortened(text: &str) -> String {
-    text.chars().take(80).collect()
+    consentinel_resolver::shared::shortened(text, 80)
 }
 
 /// The address as a URL without a path behind it; of a socket its path.

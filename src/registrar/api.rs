@@ -321,7 +321,7 @@ impl Api {
 
     /// A group cannot be published under its name.
     pub(super) fn unnamed(&self, error: &NameError) -> RegistryError {
-        let text = format!("{error}. {}", error.hint());
+        let text = error.with_hint();
         self.judged(RegistryError { kind: RegistryFault::Denied, text })
     }
 

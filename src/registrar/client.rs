@@ -379,7 +379,5 @@ fn chain(error: &dyn Error) -> String {
 
 /// A text of somebody else, as far as it belongs into one line of ours.
 pub(super) fn shortened(text: &str) -> String {
-    let mut short: String = text.trim().chars().take(MAX_TEXT).collect();
-    short = short.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    short
+    consentinel_resolver::shared::shortened(text, MAX_TEXT)
 }

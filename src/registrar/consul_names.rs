@@ -71,6 +71,11 @@ pub(crate) enum NameError {
 }
 
 impl NameError {
+    /// The error, and what to write into the configuration.
+    pub(crate) fn with_hint(&self) -> String {
+        format!("{self}. {}", self.hint())
+    }
+
     /// What to write into the configuration.
     pub(crate) fn hint(&self) -> String {
         match self {
@@ -198,14 +203,6 @@ impl Names {
 /// What the check of an entry is called.
 pub(crate) fn check_id(service_id: &str) -> String {
     format!("role:{service_id}")
-}
-
-/// The role in the words of Consul's tags.
-pub(crate) fn role_word(role: Role) -> &'static str {
-    match role {
-        Role::Master => "master",
-        Role::Replica => "replica",
-    }
 }
 
 /// Whether a service of that name can be asked for over DNS, that of its replicas included.

@@ -30,7 +30,7 @@ mod txn;
 
 pub(crate) use agent::Presence;
 pub(crate) use catalog_view::CatalogView;
-pub(crate) use consul_names::{NameError, Names, SENTINEL_SERVICE, role_word};
+pub(crate) use consul_names::{NameError, Names, SENTINEL_SERVICE};
 pub(crate) use counters::{Counted, Counters};
 pub(crate) use fault::{Rule, rules_as_policy};
 pub(crate) use settings::{ConsulSettings, KEYS as CONSUL_KEYS, SettingError};

@@ -1,7 +1,7 @@
 //! What is published, as Consul's catalog and KV have it, and back.
 
 use super::catalog::{CatalogNode, Check, Node, Pair, Service, Weights};
-use super::consul_names::{Names, check_id, parse_host_port, role_word};
+use super::consul_names::{Names, check_id, parse_host_port};
 use consentinel_core::{
     Cause, Endpoint, Entry, Epoch, Fence, Health, Host, Lock, MOST_SENTINELS, Published, Record, Role, RunId,
     SentinelId,
@@ -120,7 +120,7 @@ fn node_of(names: &Names, epoch: Epoch, host: &Host) -> Node {
 
 /// An entry's service.
 pub(crate) fn service(names: &Names, entry: &Entry) -> Service {
-    let word = role_word(entry.role);
+    let word = entry.role.name();
     let mut tags = vec![names.group.to_string(), word.to_owned()];
     for tag in &names.tags {
         if !tags.contains(tag) {

@@ -7,6 +7,7 @@ mod error;
 pub use connection::Connection;
 pub use error::{ConnectError, Refusal};
 
+use crate::backoff::Backoff;
 use crate::resp::{self, Malformed, Reply, Wire};
 use crate::secret::Secret;
 use crate::{Builder, Change, LookupError, Master, Resolver, Watch};
@@ -19,9 +20,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-/// Between two tries: so long at first, and twice as long each time, up to the last.
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
-const LAST_PAUSE: Duration = Duration::from_millis(200);
+/// Between two tries.
+const PAUSES: Backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(200));
 
 /// Whoever has not answered by then is perhaps the wrong one: from then on it is watched whether there is another.
 const DOUBT: Duration = Duration::from_millis(50);
@@ -128,7 +128,7 @@ impl Resolver {
         let settings = &self.inner.settings.connect;
         let deadline = Instant::now() + settings.within;
         let mut watch = None;
-        let (mut tries, mut last, mut pause) = (0, None, FIRST_PAUSE);
+        let (mut tries, mut last, mut pauses) = (0, None, PAUSES);
         loop {
             let error = match timeout_at(deadline, self.master()).await {
                 Ok(Ok(master)) => {
@@ -153,7 +153,7 @@ impl Resolver {
                 Ok(Err(error)) => Some(error),
                 Err(_) => None,
             };
-            if Instant::now() + pause >= deadline {
+            if Instant::now() + pauses.current() >= deadline {
                 let (name, within) = (self.name().to_owned(), settings.within);
                 return Err(match (error, last) {
                     (None, Some((addr, refusal))) => {
@@ -164,10 +164,9 @@ impl Resolver {
                 });
             }
             tokio::select! {
-                () = sleep(pause) => {}
+                () = sleep(pauses.pause()) => {}
                 () = changed(watch.get_or_insert_with(|| self.watch())) => {}
             }
-            pause = (pause * 2).min(LAST_PAUSE);
         }
     }
 
@@ -290,7 +289,7 @@ impl Settings {
     /// What the other side has said, without our password: servers repeat commands that they do not know.
     fn quote(&self, said: &dyn Display) -> String {
         let text = said.to_string();
-        resp::shortened(&match &self.password {
+        resp::one_line(&match &self.password {
             Some(password) if !password.reveal().is_empty() => text.replace(password.reveal(), "…"),
             _ => text,
         })

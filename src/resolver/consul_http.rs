@@ -1,5 +1,6 @@
 //! Consul's HTTP API: a question that is answered when something changes. The only file that knows reqwest.
 
+use crate::backoff::Backoff;
 use crate::name::Name;
 use crate::origin::Found;
 use crate::resolver::Inner;
@@ -21,8 +22,7 @@ const WAIT: Duration = Duration::from_secs(55);
 const PROMPT: Duration = Duration::from_secs(2);
 
 /// After an error: so long at first, and twice as long each time, up to the last. Meanwhile DNS is asked.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LAST_PAUSE: Duration = Duration::from_secs(5);
+const PAUSES: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
 
 /// An agent that answers at once though nothing has changed is not asked more often than this.
 const SHORTEST: Duration = Duration::from_millis(20);
@@ -236,12 +236,12 @@ impl Consul {
 
     /// Hears of every change, and publishes it. Never returns.
     pub(crate) async fn follow(&self, inner: &Inner) {
-        let (mut index, mut pause) = (None, FIRST_PAUSE);
+        let (mut index, mut pauses) = (None, PAUSES);
         loop {
             let (ticket, begin) = (inner.cell.ticket(Instant::now()), Instant::now());
             match self.query(index).await {
                 Ok(answer) => {
-                    pause = FIRST_PAUSE;
+                    pauses.reset();
                     let is_news = index != Some(answer.index);
                     match answer.master {
                         Ok(entry) => drop(inner.settle(ticket, Ok(self.found(entry)))),
@@ -262,8 +262,7 @@ impl Consul {
                 Err(attempt) => {
                     tracing::debug!("{attempt}; DNS is asked meanwhile");
                     index = None;
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(LAST_PAUSE);
+                    tokio::time::sleep(pauses.pause()).await;
                 }
             }
         }
@@ -364,7 +363,7 @@ impl Consul {
     /// What an agent has said, without our token.
     fn quote(&self, body: &[u8]) -> String {
         let text = String::from_utf8_lossy(body);
-        resp::shortened(&match &self.token {
+        resp::one_line(&match &self.token {
             Some(token) if !token.reveal().is_empty() => text.replace(token.reveal(), "…"),
             _ => text.into_owned(),
         })
@@ -408,7 +407,7 @@ fn chain(error: &dyn Error) -> String {
         }
         cause = error.source();
     }
-    resp::shortened(&text)
+    resp::one_line(&text)
 }
 
 #[cfg(test)]

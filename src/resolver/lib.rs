@@ -1,6 +1,7 @@
 #![doc = include_str!("README.md")]
 
 mod answer;
+mod backoff;
 mod builder;
 mod cell;
 mod connect;
@@ -40,3 +41,11 @@ pub use resolver::Resolver;
 #[cfg(feature = "tls")]
 pub use tls::{TlsBuilder, TlsError, TlsOptions};
 pub use watch::Watch;
+
+/// What `consentinel` itself shares with this crate. It may change with every release.
+#[doc(hidden)]
+pub mod shared {
+    pub use crate::backoff::Backoff;
+    pub use crate::order::choose;
+    pub use crate::resp::shortened;
+}

@@ -4,21 +4,34 @@ use crate::Replica;
 
 /// The lowest priority first; among equals drawn by lot, by weight.
 pub(crate) fn by_lot(mut replicas: Vec<Replica>, mut draw: impl FnMut(u32) -> u32) -> Vec<Replica> {
-    // Those without weight first, so that they have their small chance: so the RFC says.
-    replicas.sort_by_key(|replica| (replica.priority, replica.weight > 0));
     let mut ordered = Vec::with_capacity(replicas.len());
-    while let Some(first) = replicas.first() {
-        let priority = first.priority;
-        let equals = replicas.iter().take_while(|replica| replica.priority == priority);
-        let total: u32 = equals.map(|replica| u32::from(replica.weight)).sum();
-        let (lot, mut sum) = (draw(total + 1), 0);
-        let drawn = replicas.iter().position(|replica| {
-            sum += u32::from(replica.weight);
-            sum >= lot
-        });
-        ordered.push(replicas.remove(drawn.expect("the last of them reaches the total")));
+    while let Some(drawn) = choose(replicas.iter().map(|it| (it.priority, it.weight)), &mut draw) {
+        ordered.push(replicas.remove(drawn));
     }
     ordered
+}
+
+/// One of these priorities and weights, by its place: of the lowest priority, drawn by weight. `draw` gives a number
+/// below its argument. Nothing where there is none.
+pub fn choose(
+    servers: impl Iterator<Item = (u16, u16)> + Clone,
+    draw: impl FnOnce(u32) -> u32,
+) -> Option<usize> {
+    let lowest = servers.clone().map(|(priority, _)| priority).min()?;
+    let first = servers.enumerate().filter(|(_, (priority, _))| *priority == lowest);
+    let total: u32 = first.clone().map(|(_, (_, weight))| u32::from(weight)).sum();
+    if total == 0 {
+        let lot = draw(first.clone().count() as u32) as usize;
+        return first.map(|(at, _)| at).nth(lot);
+    }
+    // Those without weight first, so that they have their small chance: so the RFC says.
+    let (light, heavy) = (first.clone().filter(|(_, it)| it.1 == 0), first.filter(|(_, it)| it.1 > 0));
+    let (lot, mut sum) = (draw(total + 1), 0);
+    let mut drawn = light.chain(heavy).skip_while(|(_, (_, weight))| {
+        sum += u32::from(*weight);
+        sum < lot
+    });
+    drawn.next().map(|(at, _)| at)
 }
 
 /// A number below the bound, another one each time. Nothing secret depends on it.
@@ -69,6 +82,14 @@ mod tests {
         }
         // 1 in 11 on average; the bounds are more than ten standard deviations away.
         assert!((600..1_500).contains(&first[&2]), "{first:?}");
+    }
+
+    #[test]
+    fn without_weights_each_has_the_same_chance() {
+        let servers = [(1, 0), (0, 0), (0, 0)];
+        assert_eq!(choose(servers.into_iter(), |below| below - 1), Some(2));
+        assert_eq!(choose(servers.into_iter(), |_| 0), Some(1));
+        assert_eq!(choose(std::iter::empty(), |_| 0), None);
     }
 
     #[test]

@@ -100,16 +100,21 @@ impl Display for Reply {
 impl Debug for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Reply::Error(_) => write!(f, "-{}", shortened(&self.to_string())),
+            Reply::Error(_) => write!(f, "-{}", one_line(&self.to_string())),
             Reply::Array(items) => f.debug_list().entries(items).finish(),
-            _ => f.write_str(&shortened(&self.to_string())),
+            _ => f.write_str(&one_line(&self.to_string())),
         }
     }
 }
 
-/// A text of somebody else, as far as it belongs into one line of ours.
-pub(crate) fn shortened(text: &str) -> String {
-    text.trim().chars().take(MAX_TEXT).map(|c| if c.is_control() { ' ' } else { c }).collect()
+/// A text of another program, as far as it belongs into an error or a log line of ours.
+pub(crate) fn one_line(text: &str) -> String {
+    shortened(text, MAX_TEXT)
+}
+
+/// A text of another program, as far as it belongs into one line of ours: at most so many characters.
+pub fn shortened(text: &str, most: usize) -> String {
+    text.trim().chars().take(most).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// A connection over which one asks and waits for the answer.

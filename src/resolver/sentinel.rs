@@ -225,7 +225,7 @@ impl Sentinels {
 
     /// What somebody has said, without our password.
     fn quote(&self, text: &str) -> String {
-        resp::shortened(&match &self.password {
+        resp::one_line(&match &self.password {
             Some(password) if !password.reveal().is_empty() => text.replace(password.reveal(), "…"),
             _ => text.to_owned(),
         })

@@ -1,5 +1,6 @@
 //! Every change, as a stream; and the task that looks for changes while somebody listens.
 
+use crate::backoff::Backoff;
 use crate::cell::Known;
 use crate::resolver::Inner;
 use crate::{Change, Master};
@@ -251,16 +252,14 @@ const RESTLESS: Duration = Duration::from_secs(10);
 /// How long to wait between two looks.
 #[derive(Debug)]
 struct Pace {
-    fast: Duration,
-    slow: Duration,
-    pause: Duration,
+    pauses: Backoff,
     restless: Option<Instant>,
     last: Option<Arc<Master>>,
 }
 
 impl Pace {
     fn new(fast: Duration, slow: Duration, now: Instant) -> Pace {
-        Pace { fast, slow, pause: fast, restless: Some(now + RESTLESS), last: None }
+        Pace { pauses: Backoff::new(fast, slow), restless: Some(now + RESTLESS), last: None }
     }
 
     /// The pause after a look: the shortest after a change and while there is a reason to hurry, else twice the last one.
@@ -273,21 +272,22 @@ impl Pace {
             _ => true,
         };
         if is_news {
-            self.pause = self.fast;
+            self.pauses.reset();
             self.restless = known.is_none().then(|| now + RESTLESS);
             self.last = known;
         } else if self.restless.is_some_and(|until| now < until) {
-            self.pause = self.fast;
+            self.pauses.reset();
         } else {
             self.restless = None;
-            self.pause = (self.pause * 2).min(self.slow);
+            self.pauses.grow();
         }
         let may_keep = self.last.is_some() && self.restless.is_none();
-        if may_keep { self.pause.max(ttl) } else { self.pause }
+        let pause = self.pauses.current();
+        if may_keep { pause.max(ttl) } else { pause }
     }
 
     fn doubt(&mut self, now: Instant) {
-        self.pause = self.fast;
+        self.pauses.reset();
         self.restless = Some(now + RESTLESS);
     }
 }

@@ -45,7 +45,7 @@ pub(super) fn monitor(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     // A name that fits into no hello could never be told to another sentinel.
     let Ok(group) = config::group_name(&args[2]) else { return cx.fail("ERR Invalid master name") };
     if let Some(error) = cx.server.consul.as_ref().and_then(|consul| consul.refuses(&group)) {
-        return cx.fail(format!("ERR {error}. {}", error.hint()));
+        return cx.fail(format!("ERR {}", error.with_hint()));
     }
     Outcome::Ask(Request::Monitor { group, master: Endpoint::new(host, port), quorum: Quorum(quorum) })
 }

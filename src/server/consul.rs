@@ -4,9 +4,7 @@ use super::context::{Context, Outcome};
 use crate::clock;
 use crate::net::wire::{Args, Writer};
 use crate::registrar::Names;
-use consentinel_core::{
-    Entry, GroupName, GroupView, Lock, PublicationCounters, PublicationView, RegistryFault, Role,
-};
+use consentinel_core::{Entry, GroupName, GroupView, PublicationCounters, PublicationView, RegistryFault};
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -65,7 +63,7 @@ fn fields(publication: &PublicationView) -> Vec<(&'static str, String)> {
         ("record-master", text(record.map(|record| record.master.joined()))),
         ("record-run-id", text(record.map(|record| record.run_id.to_string()))),
         ("record-publisher", text(record.map(|record| record.publisher.to_string()))),
-        ("lock", text(seen.map(|seen| lock(seen.lock).to_owned()))),
+        ("lock", text(seen.map(|seen| seen.lock.as_str().to_owned()))),
     ];
     fields.extend(counters(&publication.counters));
     fields
@@ -81,20 +79,12 @@ fn counters(counters: &PublicationCounters) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn lock(lock: Lock) -> &'static str {
-    match lock {
-        Lock::Free => "free",
-        Lock::Ours => "ours",
-        Lock::Theirs => "theirs",
-    }
-}
-
 fn entries(entries: &[Entry], out: &mut Writer<'_>) {
     out.array(entries.len());
     for entry in entries {
         let run_id = entry.run_id.as_ref().map_or("", |id| id.as_str());
         let fields = [
-            ("role", role(entry.role)),
+            ("role", entry.role.name()),
             ("address", &entry.addr.joined()),
             ("run-id", run_id),
             ("epoch", &entry.epoch.to_string()),
@@ -106,13 +96,6 @@ fn entries(entries: &[Entry], out: &mut Writer<'_>) {
             out.bulk(field);
             out.bulk(value);
         }
-    }
-}
-
-fn role(role: Role) -> &'static str {
-    match role {
-        Role::Master => "master",
-        Role::Replica => "replica",
     }
 }
 
@@ -143,7 +126,7 @@ pub(super) fn info(cx: &Context<'_>, text: &mut String) -> std::fmt::Result {
             view.state.as_str(),
             view.error.as_ref().map_or("none", |error| error.kind.as_str()),
             record.map_or(0, |record| record.epoch.0),
-            seen.map_or("unseen", |seen| lock(seen.lock)),
+            seen.map_or("unseen", |seen| seen.lock.as_str()),
             view.counters.claims,
             view.counters.amendments,
             view.counters.repairs,

@@ -141,7 +141,7 @@ fn link(
 
 fn server(fields: &mut Fields, node: &NodeView, now: Time) {
     fields.put("info-refresh", node.info.as_ref().map_or(0, |(at, _)| (now - *at).as_millis()));
-    fields.put("role-reported", node.role.as_str());
+    fields.put("role-reported", node.role.wire_word());
     fields.put_age("role-reported-time", node.role_since, now);
 }
 

@@ -3,7 +3,7 @@
 use super::daemon::{self, Told};
 use super::{Failure, Tool, line};
 use crate::cli::ask::Reach;
-use crate::registrar::{CatalogView, Names, role_word};
+use crate::registrar::{CatalogView, Names};
 use consentinel_core::Entry;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -79,7 +79,7 @@ async fn ask_daemon(tool: &Tool, sentinel: Option<&str>, master: &str) -> Option
 impl From<&Entry> for Row {
     fn from(entry: &Entry) -> Row {
         Row {
-            role: role_word(entry.role).into(),
+            role: entry.role.name().into(),
             address: entry.addr.joined(),
             health: entry.health.as_str().into(),
             epoch: entry.epoch.to_string(),

@@ -2,10 +2,10 @@
 
 use super::state::Shelf;
 use crate::world::World;
-use consentinel_core::{Entry, GroupName, Guard, Role, Transaction};
+use consentinel_core::{Entry, GroupName, Guard, Transaction};
 
 fn role(entry: &Entry) -> &'static str {
-    if entry.role == Role::Master { "master" } else { "replica" }
+    entry.role.name()
 }
 
 impl World {

@@ -246,7 +246,7 @@ impl World {
                 node == Some(master) && there || !(there || left) || !self.sentinels.iter().any(known)
             }
         };
-        let role = if entry.role == Role::Master { "master" } else { "replica" };
+        let role = entry.role.name();
         wrong.then(|| {
             format!("{called} is published as {role}, {}: \"{}\"", entry.health.as_str(), entry.sentence)
         })

@@ -66,7 +66,7 @@ impl Group {
             _ => Role::Replica,
         };
         let event = if role == expected { Event::RoleAsExpected } else { Event::RoleUnexpected };
-        let more = format!(" new reported role is {}", role.as_str());
+        let more = format!(" new reported role is {}", role.wire_word());
         self.tell_more(world, Level::Verbose, event, part, &more);
     }
 

@@ -3,9 +3,7 @@
 use super::{Asked, WriteKind, Writing};
 use crate::context::Context;
 use crate::group::Group;
-use crate::{
-    Entry, EntryKey, Level, Lock, Record, RegistryError, RegistryEvent, RegistryFault, Role, Transaction,
-};
+use crate::{Entry, EntryKey, Level, Lock, Record, RegistryError, RegistryEvent, RegistryFault, Transaction};
 
 impl Group {
     pub(crate) fn on_registry(&mut self, event: RegistryEvent, cx: &mut Context) {
@@ -118,7 +116,7 @@ impl Group {
             !known.iter().any(|known| known.key() == entry.key() && known.sentence == entry.sentence)
         };
         for Entry { role, addr, health, sentence, .. } in transaction.set.iter().filter(news) {
-            let role = if *role == Role::Master { "master" } else { "replica" };
+            let role = role.name();
             let text = format!("Consul: {name} {role} {} is {}: {sentence}", addr.joined(), health.as_str());
             cx.log(Level::Notice, text);
         }
