@@ -20,10 +20,7 @@ impl Group {
             entries: self.desired(epoch, known, cx),
             vouched: self.vouched,
             heard: (heard, self.peers.len() + 1),
-            majority: match cx.config.observe {
-                true => heard - 1 > self.peers.len() / 2 || self.peers.is_empty(),
-                false => heard >= self.majority(),
-            },
+            majority: self.hears_majority(cx),
             sentinels: self.sentinels_up(cx),
         })
     }
@@ -41,6 +38,15 @@ impl Group {
     /// Whether the master's word is waited for.
     pub(super) fn waits_to_be_named(&self, cx: &Context) -> bool {
         cx.config.registry.dns && !self.vouched
+    }
+
+    /// Whether enough sentinels are heard that what this one sees is not its view alone.
+    pub(super) fn hears_majority(&self, cx: &Context) -> bool {
+        let heard = self.peers_heard(cx);
+        match cx.config.observe {
+            true => heard > self.peers.len() / 2 || self.peers.is_empty(),
+            false => heard + 1 >= self.majority(),
+        }
     }
 
     /// The sentinels that are up and have shown it: one that was only read from the file has not.

@@ -246,7 +246,7 @@ impl Group {
             self.publishing.gated = true;
             return self.advance_node_only(self.master, cx);
         }
-        if seen.record.is_none() && !self.sees_majority(cx) {
+        if seen.record.is_none() && !self.hears_majority(cx) {
             // Where nothing holds back the one who knows less, it takes a majority to begin.
             return;
         }
@@ -356,15 +356,6 @@ impl Group {
              record is left from another set-up: consentinel consul deregister {name}"
         );
         cx.log(Level::Warning, text);
-    }
-
-    /// Whether enough sentinels are heard that what this one sees is not its view alone.
-    fn sees_majority(&self, cx: &Context) -> bool {
-        let up = self.peers.values().filter(|opinion| opinion.sdown.is_none()).count();
-        match cx.config.observe {
-            true => up > self.peers.len() / 2 || self.peers.is_empty(),
-            false => up + 1 >= self.majority(),
-        }
     }
 
     /// The group is watched no more. What is published stays.

@@ -20,14 +20,14 @@ impl Group {
         let desired = self.desired(record.epoch, &seen.entries, cx);
         let lock = if active(Mutation::HealthWithoutLock) { Lock::Ours } else { seen.lock };
         match lock {
-            Lock::Free if self.sees_majority(cx) => {
+            Lock::Free if self.hears_majority(cx) => {
                 if self.publishing.asked.is_none()
                     && self.is_turn(Slot::Lock, (Duration::ZERO, CLAIM_SPREAD), cx)
                 {
                     self.ask_registry(RegistryRequest::Lock, cx);
                 }
             }
-            Lock::Ours if !self.sees_majority(cx) => self.let_go(cx),
+            Lock::Ours if !self.hears_majority(cx) => self.let_go(cx),
             Lock::Ours => self.update(&seen, record, desired, cx),
             Lock::Free | Lock::Theirs => self.help_out(&seen, record, &desired, cx),
         }
@@ -136,7 +136,7 @@ impl Group {
         match there {
             // The holder of the lock may be gone.
             Some(there) if is_doomed(&there) && master.health != Health::Critical => {
-                if self.sees_majority(cx) && self.may_lift_doom(cx) {
+                if self.hears_majority(cx) && self.may_lift_doom(cx) {
                     self.publishing.doom = None;
                     self.write(transaction, WriteKind::Amend, cx);
                 }
