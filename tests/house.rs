@@ -10,6 +10,9 @@ const CRATES: [&str; 5] = ["core", "publisher", "resolver", "sim", "main"];
 /// Arrows that go up, and are named as such in the document.
 const KNOWN: [(&str, &str); 1] = [("config", "server")];
 
+/// Lines that a source file has at most, as CONTRIBUTING.md says.
+const LONGEST: usize = 450;
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -103,6 +106,19 @@ fn every_rule_is_where_the_table_says() {
         let there = [format!("fn {function}("), format!("fn {function}<")].iter().any(|it| code.contains(it));
         assert!(there, "{rule}: there is no fn {function} in {file}");
     }
+}
+
+/// Past that length a file has a second subject. Its tests are not counted.
+#[test]
+fn no_file_is_too_long_to_be_read_at_one_go() {
+    let mut files = Vec::new();
+    sources(&root().join("src"), &mut files);
+    let length = |file: &Path| {
+        let text = fs::read_to_string(file).expect("it can be read");
+        text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().lines().count()
+    };
+    let long: Vec<_> = files.iter().filter(|file| length(file) >= LONGEST).collect();
+    assert!(long.is_empty(), "{LONGEST} lines or more, without tests: {long:#?}");
 }
 
 #[test]

@@ -37,6 +37,7 @@ pub mod mutation;
 mod mutation;
 mod node;
 mod peer;
+mod queries;
 mod registry;
 mod requests;
 mod rng;
