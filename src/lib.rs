@@ -3,7 +3,9 @@
 //! The library holds the daemon's rooms; applications want the crate `consentinel-resolver`, and whoever wants to
 //! embed the protocol alone `consentinel-core`.
 
+mod acl;
 mod arguments;
+mod catalogue;
 mod cli;
 mod clock;
 mod config;
@@ -16,6 +18,7 @@ mod log;
 mod net;
 mod process;
 mod proxy;
+mod quoting;
 mod registrar;
 mod server;
 mod status;

@@ -7,9 +7,6 @@ use std::path::{Path, PathBuf};
 /// Crates of the workspace: the compiler holds their boundaries.
 const CRATES: [&str; 5] = ["core", "publisher", "resolver", "sim", "main"];
 
-/// Arrows that go up, and are named as such in the document.
-const KNOWN: [(&str, &str); 1] = [("config", "server")];
-
 /// Lines that a source file has at most, as CONTRIBUTING.md says.
 const LONGEST: usize = 450;
 
@@ -59,7 +56,7 @@ fn no_room_uses_one_that_stands_above_it() {
     let rank = |room: &str| rooms.iter().position(|it| it == room);
     let mut files = Vec::new();
     sources(&root().join("src"), &mut files);
-    let (mut wrong, mut seen) = (Vec::new(), BTreeSet::new());
+    let mut wrong = Vec::new();
     for file in &files {
         let inside = file.strip_prefix(root().join("src")).expect("it is in there");
         let parts: Vec<String> = inside.iter().map(|part| part.to_string_lossy().into_owned()).collect();
@@ -77,16 +74,11 @@ fn no_room_uses_one_that_stands_above_it() {
             if its > own {
                 continue;
             }
-            match KNOWN.iter().find(|arrow| **arrow == (room, other.as_str())) {
-                Some(arrow) => _ = seen.insert(*arrow),
-                None => wrong.push(format!("{}: uses {other}, which stands above {room}", inside.display())),
-            }
+            wrong.push(format!("{}: uses {other}, which stands above {room}", inside.display()));
         }
     }
     assert!(files.len() > 200, "only {} files were found", files.len());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    let gone: Vec<_> = KNOWN.iter().filter(|arrow| !seen.contains(*arrow)).collect();
-    assert!(gone.is_empty(), "these arrows are gone and need not be known any more: {gone:?}");
 }
 
 /// Each rule has one home, which can be found by its name.

@@ -4,7 +4,7 @@
 //! dashes; a name with its value in one word (`"--port 26380"`) is complete; `--sentinel` and `--save` may stand
 //! without a value.
 
-use super::lexer;
+use crate::quoting;
 
 /// What the words after the configuration file say.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub(super) fn read(words: &[String], alone: bool) -> Said {
                 said.lines.push_str("\"\"");
             }
         } else {
-            lexer::push_quoted(&mut said.lines, word);
+            quoting::push_quoted(&mut said.lines, word);
             said.lines.push(' ');
         }
     }
@@ -58,7 +58,7 @@ impl Beginnings {
         let begins = self.complete && word.starts_with("--");
         let another = next.is_none_or(|next| next.starts_with("--"));
         let may_be_alone = ["--save", "--sentinel"].iter().any(|name| word.eq_ignore_ascii_case(name));
-        let bare = lexer::split(word.as_bytes()).is_ok_and(|parts| parts.len() == 1);
+        let bare = quoting::split(word.as_bytes()).is_ok_and(|parts| parts.len() == 1);
         self.complete = !begins || !bare || another && may_be_alone;
         begins
     }
@@ -116,7 +116,7 @@ mod tests {
             let said = read(&words, false);
             prop_assume!(!said.input);
             let expected: Vec<String> = ["name".to_owned(), first].into_iter().chain(more).collect();
-            prop_assert_eq!(lexer::split(said.lines.as_bytes()), Ok(expected));
+            prop_assert_eq!(quoting::split(said.lines.as_bytes()), Ok(expected));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The state as configuration lines, each with what it is about.
 
-use super::lexer;
+use crate::quoting;
 use consentinel_core::{Config, Durable, DurableGroup, GroupConfig, GroupName, Host, Quorum};
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -27,7 +27,7 @@ impl Line {
         line.head = line.text.len();
         for (index, value) in values.iter().enumerate() {
             line.text.push(' ');
-            lexer::push_quoted(&mut line.text, value);
+            quoting::push_quoted(&mut line.text, value);
             if index + 1 == about {
                 line.head = line.text.len();
             }
@@ -81,7 +81,7 @@ impl Written<'_> {
         let (about, mut head) = (about(&words[0]), 0);
         for (index, word) in words.iter().enumerate() {
             text.push(' ');
-            lexer::push_quoted(&mut text, word);
+            quoting::push_quoted(&mut text, word);
             if index <= about {
                 head = text.len();
             }

@@ -9,7 +9,6 @@ mod error;
 mod file;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
-mod lexer;
 mod line;
 mod pattern;
 mod recovery;
@@ -21,10 +20,10 @@ mod source;
 mod tests;
 mod tls;
 
+pub(crate) use crate::quoting::{join, split, split_bytes};
 pub(crate) use arguments::Beginnings;
 pub(crate) use error::ConfigError;
 pub(crate) use file::replace;
-pub(crate) use lexer::{join, split, split_bytes};
 pub(crate) use sentinel::{group_name, script};
 pub(crate) use settings::{HttpSettings, LogFormat, Settings, Supervised, Syslog, level, level_name};
 pub(crate) use source::words_of;
@@ -263,7 +262,7 @@ fn take_settings(
             settings.users.clear();
         }
         settings.users.push(words.to_vec());
-        lines.push(lexer::join(&directive.words));
+        lines.push(join(&directive.words));
     }
     Ok(((!lines.is_empty()).then_some(lines), loglevel))
 }

@@ -3,8 +3,8 @@
 use super::elsewhere;
 use super::error::Wrong;
 use super::tls::TlsSettings;
-use crate::server::acl::{self, Channels};
-use crate::server::catalogue::catalogue;
+use crate::acl::{self, Channels};
+use crate::catalogue::catalogue;
 use consentinel_core::Secret;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -231,7 +231,7 @@ impl Settings {
             let theirs = format!("Error in user declaration '{}': {text}", words[0]);
             return Err(Wrong::as_theirs(theirs).hint("Put all rules of a user into one line."));
         }
-        acl::check_line(words, self.acl_pubsub_default).map_err(|error| {
+        acl::check_declaration(words, self.acl_pubsub_default).map_err(|error| {
             Wrong::as_theirs(format!("Error in user declaration '{}': {error}", words[0]))
         })?;
         self.users.push(words.to_vec());

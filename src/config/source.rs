@@ -2,7 +2,8 @@
 //! standard input, the command line.
 
 use super::error::{ConfigError, Place, Wrong};
-use super::{lexer, pattern};
+use super::pattern;
+use crate::quoting;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -43,7 +44,7 @@ impl Directive {
     pub(crate) fn error(&self, wrong: Wrong) -> ConfigError {
         let line = match without_secrets(self.words.clone()) {
             shown if shown == self.words => self.text.to_string(),
-            shown => lexer::join(&shown),
+            shown => quoting::join(&shown),
         };
         ConfigError { at: self.at.clone(), line, wrong: wrong.into() }
     }
@@ -206,14 +207,14 @@ impl Collector {
     }
 }
 
-fn unreadable(at: Place, line: &[u8], error: lexer::LexError) -> ConfigError {
+fn unreadable(at: Place, line: &[u8], error: quoting::LexError) -> ConfigError {
     let words = String::from_utf8_lossy(line).split_whitespace().map(str::to_owned).collect();
     let wrong = Wrong::new(error.to_string());
     let wrong = match error {
-        lexer::LexError::Quote => wrong
+        quoting::LexError::Quote => wrong
             .theirs("Unbalanced quotes in configuration line")
             .hint("Put a value with spaces or quotes between double quotes, with \\\" for a quote inside."),
-        lexer::LexError::NotText | lexer::LexError::Nul => {
+        quoting::LexError::NotText | quoting::LexError::Nul => {
             wrong.hint("The file was damaged, or is no configuration file: restore it from a backup.")
         }
     };
@@ -221,16 +222,16 @@ fn unreadable(at: Place, line: &[u8], error: lexer::LexError) -> ConfigError {
 }
 
 /// The words of one line of a file: none when it is empty or a comment.
-pub(crate) fn words_of(line: &[u8]) -> Result<Vec<String>, lexer::LexError> {
+pub(crate) fn words_of(line: &[u8]) -> Result<Vec<String>, quoting::LexError> {
     let line = line.trim_ascii();
     if line.is_empty() || line[0] == b'#' {
         return Ok(Vec::new());
     }
     // Also where the original would pass over the rest of the line: a file with such bytes was not closed in order.
     if line.contains(&0) {
-        return Err(lexer::LexError::Nul);
+        return Err(quoting::LexError::Nul);
     }
-    Ok(normalised(lexer::split(line)?))
+    Ok(normalised(quoting::split(line)?))
 }
 
 /// Names of directives are the same in upper and lower case.

@@ -1,11 +1,12 @@
 //! What holds for any bytes, whoever sent or wrote them. `just fuzz` looks for bytes for which it does not hold; the
 //! tests go through those that were kept, and through some that look like them.
 
+use crate::acl::has_space;
 use crate::config::{self, Settings};
 use crate::daemon::calls::Awaited;
 use crate::net::wire::{self, Frame};
 use crate::server;
-use crate::server::acl::{Acl, has_space};
+use crate::server::acl::Acl;
 use bytes::BytesMut;
 use consentinel_core::{Hello, Info};
 

@@ -1,13 +1,13 @@
-//! ACL: who may log in and what they may do. The rules themselves are in `server/acl`; here are the answers, and what
+//! ACL: who may log in and what they may do. The users are in `server/acl`, their rules in `src/acl`; here are the answers, and what
 //! becomes of clients whose user changes.
 
 use super::context::{Context, Outcome};
 use super::sentinel::NO_NUMBER;
 use super::table::quoting;
+use crate::acl::{self, Denied, Selector, User, has_space};
+use crate::catalogue::{CATEGORIES, Categories, catalogue};
 use crate::clock;
 use crate::net::wire::{Arg, Args, Writer};
-use crate::server::acl::{self, Denied, Selector, User, has_space};
-use crate::server::catalogue::{CATEGORIES, Categories, catalogue};
 use crate::server::pubsub::Kind;
 use consentinel_core::ClientId;
 

@@ -2,8 +2,8 @@
 
 use super::connection::SYNTAX;
 use super::context::{Context, Outcome};
+use crate::catalogue::{Argument, Categories, Command, catalogue};
 use crate::net::wire::{Args, Writer};
-use crate::server::catalogue::{Argument, Categories, Command, catalogue};
 use consentinel_core::glob_matches;
 
 pub(super) fn all(cx: &mut Context<'_>, _: &Args<'_>) -> Outcome {

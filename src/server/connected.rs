@@ -3,8 +3,8 @@
 use super::outbox::{Held, Outbox};
 use super::tracking::Tracking;
 use super::{End, Turn};
+use crate::catalogue::Command;
 use crate::server::acl::UserId;
-use crate::server::catalogue::Command;
 use consentinel_core::Time;
 use std::rc::Rc;
 

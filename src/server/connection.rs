@@ -5,9 +5,10 @@ use super::connected::Replies;
 use super::context::{Context, Outcome};
 use super::table::quoting;
 use super::tracking::Tracking;
+use crate::acl::DEFAULT_NAME;
 use crate::config::COMPATIBLE_WITH;
 use crate::net::wire::{Arg, Args};
-use crate::server::acl::{DEFAULT, DEFAULT_NAME, Reason};
+use crate::server::acl::{DEFAULT, Reason};
 
 pub(super) const SYNTAX: &str = "ERR syntax error";
 

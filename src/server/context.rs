@@ -3,10 +3,10 @@
 use super::connected::Client;
 use super::service::Server;
 use super::table;
+use crate::catalogue::Command;
 use crate::clock;
 use crate::net::wire::{Args, Writer};
 use crate::server::acl::{Entry, Reason};
-use crate::server::catalogue::Command;
 use consentinel_core::{ClientId, Hello, Request, Sentinel};
 
 /// What a command works with.

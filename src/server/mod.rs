@@ -6,7 +6,6 @@
 
 pub(crate) mod acl;
 mod acl_command;
-pub(crate) mod catalogue;
 mod change;
 mod client;
 mod command;

@@ -5,9 +5,10 @@ use super::{
     acl_command, change, client, command, connection, consul, help, info, sentinel, status, subscribe,
     tracking,
 };
+use crate::acl::Denied;
+use crate::catalogue::{Command, CommandId, catalogue};
 use crate::net::wire::{Arg, Args};
-use crate::server::acl::{Denied, Reason};
-use crate::server::catalogue::{Command, CommandId, catalogue};
+use crate::server::acl::Reason;
 use std::sync::LazyLock;
 
 /// What a command does.

@@ -275,7 +275,7 @@ fn valid_line() -> impl Strategy<Value = String> {
         (group, 1u16.., 1u8..).prop_map(|(g, p, q)| format!("sentinel monitor {g} 10.0.0.1 {p} {q}")),
         (group, 1u32..).prop_map(|(g, n)| format!("sentinel failover-timeout {g} {n}")),
         (group, 1u32..).prop_map(|(g, n)| format!("SENTINEL Down-after-milliseconds {g}   {n} ")),
-        (group, "[ -~]{0,9}").prop_map(|(g, s)| format!("sentinel {}", lexer::join(&["auth-pass", &g, &s]))),
+        (group, "[ -~]{0,9}").prop_map(|(g, s)| format!("sentinel {}", join(&["auth-pass", &g, &s]))),
         (group, "[a-z]{1,4}").prop_map(|(g, s)| format!("sentinel rename-command {g} {s} x{s}")),
         (group, 0u32..).prop_map(|(g, n)| format!("sentinel config-epoch {g} {n}")),
         (group, 0u16..).prop_map(|(g, p)| format!("sentinel known-slave {g} ::1 {p}")),

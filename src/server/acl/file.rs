@@ -1,9 +1,7 @@
 //! The file with the users: read at start and by ACL LOAD, written by ACL SAVE. The only place of the ACL that touches
 //! the disk.
 
-use super::rule::{RuleError, merge_selectors};
-use super::selector::{Channels, has_space};
-use super::user::User;
+use crate::acl::{Channels, RuleError, User, has_space, merge_selectors};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;

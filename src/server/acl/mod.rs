@@ -1,25 +1,18 @@
-//! Who may log in and what they may do, as Redis 7.0 has it: users, rules, selectors, and a log of denials. Nothing in
-//! here knows of connections; only `file.rs` touches the disk.
+//! The users of this daemon: who may log in, where they are kept, and a log of what was denied. What their rules mean is
+//! `src/acl`. Nothing in here knows of connections; only `file.rs` touches the disk.
 
 mod file;
 mod log;
-mod password;
-mod rule;
-mod selector;
 #[cfg(test)]
 mod tests;
-mod user;
 
 pub(crate) use log::{Entry, Log, Reason};
-pub(crate) use password::generate;
-pub(crate) use selector::{Channels, Denied, Selector, has_space};
-pub(crate) use user::User;
 
+use crate::acl::{Channels, DEFAULT_NAME, User, UserError, declared};
 use crate::config::{self, Settings};
 use file::Users;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use user::UserError;
 
 /// Which user: it stays the same while the user does, whatever becomes of the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,9 +20,6 @@ pub(crate) struct UserId(u64);
 
 /// The user that every connection has at first.
 pub(crate) const DEFAULT: UserId = UserId(0);
-
-/// Its name.
-pub(crate) const DEFAULT_NAME: &[u8] = b"default";
 
 /// All users and what they were denied.
 #[derive(Debug)]
@@ -89,7 +79,7 @@ impl Acl {
         };
         acl.insert(DEFAULT_NAME.to_vec(), default);
         for words in &settings.users {
-            let (name, user) = configured(words, channels)
+            let (name, user) = declared(words, channels)
                 .map_err(|error| AclError::Line(words.first().cloned().unwrap_or_default(), error))?;
             if !user.is_enabled() {
                 tracing::info!(
@@ -223,29 +213,4 @@ impl Acl {
         };
         self.file.is_none().then(|| self.all().map(line).collect())
     }
-}
-
-/// Checks what stands behind `user` in the configuration.
-pub(crate) fn check_line(words: &[String], channels: Channels) -> Result<(), String> {
-    configured(words, channels).map(|_| ())
-}
-
-/// A user from what stands behind `user` in the configuration.
-fn configured(words: &[String], channels: Channels) -> Result<(Vec<u8>, User), String> {
-    let Some((name, rules)) = words.split_first() else { return Err("a user needs a name".into()) };
-    if has_space(name.as_bytes()) {
-        return Err("Spaces not allowed in ACL usernames".into());
-    }
-    // The default user is there already: it begins anew.
-    let begin = (name.as_bytes() == DEFAULT_NAME).then_some(b"reset".as_slice());
-    let rules: Vec<_> = begin.into_iter().chain(rules.iter().map(String::as_bytes)).collect();
-    let user = User::new(channels).with_rules(&rules).map_err(|error| match error {
-        UserError::Unmatched(_) => "Unmatched parenthesis in a selector".to_owned(),
-        // The rule may be a password.
-        UserError::Rule(rule, error) if matches!(rule.first(), Some(b'>' | b'<' | b'#' | b'!')) => {
-            error.to_string()
-        }
-        UserError::Rule(rule, error) => format!("'{}': {error}", String::from_utf8_lossy(&rule)),
-    })?;
-    Ok((name.clone().into_bytes(), user))
 }

@@ -1,5 +1,6 @@
 use super::*;
-use crate::server::catalogue::catalogue;
+use crate::acl::{Denied, check_declaration};
+use crate::catalogue::catalogue;
 use consentinel_core::{Secret, Time};
 use std::time::Duration;
 
@@ -144,8 +145,8 @@ fn users_come_from_the_configuration_or_from_a_file_but_not_from_both() {
     assert!(matches!(Acl::new(&both), Err(AclError::Twice)));
     let wrong = Settings { users: vec![line("ops +nothing")], ..Settings::default() };
     assert!(matches!(Acl::new(&wrong), Err(AclError::Line(name, _)) if name == "ops"));
-    assert_eq!(check_line(&line("ops >secret >"), Channels::None), Ok(()));
-    let wrong = check_line(&line("ops <secret"), Channels::None);
+    assert_eq!(check_declaration(&line("ops >secret >"), Channels::None), Ok(()));
+    let wrong = check_declaration(&line("ops <secret"), Channels::None);
     assert!(wrong.is_err_and(|error| !error.contains("secret")));
 }
 
@@ -176,7 +177,7 @@ fn new_users_have_the_channels_that_the_configuration_says() {
     for rules in ["a &x", "a (&x)"] {
         assert!(set(&mut acl, rules).is_err_and(|error| error.contains("'allchannels' flag")), "{rules}");
     }
-    assert!(check_line(&line("a &x"), Channels::All).is_err());
+    assert!(check_declaration(&line("a &x"), Channels::All).is_err());
 }
 
 #[test]

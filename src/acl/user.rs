@@ -3,8 +3,8 @@
 use super::password::PasswordHash;
 use super::rule::{RuleError, merge_selectors};
 use super::selector::{Channels, Denied, Selector, allows_channel};
-use crate::config;
-use crate::server::catalogue::Command;
+use crate::catalogue::Command;
+use crate::quoting;
 
 /// A user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -190,7 +190,7 @@ impl User {
 fn selector(rules: &[u8], channels: Channels) -> Result<Selector, RuleError> {
     let mut selector = Selector::only(channels);
     // Like the original, which takes quotes that do not end for no rule at all.
-    for rule in config::split_bytes(rules).unwrap_or_default() {
+    for rule in quoting::split_bytes(rules).unwrap_or_default() {
         // Written down, these would be read as something else, and a file with them might not be read at all.
         if rule.ends_with(b")") || rule.iter().any(|c| matches!(c, b'"' | b'\'')) {
             return Err(RuleError::Syntax);

@@ -1,7 +1,7 @@
 //! What a user may do: one selector allows some commands with some channels; a user may have several.
 
 use super::rule::RuleError;
-use crate::server::catalogue::{CATEGORIES, Categories, Command, CommandId, catalogue};
+use crate::catalogue::{CATEGORIES, Categories, Command, CommandId, catalogue};
 use consentinel_core::glob_matches_bytes;
 
 /// The commands that a selector allows.

@@ -169,7 +169,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_the_lexer_panic(line in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn no_bytes_make_it_panic(line in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = split(&line);
         }
 
