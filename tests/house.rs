@@ -100,6 +100,17 @@ fn every_rule_is_where_the_table_says() {
     }
 }
 
+/// A file that the document leads to exists.
+#[test]
+fn every_file_of_the_architecture_is_there() {
+    let text = fs::read_to_string(root().join("docs/architecture.md")).expect("the document is there");
+    let is_file = |part: &&str| part.starts_with("src/") && part.ends_with(".rs");
+    let named: Vec<&str> = text.split('`').filter(is_file).collect();
+    assert!(named.len() > 40, "only {} files", named.len());
+    let gone: Vec<_> = named.iter().filter(|file| !root().join(file).is_file()).collect();
+    assert!(gone.is_empty(), "docs/architecture.md names {gone:?}");
+}
+
 /// Past that length a file has a second subject. Its tests are not counted.
 #[test]
 fn no_file_is_too_long_to_be_read_at_one_go() {
