@@ -14,6 +14,7 @@ mod demo;
 mod dns;
 mod histogram;
 mod http;
+mod ink;
 mod log;
 mod net;
 mod process;

@@ -1,38 +1,6 @@
 //! Text with a little colour, cut to the width that there is.
 
-/// How a piece of text looks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Ink {
-    /// As everything.
-    #[default]
-    Plain,
-    /// What one should see first.
-    Bold,
-    /// What one may pass over.
-    Dim,
-    /// Well.
-    Good,
-    /// To be watched.
-    Warn,
-    /// Not well.
-    Bad,
-    /// To be copied or pressed.
-    Key,
-}
-
-impl Ink {
-    fn code(self) -> &'static str {
-        match self {
-            Ink::Plain => "",
-            Ink::Bold => "1",
-            Ink::Dim => "2",
-            Ink::Good => "32",
-            Ink::Warn => "33",
-            Ink::Bad => "1;31",
-            Ink::Key => "1;36",
-        }
-    }
-}
+use crate::ink::Ink;
 
 /// What the terminal can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,10 +65,7 @@ impl Row {
         for (ink, text) in &self.0 {
             let text: String = text.chars().take(left).collect();
             left -= text.chars().count();
-            match ink.code() {
-                code if !look.colour || code.is_empty() || text.is_empty() => line += &text,
-                code => line += &format!("\x1b[{code}m{text}\x1b[0m"),
-            }
+            ink.push(&text, look.colour, &mut line);
         }
         line.truncate(line.trim_end_matches(' ').len());
         line

@@ -3,9 +3,10 @@
 mod failover;
 
 use super::dns::Answer;
-use super::pen::{Ink, Look, Row};
+use super::pen::{Look, Row};
 use super::scene::{Scene, Server, port_of};
 use super::stage::{COUNT, Hand, letter};
+use crate::ink::Ink;
 use crate::status::Master;
 use std::time::{Duration, Instant};
 
@@ -57,17 +58,17 @@ fn title(scene: &Scene, now: Instant, paper: Paper) -> Row {
     let right =
         format!("down-after {} ms {dot} {:02}:{:02}", cast.down_after.as_millis(), since / 60, since % 60);
     Row::new()
-        .put(Ink::Bold, "Consentinel demo")
-        .put(Ink::Dim, format!(" {dot} everything on 127.0.0.1"))
-        .right(paper.width, Ink::Dim, &right)
+        .put(Ink::Strong, "Consentinel demo")
+        .put(Ink::Faint, format!(" {dot} everything on 127.0.0.1"))
+        .right(paper.width, Ink::Faint, &right)
 }
 
 /// The servers on the left, the daemons on the right.
 fn topology(scene: &Scene, look: Look, rows: &mut Vec<Row>) {
     let epoch = (0..COUNT).filter_map(|daemon| Some(scene.seen_by(daemon)?.epoch)).max();
     let epoch = epoch.map(|epoch| format!(", epoch {epoch}")).unwrap_or_default();
-    let head = Row::new().put(Ink::Bold, "Redis servers").to(DAEMONS).put(Ink::Bold, "Daemons");
-    rows.push(head.put(Ink::Dim, format!(" (quorum 2 of {COUNT}{epoch})")));
+    let head = Row::new().put(Ink::Strong, "Redis servers").to(DAEMONS).put(Ink::Strong, "Daemons");
+    rows.push(head.put(Ink::Faint, format!(" (quorum 2 of {COUNT}{epoch})")));
     let master = scene.master();
     for number in 0..COUNT {
         let row = server(&scene.servers[number], scene, look).to(DAEMONS);
@@ -83,18 +84,18 @@ fn server(server: &Server, scene: &Scene, look: Look) -> Row {
     match (server.hand, &server.said) {
         (Hand::Killed, _) => row(Ink::Bad, down).put(Ink::Bad, "killed"),
         (Hand::Stopped, None) => row(Ink::Bad, down).put(Ink::Bad, "stopped: it hangs, silent"),
-        (_, None) => row(Ink::Warn, down).put(Ink::Warn, "does not answer"),
+        (_, None) => row(Ink::Warning, down).put(Ink::Warning, "does not answer"),
         (_, Some(said)) if said.is_master => row(Ink::Good, up)
             .put(Ink::Good, "MASTER ")
-            .put(Ink::Dim, format!(" offset {}", grouped(said.offset))),
+            .put(Ink::Faint, format!(" offset {}", grouped(said.offset))),
         (_, Some(said)) if !said.linked => {
-            row(Ink::Warn, up).put(Ink::Warn, "replica").put(Ink::Dim, "  no link to its master")
+            row(Ink::Warning, up).put(Ink::Warning, "replica").put(Ink::Faint, "  no link to its master")
         }
         (_, Some(said)) => {
             let whom = said.follows.map(|port| format!("of {port}")).unwrap_or_default();
             row(Ink::Good, up)
                 .put(Ink::Plain, "replica")
-                .put(Ink::Dim, format!(" {whom}, {}", lag(server, scene)))
+                .put(Ink::Faint, format!(" {whom}, {}", lag(server, scene)))
         }
     }
 }
@@ -114,11 +115,11 @@ fn lag(server: &Server, scene: &Scene) -> String {
 fn daemon(scene: &Scene, number: usize, master: Option<u16>, look: Look, row: Row) -> Row {
     let name = format!("{} {}  ", letter(number), scene.cast.daemons[number]);
     let Some(seen) = scene.seen_by(number) else {
-        return row.put(Ink::Warn, name).put(Ink::Warn, "does not answer");
+        return row.put(Ink::Warning, name).put(Ink::Warning, "does not answer");
     };
     let port = port_of(&seen.address);
     let (ink, word) = opinion(seen);
-    let ours = if port == master { Ink::Plain } else { Ink::Warn };
+    let ours = if port == master { Ink::Plain } else { Ink::Warning };
     let row = row.put(Ink::Plain, name).put(ours, port.map(|port| port.to_string()).unwrap_or_default());
     let row = row.put(ink, format!(" {word}"));
     // Whom of the other daemons it hears.
@@ -132,12 +133,12 @@ fn daemon(scene: &Scene, number: usize, master: Option<u16>, look: Look, row: Ro
             .is_some_and(|sentinel| sentinel.linked && sentinel.sdown_ms.is_none())
     };
     let others: String = (0..COUNT).filter(hears).map(|other| format!(" {}", letter(other))).collect();
-    row.to(DAEMONS + 26).put(Ink::Dim, look.choose("hears", "hears")).put(Ink::Plain, others)
+    row.to(DAEMONS + 26).put(Ink::Faint, look.choose("hears", "hears")).put(Ink::Plain, others)
 }
 
 fn opinion(seen: &Master) -> (Ink, &'static str) {
     match (&seen.failover, seen.odown_ms, seen.server.sdown_ms) {
-        (Some(_), ..) => (Ink::Warn, "failing over"),
+        (Some(_), ..) => (Ink::Warning, "failing over"),
         (None, Some(_), _) => (Ink::Bad, "down: agreed"),
         (None, None, Some(_)) => (Ink::Bad, "down"),
         (None, None, None) => (Ink::Good, "is well"),
@@ -148,39 +149,41 @@ fn opinion(seen: &Master) -> (Ink, &'static str) {
 fn answer(scene: &Scene, now: Instant, paper: Paper, rows: &mut Vec<Row>) {
     let cast = &scene.cast;
     let head = Row::new()
-        .put(Ink::Bold, "DNS")
-        .put(Ink::Dim, format!(" of {}; ask it yourself in another terminal:", cast.dns_of));
+        .put(Ink::Strong, "DNS")
+        .put(Ink::Faint, format!(" of {}; ask it yourself in another terminal:", cast.dns_of));
     rows.push(match &cast.page {
-        Some(page) if paper.width >= 100 => head.right(paper.width, Ink::Dim, page),
+        Some(page) if paper.width >= 100 => head.right(paper.width, Ink::Faint, page),
         _ => head,
     });
     rows.push(Row::new().put(Ink::Plain, "   ").put(Ink::Key, &cast.dig));
     let row = Row::new().put(Ink::Plain, "   ");
     let Some((answer, since)) = &scene.answer else {
-        rows.push(row.put(Ink::Dim, "..."));
+        rows.push(row.put(Ink::Faint, "..."));
         return;
     };
     let since = lasting(now.saturating_duration_since(*since));
     match answer {
         Answer::Records(records) => {
             let shown = records.iter().take(2).map(|(_, text)| text.as_str()).collect::<Vec<_>>().join("   ");
-            let ink = if answer.port() == scene.master() { Ink::Good } else { Ink::Warn };
-            rows.push(row.put(ink, shown).right(paper.width, Ink::Dim, &format!("for {since}")));
+            let ink = if answer.port() == scene.master() { Ink::Good } else { Ink::Warning };
+            rows.push(row.put(ink, shown).right(paper.width, Ink::Faint, &format!("for {since}")));
         }
         Answer::Nothing(code) => {
             let text = format!("(nothing: {code}; no master is better than a dead one)");
-            rows.push(row.put(Ink::Bad, text).right(paper.width, Ink::Dim, &format!("for {since}")));
+            rows.push(row.put(Ink::Bad, text).right(paper.width, Ink::Faint, &format!("for {since}")));
         }
-        Answer::Silence => {
-            rows.push(row.put(Ink::Bad, "(no answer)").right(paper.width, Ink::Dim, &format!("for {since}")))
-        }
+        Answer::Silence => rows.push(row.put(Ink::Bad, "(no answer)").right(
+            paper.width,
+            Ink::Faint,
+            &format!("for {since}"),
+        )),
     }
 }
 
 fn writer(scene: &Scene, now: Instant) -> Row {
     let writing = &scene.writing;
     let (ledger, rate) = (&writing.ledger, writing.rate(now));
-    let row = Row::new().put(Ink::Bold, "Writer").put(Ink::Dim, " goes where DNS says: ");
+    let row = Row::new().put(Ink::Strong, "Writer").put(Ink::Faint, " goes where DNS says: ");
     let row = row.put(Ink::Plain, format!("{} writes", grouped(ledger.acknowledged)));
     let silent = writing.last.map(|(at, _)| now.saturating_duration_since(at));
     match silent {
@@ -203,21 +206,21 @@ fn writer(scene: &Scene, now: Instant) -> Row {
 /// What is to be said, or what could be done next.
 fn message(scene: &Scene) -> Row {
     if !scene.message.is_empty() {
-        return Row::new().put(Ink::Warn, &scene.message);
+        return Row::new().put(Ink::Warning, &scene.message);
     }
     if let Some(back) = &scene.back {
         let told = back.told.map(|told| format!(", told to be a replica after {} ms", told.as_millis()));
         let linked = back.linked.map(|linked| format!(", is one after {} ms", linked.as_millis()));
         let text = format!("{} is back{}{}", back.port, told.unwrap_or_default(), linked.unwrap_or_default());
-        return Row::new().put(if back.linked.is_some() { Ink::Good } else { Ink::Warn }, text);
+        return Row::new().put(if back.linked.is_some() { Ink::Good } else { Ink::Warning }, text);
     }
     let down: Vec<_> = scene.servers.iter().filter(|server| server.hand != Hand::Up).collect();
     match (scene.failovers.last(), &down[..]) {
         (Some(last), [one]) if last.is_over() => {
             let text = format!("r brings {} back: it must come back as a replica", one.port);
-            Row::new().put(Ink::Warn, text)
+            Row::new().put(Ink::Warning, text)
         }
-        (Some(last), [_, _, ..]) if last.is_over() => Row::new().put(Ink::Warn, "r brings them back"),
+        (Some(last), [_, _, ..]) if last.is_over() => Row::new().put(Ink::Warning, "r brings them back"),
         (Some(last), []) if last.is_over() => Row::new().put(Ink::Good, "All is well. k, s or p: once more"),
         _ => Row::new(),
     }
@@ -239,11 +242,11 @@ fn keys() -> Row {
 /// The end of the story, where there is room.
 fn story(scene: &Scene, room: usize, rows: &mut Vec<Row>) {
     rows.push(Row::new());
-    rows.push(Row::new().put(Ink::Bold, "What happened"));
+    rows.push(Row::new().put(Ink::Strong, "What happened"));
     let room = room.saturating_sub(1);
     for line in &scene.story[scene.story.len().saturating_sub(room)..] {
         let at = format!("{:>9.3} s  ", line.at.as_secs_f64());
-        rows.push(Row::new().put(Ink::Dim, at).put(Ink::Plain, &line.text));
+        rows.push(Row::new().put(Ink::Faint, at).put(Ink::Plain, &line.text));
     }
 }
 

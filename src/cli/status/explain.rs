@@ -1,8 +1,9 @@
-//! `consentinel explain`
+//! `consentinel explain`: why there is no failover, or what would happen now.
 
 use super::screen::Screen;
-use super::sheet::{Ink, Piece, Sheet};
+use super::sheet::{Piece, Sheet};
 use crate::cli::ask::{Answer, Connection, Reach};
+use crate::ink::Ink;
 use crate::status::{Explanation, Obstacle};
 use std::process::ExitCode;
 

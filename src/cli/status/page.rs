@@ -1,8 +1,9 @@
-//! The status as a page.
+//! Draws the status as a page for a terminal.
 
 use super::gather::{Gathered, Kind, Other};
 use super::problems::{self, Difference, Kind as Differs};
-use super::sheet::{Ink, Piece, Row, Sheet};
+use super::sheet::{Piece, Row, Sheet};
+use crate::ink::Ink;
 use crate::status::{
     Failover, Health, MarkPhase, Master, Outcome, Picture, Publication, PublicationState, Sentinel, Server,
     span_words,

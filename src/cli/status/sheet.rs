@@ -1,20 +1,7 @@
 //! Lines of text for a terminal or a pipe: columns that line up, colour where it is wanted, and nothing wider than the
 //! page.
 
-use std::fmt::Write;
-
-/// How a piece of text is to look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ink {
-    Plain,
-    /// A heading.
-    Strong,
-    /// What is of less interest.
-    Faint,
-    Good,
-    Warning,
-    Bad,
-}
+use crate::ink::Ink;
 
 /// A piece of text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,20 +127,7 @@ impl Sheet {
     }
 
     fn write(&mut self, text: &str, ink: Ink) {
-        let code = match ink {
-            Ink::Plain => "",
-            Ink::Strong => "1",
-            Ink::Faint => "2",
-            Ink::Good => "32",
-            Ink::Warning => "33",
-            Ink::Bad => "1;31",
-        };
-        if !self.colour || code.is_empty() || text.trim().is_empty() {
-            self.text.push_str(text);
-            return;
-        }
-        // Writing into a string does not fail.
-        let _ = write!(self.text, "\x1b[{code}m{text}\x1b[0m");
+        ink.push(text, self.colour, &mut self.text);
     }
 }
 

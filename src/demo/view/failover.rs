@@ -1,9 +1,10 @@
 //! The timeline of the last failover.
 
 use super::Paper;
-use crate::demo::pen::{Ink, Row};
+use crate::demo::pen::Row;
 use crate::demo::scene::Scene;
 use crate::demo::timeline::{Failover, Phase};
+use crate::ink::Ink;
 use std::time::{Duration, Instant};
 
 /// Where the bars begin, and what stands behind them.
@@ -32,12 +33,12 @@ pub(super) fn draw(scene: &Scene, now: Instant, paper: Paper, rows: &mut Vec<Row
     for phase in failover.phases() {
         let row = Row::new().put(Ink::Plain, format!(" {:<12}", failover.title(phase)));
         let Some(at) = failover.after(phase) else {
-            rows.push(row.put(Ink::Dim, paper.look.choose("  ···", "  ...")));
+            rows.push(row.put(Ink::Faint, paper.look.choose("  ···", "  ...")));
             continue;
         };
-        let row = row.put(Ink::Bold, format!("{:>6} ms", at.as_millis())).to(BARS);
+        let row = row.put(Ink::Strong, format!("{:>6} ms", at.as_millis())).to(BARS);
         let waits = phase == Phase::Sdown;
-        let row = bar(row, before.min(at), at, total, paper, if waits { Ink::Dim } else { Ink::Good });
+        let row = bar(row, before.min(at), at, total, paper, if waits { Ink::Faint } else { Ink::Good });
         rows.push(row.to(bar_end(paper) + 1).put(Ink::Plain, failover.words(phase)));
         before = before.max(at);
     }
@@ -45,7 +46,7 @@ pub(super) fn draw(scene: &Scene, now: Instant, paper: Paper, rows: &mut Vec<Row
 
 fn head(scene: &Scene, failover: &Failover, now: Instant, paper: Paper) -> Row {
     let number = scene.failovers.len();
-    let row = Row::new().put(Ink::Bold, format!("Failover {number}"));
+    let row = Row::new().put(Ink::Strong, format!("Failover {number}"));
     let row = match failover.new {
         Some(new) => {
             row.put(Ink::Plain, format!(": {} {} {new}", failover.old, paper.look.choose("→", "->")))
@@ -56,14 +57,14 @@ fn head(scene: &Scene, failover: &Failover, now: Instant, paper: Paper) -> Row {
         (Some(_), Some((waiting, ours))) => {
             let text = format!("{} ms to the first write", waiting + ours);
             let share = format!(": {waiting} waiting, {ours} ours");
-            row.right(paper.width.saturating_sub(share.len()), Ink::Bold, &text).put(Ink::Dim, share)
+            row.right(paper.width.saturating_sub(share.len()), Ink::Strong, &text).put(Ink::Faint, share)
         }
         (Some(pause), None) => {
-            row.right(paper.width, Ink::Bold, &format!("{} ms without writes", pause.as_millis()))
+            row.right(paper.width, Ink::Strong, &format!("{} ms without writes", pause.as_millis()))
         }
         (None, _) if !failover.called_off => {
             let since = now.saturating_duration_since(failover.began()).as_millis();
-            row.right(paper.width, Ink::Warn, &format!("{since} ms so far"))
+            row.right(paper.width, Ink::Warning, &format!("{since} ms so far"))
         }
         (None, _) => row,
     }
@@ -90,9 +91,9 @@ fn invitation(scene: &Scene) -> Vec<Row> {
     let line = |text: String| Row::new().put(Ink::Plain, text);
     vec![
         Row::new()
-            .put(Ink::Bold, "Press ")
+            .put(Ink::Strong, "Press ")
             .put(Ink::Key, "k")
-            .put(Ink::Bold, " to kill the master, and look what happens to the answer."),
+            .put(Ink::Strong, " to kill the master, and look what happens to the answer."),
         line(String::new()),
         line(format!(
             "A daemon waits {down_after} ms (down-after-milliseconds) until it takes a silent master"
