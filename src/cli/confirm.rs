@@ -1,4 +1,4 @@
-//! Asking before something is done.
+//! Asks the user before something is done.
 
 use std::io::{BufRead, IsTerminal, Write};
 

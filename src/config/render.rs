@@ -1,4 +1,4 @@
-//! Lines set into what the operator wrote.
+//! Sets the lines of the state into what the operator wrote.
 
 use super::line::{self, Line, Written};
 use super::recovery::GENERATED;

@@ -197,7 +197,7 @@ impl Links {
 
     /// Something has come on a connection: it was its turn, and another may have one.
     pub(super) fn heard(&mut self, state: &LinkState) {
-        self.pace.heard(&state.turn);
+        self.pace.heard(&state.slot);
     }
 
     /// Whether and when others may send.
@@ -222,7 +222,7 @@ impl Links {
         for state in self.waiting.drain(..some) {
             state.waits.set(false);
             if !state.queue.borrow().output.is_empty() {
-                self.pace.sent(&state.turn);
+                self.pace.sent(&state.slot);
                 state.bell.ring();
             }
         }

@@ -1,4 +1,4 @@
-//! Looking host names up.
+//! Looks host names up.
 
 use consentinel_core::Input;
 use std::net::{IpAddr, SocketAddr};

@@ -1,4 +1,4 @@
-//! The demo's folder, and who removes it.
+//! The demo's folder, and the process that removes it.
 //!
 //! The demo removes its folder when it ends. For the case that it is killed there is a keeper: a process that holds the
 //! other end of a pipe, and removes the folder, and gives the terminal its old face back, when the pipe closes.

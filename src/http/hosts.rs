@@ -1,4 +1,4 @@
-//! Under which names the port may be asked.
+//! Checks the name under which the port is asked.
 //!
 //! A page of a stranger, open in a browser on this machine, may let its own name lead to 127.0.0.1 and then read here as
 //! if it were we (DNS rebinding). It cannot help sending its name along, though. So over loopback only such names are

@@ -1,4 +1,4 @@
-//! The sockets, the thread, and the connections.
+//! Listens: the sockets, the thread of the port, and its connections.
 
 use super::events::EventFeed;
 use super::handler::Handler;

@@ -1,4 +1,4 @@
-//! Time as hyper wants to be given it.
+//! The runtime's timer in the form that hyper wants.
 
 use hyper::rt::Sleep;
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! What surrounds the daemon: signals, the background, whoever supervises us, the file with our number.
+//! What surrounds the daemon: signals, the background, the supervisor, the file with our number.
 
 mod background;
 pub(crate) mod files;

@@ -1,4 +1,4 @@
-//! Signals.
+//! The signals that the daemon obeys.
 
 use crate::log;
 use std::io;

@@ -1,4 +1,4 @@
-//! Whoever has started us and wants to know how we are: systemd, or upstart.
+//! The supervisor that has started us and wants to know how we are: systemd, or upstart.
 
 use crate::config::{Settings, Supervised};
 use std::io;

@@ -1,4 +1,4 @@
-//! The way to a server: a connection, TLS where that is spoken, and a look at its role.
+//! Dials a server: a connection, TLS where that is spoken, and a look at its role.
 
 use super::role::Said;
 use crate::net::stream::Stream;

@@ -1,4 +1,4 @@
-//! Follows the names, and tells the threads.
+//! Follows the master and the replicas by their names, and tells the workers.
 
 use super::Changes;
 use super::route_watch::{Destination, Replica};

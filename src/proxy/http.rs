@@ -1,4 +1,4 @@
-//! `/metrics` and `/health`.
+//! The proxy's HTTP port: `/metrics` and `/health`.
 
 use super::counters::{Counters, Refusal};
 use super::route_watch::{Destination, Phase, RouteWatch};

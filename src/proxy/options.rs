@@ -1,4 +1,4 @@
-//! What the command line says.
+//! The options of `consentinel proxy`.
 
 use super::worker::{CheckRole, Limits};
 use crate::arguments::{Naming, address, duration};

@@ -1,4 +1,4 @@
-//! What Consul has answered.
+//! Takes in what Consul has answered.
 
 use crate::call::{Answer, CallId, Chore, Everything, GroupRecord, Listing, SessionId, is_outage};
 use crate::dispatch::{Pending, What};

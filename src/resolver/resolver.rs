@@ -1,4 +1,4 @@
-//! The handle.
+//! The resolver that an application holds: it looks the master up, and gives connections and watches.
 
 use crate::builder::Settings;
 use crate::cell::{Cell, Known, Own, Ticket};

@@ -1,4 +1,4 @@
-//! Who listens on a port that we want: a sentinel tells it when it is asked for INFO.
+//! Finds out what listens on a port that we want: a sentinel tells it when it is asked for INFO.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};

@@ -1,4 +1,4 @@
-//! Who listens to which events.
+//! Which client has subscribed to which events.
 
 use consentinel_core::{ClientId, glob_matches_bytes};
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,4 +1,4 @@
-//! What INFO counts.
+//! The counters of INFO.
 
 use consentinel_core::Time;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What was before, so that it can be restored.
+//! Records the set-up before an adoption, so that it can be restored.
 
 use super::system::{self, Unit};
 use super::{Failure, SERVICE};

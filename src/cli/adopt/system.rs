@@ -1,4 +1,4 @@
-//! systemd, where it runs.
+//! Asks systemd about units, starts and stops them, where it runs.
 
 use super::Failure;
 use serde::{Deserialize, Serialize};

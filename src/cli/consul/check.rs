@@ -1,4 +1,4 @@
-//! `consentinel consul check`
+//! `consentinel consul check`: whether Consul is reached, and all that is needed may be done.
 
 use super::{Failure, Tool};
 use crate::registrar::{Finding, Names, rules_as_policy, sentence};

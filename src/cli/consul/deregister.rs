@@ -1,4 +1,4 @@
-//! `consentinel consul deregister`
+//! `consentinel consul deregister`: takes entries out of Consul.
 
 use super::{Failure, Tool, line};
 use crate::cli::confirm::confirmed;

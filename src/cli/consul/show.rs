@@ -1,4 +1,4 @@
-//! `consentinel consul show`
+//! `consentinel consul show`: what is in Consul, beside what should be there.
 
 use super::daemon::{self, Told};
 use super::{Failure, Tool, line};

@@ -1,4 +1,4 @@
-//! How an answer is written.
+//! The formats of an answer: one line, JSON, a URL or shell variables.
 
 use clap::ValueEnum;
 use consentinel_resolver::{Epoch, Freshness, Master, Peer, Replica};

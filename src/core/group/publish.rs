@@ -104,7 +104,7 @@ enum Asked {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum WriteKind {
     Claim,
-    Amend,
+    Update,
     Repair,
 }
 

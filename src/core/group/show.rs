@@ -1,4 +1,4 @@
-//! What can be seen of a group.
+//! The view of a group, for queries.
 
 use super::Group;
 use crate::channel::Channel;

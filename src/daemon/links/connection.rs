@@ -35,7 +35,7 @@ pub(super) async fn run(state: &LinkState, tls: Option<Tls>, driver: &Handle) ->
     let mut connection = Connection { to, stream, input: BytesMut::new(), state, driver };
     driver.input(Input::Link { link, up: Ok(LinkUp { local }) });
     loop {
-        if poll_fn(|cx| connection.poll(cx)).await? == Turn::GivenUp {
+        if poll_fn(|cx| connection.poll(cx)).await? == Progress::GivenUp {
             return Ok(());
         }
         tokio::task::yield_now().await;
@@ -70,7 +70,7 @@ fn refused(error: &io::Error) -> LinkError {
 
 /// Why a connection leaves its turn.
 #[derive(PartialEq, Eq)]
-enum Turn {
+enum Progress {
     /// It has had its share.
     Over,
     /// The driver has given it up.
@@ -90,16 +90,16 @@ struct Connection<'a> {
 
 impl Connection<'_> {
     /// Writes what there is to write and hands over what there is to read, until nothing is left of either.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Turn, LinkError>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Progress, LinkError>> {
         self.state.bell.listen(cx);
         let mut done = 0;
         loop {
             if self.state.bell.is_given_up() {
-                return Poll::Ready(Ok(Turn::GivenUp));
+                return Poll::Ready(Ok(Progress::GivenUp));
             }
             self.write(cx)?;
             if done > FAIR_SHARE {
-                return Poll::Ready(Ok(Turn::Over));
+                return Poll::Ready(Ok(Progress::Over));
             }
             match self.stream.poll_fill(cx, &mut self.input, self.driver.buffers()) {
                 Poll::Ready(Ok(length)) => done += length,
@@ -113,7 +113,7 @@ impl Connection<'_> {
             while let Some(input) = self.next_input()? {
                 self.driver.input(input);
                 if self.state.bell.is_given_up() {
-                    return Poll::Ready(Ok(Turn::GivenUp));
+                    return Poll::Ready(Ok(Progress::GivenUp));
                 }
             }
             self.driver.buffers().give(&mut self.input);

@@ -1,6 +1,6 @@
 //! What the driver shares with the task of a connection.
 
-use super::pace::Turn;
+use super::pace::Slot;
 use crate::daemon::calls::Awaited;
 use crate::net::bell::Bell;
 use bytes::BytesMut;
@@ -19,7 +19,7 @@ pub(crate) struct LinkState {
     /// Whether it is among those that wait.
     pub(super) waits: Cell<bool>,
     /// Its part in what is sent to everybody.
-    pub(super) turn: Turn,
+    pub(super) slot: Slot,
     pub(super) queue: RefCell<Queue>,
     pub(super) renames: Arc<BTreeMap<String, String>>,
     /// Our own address on it, once it stands.
@@ -72,7 +72,7 @@ impl LinkState {
             kind,
             bell: Bell::default(),
             waits: Cell::new(false),
-            turn: Turn::default(),
+            slot: Slot::default(),
             queue: RefCell::default(),
             renames,
             local: Cell::new(None),

@@ -31,7 +31,7 @@ pub(super) struct Pace {
 
 /// A connection's part in it.
 #[derive(Debug, Default)]
-pub(super) struct Turn(Cell<Option<u64>>);
+pub(super) struct Slot(Cell<Option<u64>>);
 
 /// When more of them may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,15 +80,15 @@ impl Pace {
     }
 
     /// It sends.
-    pub(super) fn sent(&mut self, turn: &Turn) {
-        if turn.0.replace(Some(self.round)) != Some(self.round) {
+    pub(super) fn sent(&mut self, slot: &Slot) {
+        if slot.0.replace(Some(self.round)) != Some(self.round) {
             self.under_way += 1;
         }
     }
 
     /// It has been heard.
-    pub(super) fn heard(&mut self, turn: &Turn) {
-        if turn.0.take() == Some(self.round) {
+    pub(super) fn heard(&mut self, slot: &Slot) {
+        if slot.0.take() == Some(self.round) {
             self.under_way -= 1;
         }
     }
@@ -103,14 +103,14 @@ mod tests {
     }
 
     /// Lets so many send, as the links do.
-    fn send<'a>(pace: &mut Pace, turns: &mut impl Iterator<Item = &'a Turn>, some: usize) {
-        turns.take(some).for_each(|turn| pace.sent(turn));
+    fn send<'a>(pace: &mut Pace, slots: &mut impl Iterator<Item = &'a Slot>, some: usize) {
+        slots.take(some).for_each(|slot| pace.sent(slot));
     }
 
     #[test]
     fn the_next_wait_until_some_have_answered() {
-        let (mut pace, turns) = (Pace::default(), std::array::from_fn::<_, 40, _>(|_| Turn::default()));
-        let mut next = turns.iter();
+        let (mut pace, slots) = (Pace::default(), std::array::from_fn::<_, 40, _>(|_| Slot::default()));
+        let mut next = slots.iter();
         for waiting in [40, 32] {
             assert_eq!(pace.more(waiting), More::Now);
             let some = pace.share(waiting, at(0));
@@ -118,14 +118,14 @@ mod tests {
             send(&mut pace, &mut next, some);
         }
         assert_eq!((pace.more(24), pace.share(24, at(1))), (More::WhenAnswered, 0));
-        turns[..AT_ONCE].iter().for_each(|turn| pace.heard(turn));
+        slots[..AT_ONCE].iter().for_each(|slot| pace.heard(slot));
         assert_eq!((pace.more(24), pace.share(24, at(1))), (More::Now, AT_ONCE));
     }
 
     #[test]
     fn who_does_not_answer_holds_nobody_up() {
-        let (mut pace, turns) = (Pace::default(), std::array::from_fn::<_, 40, _>(|_| Turn::default()));
-        let mut next = turns.iter();
+        let (mut pace, slots) = (Pace::default(), std::array::from_fn::<_, 40, _>(|_| Slot::default()));
+        let mut next = slots.iter();
         for waiting in [40, 32] {
             let some = pace.share(waiting, at(0));
             send(&mut pace, &mut next, some);
@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(pace.more(0), More::Never);
         // A late answer counts for nothing.
         let under_way = pace.under_way;
-        pace.heard(&turns[0]);
+        pace.heard(&slots[0]);
         assert_eq!(pace.under_way, under_way);
         // The next beat is patient again.
         assert_eq!(pace.share(0, at(3)), 0);

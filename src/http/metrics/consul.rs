@@ -1,4 +1,4 @@
-//! What is published, and how Consul takes it.
+//! The metrics of publishing, and of how Consul takes it.
 
 use super::text::Text;
 use crate::registrar::Counted;

@@ -1,4 +1,4 @@
-//! The daemon as a whole.
+//! The metrics of the daemon as a whole.
 
 use super::super::handler::Handler;
 use super::super::health;

@@ -1,4 +1,4 @@
-//! DNS, where it is answered.
+//! The metrics of DNS, where it is answered.
 
 use super::text::Text;
 use crate::dns::Counted;

@@ -1,4 +1,4 @@
-//! The watched masters, with their servers, sentinels and failovers.
+//! The metrics of the watched masters, with their servers, sentinels and failovers.
 
 use super::text::{Text, Value};
 use crate::status::{FailoverCounts, Health, Master, Sentinel, Server, ServerRole};

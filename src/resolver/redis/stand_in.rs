@@ -1,4 +1,4 @@
-//! Servers that do as they are told.
+//! Servers for the unit tests, which answer what a test tells them to.
 
 use crate::resp::{Reply, parse};
 use crate::testing::{MASTER, PATIENCE};

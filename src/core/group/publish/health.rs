@@ -83,7 +83,7 @@ impl Group {
         let kind = if desired == self.publishing.settled && !by_sentinel {
             WriteKind::Repair
         } else {
-            WriteKind::Amend
+            WriteKind::Update
         };
         let locked = !active(Mutation::HealthWithoutLock);
         let guard = Guard::Unchanged { fence: seen.fence, record, locked };
@@ -138,14 +138,14 @@ impl Group {
             Some(there) if is_doomed(&there) && master.health != Health::Critical => {
                 if self.hears_majority(cx) && self.may_lift_doom(cx) {
                     self.publishing.doom = None;
-                    self.write(transaction, WriteKind::Amend, cx);
+                    self.write(transaction, WriteKind::Update, cx);
                 }
             }
             Some(there) if there.health == Health::Passing && self.odown.is_some() => {
                 // Once for each time that it goes down: the holder of the lock may see it otherwise.
                 if self.publishing.doom != self.odown {
                     self.publishing.doom = self.odown;
-                    self.write(transaction, WriteKind::Amend, cx);
+                    self.write(transaction, WriteKind::Update, cx);
                 }
             }
             None if seen.damaged.is_empty() && seen.master().is_none() => {

@@ -85,7 +85,7 @@ impl Group {
         publishing.rest();
         let counter = match kind {
             WriteKind::Claim => &mut publishing.counters.claims,
-            WriteKind::Amend => &mut publishing.counters.amendments,
+            WriteKind::Update => &mut publishing.counters.amendments,
             WriteKind::Repair => &mut publishing.counters.repairs,
         };
         *counter += 1;
@@ -107,7 +107,7 @@ impl Group {
                     format!("Consul: somebody has changed what is published of {name}: it is put back");
                 cx.log(Level::Warning, text);
             }
-            WriteKind::Amend => {}
+            WriteKind::Update => {}
         }
         if kind == WriteKind::Claim {
             return;
