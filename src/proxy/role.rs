@@ -1,7 +1,7 @@
 //! What a server says to ROLE.
 
 use consentinel_core::Role;
-use consentinel_resolver::shared::shortened;
+use consentinel_resolver::shared::{ToldRole, shortened};
 use std::io;
 
 /// What came of asking.
@@ -51,10 +51,10 @@ impl Reply {
                 _ => Said::NotTold,
             };
         }
-        match lines.nth(1) {
-            Some("master") => Said::Role(Role::Master),
-            Some("slave" | "replica") => Said::Role(Role::Replica),
-            _ => Said::NotTold,
+        match lines.nth(1).and_then(ToldRole::parse) {
+            Some(ToldRole::Master) => Said::Role(Role::Master),
+            Some(ToldRole::Replica) => Said::Role(Role::Replica),
+            Some(ToldRole::Sentinel) | None => Said::NotTold,
         }
     }
 }

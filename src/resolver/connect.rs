@@ -9,6 +9,7 @@ pub use error::{ConnectError, Refusal};
 
 use crate::backoff::Backoff;
 use crate::resp::{self, Malformed, Reply, Wire};
+use crate::role::ToldRole;
 use crate::secret::Secret;
 use crate::{Builder, Change, LookupError, Master, Resolver, Watch};
 use connection::Stream;
@@ -253,14 +254,14 @@ impl Settings {
         if let Reply::Error(_) = reply {
             return Err(self.refused(reply));
         }
-        match reply.items().first().and_then(Reply::text) {
-            Some("master") => Ok(()),
-            Some("slave") => {
+        match reply.items().first().and_then(Reply::text).and_then(ToldRole::parse) {
+            Some(ToldRole::Master) => Ok(()),
+            Some(ToldRole::Replica) => {
                 let part = |at: usize| reply.items().get(at).map(|item| self.quote(item)).unwrap_or_default();
                 Err(Refusal::NotMaster(format!("replica of {}:{}", part(1), part(2))))
             }
-            Some("sentinel") => Err(Refusal::NotMaster("sentinel".into())),
-            _ => Err(Refusal::Malformed(format!("to ROLE it says {}", self.quote(reply)))),
+            Some(ToldRole::Sentinel) => Err(Refusal::NotMaster("sentinel".into())),
+            None => Err(Refusal::Malformed(format!("to ROLE it says {}", self.quote(reply)))),
         }
     }
 

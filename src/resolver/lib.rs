@@ -17,6 +17,7 @@ mod origin;
 mod redis;
 mod resolver;
 mod resp;
+mod role;
 mod secret;
 #[cfg(feature = "sentinel")]
 mod sentinel;
@@ -48,4 +49,5 @@ pub mod shared {
     pub use crate::backoff::Backoff;
     pub use crate::order::choose;
     pub use crate::resp::shortened;
+    pub use crate::role::ToldRole;
 }
