@@ -4,17 +4,19 @@ use crate::config::Settings;
 use crate::config::TlsSettings;
 use crate::net::tls::Asker;
 use crate::net::tls::explain as tls_trouble;
-use crate::net::wire::{self, Frame};
-use bytes::BytesMut;
 use consentinel_core::Secret;
+use consentinel_resolver::shared::{Malformed, Reply, Wire};
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 /// How long a sentinel may take for one answer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+
+/// A status of thousands of masters has its room.
+const MAX_ANSWER: usize = 256 << 20;
 
 /// The port of sentinels.
 const PORT: u16 = 26379;
@@ -126,17 +128,15 @@ impl Answer {
     }
 }
 
-impl From<Frame<'_>> for Answer {
-    fn from(frame: Frame<'_>) -> Answer {
-        let text = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
-        match frame {
-            Frame::Simple(bytes) | Frame::Bulk(bytes) => Answer::Text(text(bytes)),
-            Frame::Error(bytes) => Answer::Refused(text(bytes)),
-            Frame::Integer(number) => Answer::Number(number),
-            Frame::Null => Answer::Null,
-            Frame::Array(items) | Frame::Push(items) => {
-                Answer::List(items.into_iter().map(Answer::from).collect())
-            }
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Answer {
+        let text = |text: Vec<u8>| String::from_utf8_lossy(&text).into_owned();
+        match reply {
+            Reply::Simple(bytes) | Reply::Bulk(bytes) => Answer::Text(text(bytes)),
+            Reply::Error(bytes) => Answer::Refused(text(bytes)),
+            Reply::Integer(number) => Answer::Number(number),
+            Reply::Nil => Answer::Null,
+            Reply::Array(items) => Answer::List(items.into_iter().map(Answer::from).collect()),
         }
     }
 }
@@ -148,8 +148,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Bytes for T {}
 /// A conversation with a sentinel.
 pub(super) struct Connection {
     at: String,
-    stream: Box<dyn Bytes>,
-    buf: BytesMut,
+    wire: Wire<Box<dyn Bytes>>,
 }
 
 impl Connection {
@@ -167,7 +166,7 @@ impl Connection {
                     Box::new(asker.connect(stream).await.map_err(|error| broken_tls(&at, &error))?)
                 }
             };
-            Ok::<Connection, String>(Connection { at: at.clone(), stream, buf: BytesMut::new() })
+            Ok::<Connection, String>(Connection { at: at.clone(), wire: Wire::new(stream, MAX_ANSWER) })
         };
         let mut line = in_time(&at, opening).await?;
         line.log_in(reach).await?;
@@ -213,24 +212,16 @@ impl Connection {
     }
 
     async fn converse(&mut self, words: &[&str]) -> Result<Answer, String> {
-        let at = self.at.clone();
-        let lost = |error: io::Error| format!("the sentinel at {at}: {}", lost(&error));
-        let mut out = BytesMut::new();
-        wire::write_command(&mut out, words);
-        self.stream.write_all(&out).await.map_err(lost)?;
-        self.stream.flush().await.map_err(lost)?;
-        loop {
-            let found = wire::reply(&self.buf)
-                .map_err(|error| format!("what answers at {at} is no sentinel: {error}"))?
-                .map(|(frame, length)| (Answer::from(frame), length));
-            if let Some((answer, length)) = found {
-                bytes::Buf::advance(&mut self.buf, length);
-                return Ok(answer);
+        let at = &self.at;
+        let failed = |error: io::Error| match error.get_ref().is_some_and(|inner| inner.is::<Malformed>()) {
+            true => format!("what answers at {at} is no sentinel: {error}"),
+            false if error.kind() == io::ErrorKind::UnexpectedEof => {
+                format!("the sentinel at {at} has closed the connection")
             }
-            if self.stream.read_buf(&mut self.buf).await.map_err(lost)? == 0 {
-                return Err(format!("the sentinel at {at} has closed the connection"));
-            }
-        }
+            false => format!("the sentinel at {at}: {}", lost(&error)),
+        };
+        self.wire.send(&[words]).await.map_err(failed)?;
+        self.wire.read().await.map(Answer::from).map_err(failed)
     }
 }
 

@@ -1,11 +1,9 @@
 //! A connection to a server or a daemon of the demo.
 
-use crate::net::wire::{self, Frame};
-use bytes::BytesMut;
-use std::io::{Error, ErrorKind, Result};
+use consentinel_resolver::shared::{MAX_ANSWER, Reply, Wire};
+use std::io::{ErrorKind, Result};
 use std::net::Ipv4Addr;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// A reply that has been taken off the wire.
@@ -41,15 +39,15 @@ impl Value {
     }
 }
 
-impl From<&Frame<'_>> for Value {
-    fn from(frame: &Frame<'_>) -> Self {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        match frame {
-            Frame::Simple(bytes) | Frame::Bulk(bytes) => Value::Text(text(bytes)),
-            Frame::Error(bytes) => Value::Error(text(bytes)),
-            Frame::Integer(number) => Value::Integer(*number),
-            Frame::Null => Value::Null,
-            Frame::Array(items) | Frame::Push(items) => Value::Array(items.iter().map(Value::from).collect()),
+impl From<Reply> for Value {
+    fn from(reply: Reply) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        match reply {
+            Reply::Simple(bytes) | Reply::Bulk(bytes) => Value::Text(text(bytes)),
+            Reply::Error(bytes) => Value::Error(text(bytes)),
+            Reply::Integer(number) => Value::Integer(number),
+            Reply::Nil => Value::Null,
+            Reply::Array(items) => Value::Array(items.into_iter().map(Value::from).collect()),
         }
     }
 }
@@ -57,8 +55,7 @@ impl From<&Frame<'_>> for Value {
 /// A connection to a port of this machine.
 #[derive(Debug)]
 pub(super) struct Client {
-    stream: TcpStream,
-    read: BytesMut,
+    wire: Wire<TcpStream>,
     patience: Duration,
 }
 
@@ -67,7 +64,7 @@ impl Client {
     pub(super) async fn connect(port: u16, patience: Duration) -> Result<Client> {
         let stream = within(patience, TcpStream::connect((Ipv4Addr::LOCALHOST, port))).await?;
         stream.set_nodelay(true)?;
-        Ok(Client { stream, read: BytesMut::new(), patience })
+        Ok(Client { wire: Wire::new(stream, MAX_ANSWER), patience })
     }
 
     /// Sends a command and reads its answer. After an error the connection is of no use any more.
@@ -82,9 +79,7 @@ impl Client {
 
     /// Sends commands in one go.
     pub(super) async fn send(&mut self, commands: &[&[&str]]) -> Result<()> {
-        let mut out = BytesMut::new();
-        commands.iter().for_each(|words| wire::write_command(&mut out, words));
-        self.stream.write_all(&out).await
+        self.wire.send(commands).await
     }
 
     /// The next answer, within the patience that was said at the beginning.
@@ -94,17 +89,7 @@ impl Client {
 
     /// The next answer or message, however long it takes.
     pub(super) async fn next(&mut self) -> Result<Value> {
-        loop {
-            let broken = |error| Error::new(ErrorKind::InvalidData, format!("{error}"));
-            let found = wire::reply(&self.read).map_err(broken)?;
-            if let Some((value, length)) = found.map(|(frame, length)| (Value::from(&frame), length)) {
-                let _ = self.read.split_to(length);
-                return Ok(value);
-            }
-            if self.stream.read_buf(&mut self.read).await? == 0 {
-                return Err(ErrorKind::UnexpectedEof.into());
-            }
-        }
+        self.wire.read().await.map(Value::from)
     }
 }
 

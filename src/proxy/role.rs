@@ -1,7 +1,7 @@
 //! What a server says to ROLE.
 
 use consentinel_core::Role;
-use consentinel_resolver::shared::{ToldRole, shortened};
+use consentinel_resolver::shared::{self as resp, Malformed, ToldRole, parse};
 use std::io;
 
 /// What came of asking.
@@ -27,69 +27,31 @@ impl Reply {
     /// more.
     pub(super) fn take(&mut self, bytes: &[u8]) -> io::Result<Option<Said>> {
         self.0.extend_from_slice(bytes);
-        let Some(end) = end_of(&self.0)? else {
-            return match self.0.len() > LONGEST {
-                true => Err(bad("it is too long")),
-                false => Ok(None),
-            };
+        match parse(&self.0, LONGEST).map_err(bad)? {
+            None => Ok(None),
+            Some((_, length)) if length < self.0.len() => Err(bad(Malformed::Unasked)),
+            Some((reply, _)) => Ok(Some(meaning(&reply))),
+        }
+    }
+}
+
+fn meaning(reply: &resp::Reply) -> Said {
+    if let Some(code) = reply.error_code() {
+        let text = reply.to_string();
+        return match code {
+            "LOADING" | "MASTERDOWN" | "BUSY" => Said::NotNow(text),
+            "ERR" if text.contains("max number of clients") => Said::NotNow(text),
+            _ => Said::NotTold,
         };
-        if end < self.0.len() {
-            return Err(bad("something comes behind the reply"));
-        }
-        Ok(Some(self.meaning()))
     }
-
-    fn meaning(&self) -> Said {
-        let text = String::from_utf8_lossy(&self.0);
-        let mut lines = text.lines();
-        let first = lines.next().unwrap_or_default();
-        if let Some(error) = first.strip_prefix('-') {
-            let word = error.split(' ').next().unwrap_or_default();
-            return match word {
-                "LOADING" | "MASTERDOWN" | "BUSY" => Said::NotNow(error.to_owned()),
-                "ERR" if error.contains("max number of clients") => Said::NotNow(error.to_owned()),
-                _ => Said::NotTold,
-            };
-        }
-        match lines.nth(1).and_then(ToldRole::parse) {
-            Some(ToldRole::Master) => Said::Role(Role::Master),
-            Some(ToldRole::Replica) => Said::Role(Role::Replica),
-            Some(ToldRole::Sentinel) | None => Said::NotTold,
-        }
+    match reply.items().first().and_then(resp::Reply::text).and_then(ToldRole::parse) {
+        Some(ToldRole::Master) => Said::Role(Role::Master),
+        Some(ToldRole::Replica) => Said::Role(Role::Replica),
+        Some(ToldRole::Sentinel) | None => Said::NotTold,
     }
 }
 
-/// Where the first reply ends, once it does.
-fn end_of(bytes: &[u8]) -> io::Result<Option<usize>> {
-    let (mut at, mut wanted) = (0, 1u64);
-    while wanted > 0 {
-        let rest = &bytes[at..];
-        let Some(length) = rest.windows(2).position(|pair| pair == b"\r\n") else { return Ok(None) };
-        let line = std::str::from_utf8(&rest[..length]).map_err(|_| bad("a line is no text"))?;
-        at += length + 2;
-        wanted -= 1;
-        let number = || line.get(1..).and_then(|text| text.parse::<i64>().ok()).ok_or_else(|| bad(line));
-        match line.as_bytes().first() {
-            Some(b'+' | b'-' | b':') => {}
-            Some(b'$') => {
-                let length = usize::try_from(number()?).map_or(0, |length| length.saturating_add(2));
-                if length > LONGEST {
-                    return Err(bad("it is too long"));
-                }
-                at += length;
-            }
-            Some(b'*') => wanted = wanted.saturating_add(u64::try_from(number()?).unwrap_or(0)),
-            _ => return Err(bad(line)),
-        }
-        if at > bytes.len() {
-            return Ok(None);
-        }
-    }
-    Ok(Some(at))
-}
-
-fn bad(what: &str) -> io::Error {
-    let what = shortened(what, 60);
+fn bad(what: Malformed) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("this is no reply of Redis: {what}"))
 }
 

@@ -21,7 +21,7 @@ const FAREWELLS: usize = 256;
 const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Between two tries to reach a server that is named and does not answer.
-const PAUSES: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_millis(320));
+const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(320));
 
 /// Serves a client.
 pub(super) async fn run(
@@ -67,7 +67,7 @@ pub(super) async fn run(
 async fn lead(routes: &ThreadRoutes, wanted: Role) -> Result<(Stream, Rc<Route>), (Refusal, String)> {
     let limits = &routes.common.limits;
     let deadline = Instant::now() + limits.hold;
-    let (mut held, mut tried, mut pauses) = (None, Vec::new(), PAUSES);
+    let (mut held, mut tried, mut pauses) = (None, Vec::new(), Backoff::new(PAUSES.0, PAUSES.1));
     loop {
         let changed = routes.changed();
         let why = match routes.way(wanted, &tried) {

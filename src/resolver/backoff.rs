@@ -1,23 +1,35 @@
-//! Pauses between tries: each one twice as long as the one before, up to the longest.
+//! Pauses between tries: each one twice as long as the one before, up to the longest. The only file that knows the crate
+//! `backoff`.
 
+use backoff::SystemClock;
+use backoff::backoff::Backoff as _;
+use backoff::exponential::{ExponentialBackoff, ExponentialBackoffBuilder};
 use std::time::Duration;
 
 /// The pauses of one caller.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Backoff {
-    first: Duration,
-    longest: Duration,
+    policy: ExponentialBackoff<SystemClock>,
     next: Duration,
 }
 
 impl Backoff {
-    /// From the first pause to the longest.
-    pub const fn new(first: Duration, longest: Duration) -> Backoff {
-        Backoff { first, longest, next: first }
+    /// From the first pause to the longest. It never gives up: who tries knows for how long.
+    pub fn new(first: Duration, longest: Duration) -> Backoff {
+        let policy = ExponentialBackoffBuilder::new()
+            .with_initial_interval(first)
+            .with_max_interval(longest)
+            .with_multiplier(2.0)
+            .with_randomization_factor(0.0)
+            .with_max_elapsed_time(None)
+            .build();
+        let mut pauses = Backoff { policy, next: first };
+        pauses.grow();
+        pauses
     }
 
     /// The pause that comes next.
-    pub const fn current(&self) -> Duration {
+    pub fn current(&self) -> Duration {
         self.next
     }
 
@@ -30,12 +42,13 @@ impl Backoff {
 
     /// Makes the next pause twice as long.
     pub fn grow(&mut self) {
-        self.next = (self.next * 2).min(self.longest);
+        self.next = self.policy.next_backoff().unwrap_or(self.policy.max_interval);
     }
 
     /// Begins with the first pause again.
     pub fn reset(&mut self) {
-        self.next = self.first;
+        self.policy.reset();
+        self.grow();
     }
 }
 

@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 /// Between two tries.
-const PAUSES: Backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(200));
+const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
 
 /// Whoever has not answered by then is perhaps the wrong one: from then on it is watched whether there is another.
 const DOUBT: Duration = Duration::from_millis(50);
@@ -129,7 +129,7 @@ impl Resolver {
         let settings = &self.inner.settings.connect;
         let deadline = Instant::now() + settings.within;
         let mut watch = None;
-        let (mut tries, mut last, mut pauses) = (0, None, PAUSES);
+        let (mut tries, mut last, mut pauses) = (0, None, Backoff::new(PAUSES.0, PAUSES.1));
         loop {
             let error = match timeout_at(deadline, self.master()).await {
                 Ok(Ok(master)) => {
@@ -224,7 +224,7 @@ impl Settings {
 
     /// Authenticates over a stream, and gives it back if the other side is a master.
     pub(crate) async fn introduce<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> Result<S, Refusal> {
-        let mut wire = Wire::new(stream);
+        let mut wire = Wire::new(stream, resp::MAX_ANSWER);
         let auth: Option<Vec<&str>> = self.password.as_ref().map(|password| {
             ["AUTH"].into_iter().chain(self.username.as_deref()).chain([password.reveal()]).collect()
         });

@@ -22,7 +22,7 @@ const WAIT: Duration = Duration::from_secs(55);
 const PROMPT: Duration = Duration::from_secs(2);
 
 /// After an error: so long at first, and twice as long each time, up to the last. Meanwhile DNS is asked.
-const PAUSES: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// An agent that answers at once though nothing has changed is not asked more often than this.
 const SHORTEST: Duration = Duration::from_millis(20);
@@ -236,7 +236,7 @@ impl Consul {
 
     /// Hears of every change, and publishes it. Never returns.
     pub(crate) async fn follow(&self, inner: &Inner) {
-        let (mut index, mut pauses) = (None, PAUSES);
+        let (mut index, mut pauses) = (None, Backoff::new(PAUSES.0, PAUSES.1));
         loop {
             let (ticket, begin) = (inner.cell.ticket(Instant::now()), Instant::now());
             match self.query(index).await {

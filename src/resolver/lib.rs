@@ -48,6 +48,6 @@ pub use watch::Watch;
 pub mod shared {
     pub use crate::backoff::Backoff;
     pub use crate::order::choose;
-    pub use crate::resp::shortened;
+    pub use crate::resp::{MAX_ANSWER, Malformed, Reply, Wire, command, parse, shortened};
     pub use crate::role::ToldRole;
 }

@@ -1,12 +1,16 @@
-//! The little of RESP2 that a client needs who asks AUTH, ROLE and the sentinels: commands go out, whole answers come
-//! in, and whatever else comes in is an error. Nothing here trusts a length that it was told.
+//! RESP2 for a client that asks AUTH, ROLE and the sentinels: commands go out, whole answers come in, and whatever else comes
+//! in is an error. The only file that knows redis-protocol, which decodes what is whole and within bounds: by itself it would
+//! go as deep as it is told, and wait for any length.
 
+use redis_protocol::resp2::decode::decode_range;
+use redis_protocol::resp2::encode::encode;
+use redis_protocol::resp2::types::{OwnedFrame, RangeFrame, Resp2Frame};
 use std::fmt::{self, Debug, Display};
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// An answer is no longer than this: fifty sentinels, or a master with a thousand replicas.
-const MAX_ANSWER: usize = 128 << 10;
+/// Enough for most answers: fifty sentinels, or a master with a thousand replicas.
+pub const MAX_ANSWER: usize = 128 << 10;
 
 /// ROLE has arrays in an array; nothing that is asked for goes deeper than that.
 const MAX_DEPTH: usize = 4;
@@ -19,7 +23,7 @@ const MAX_TEXT: usize = 200;
 
 /// What a server answers.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) enum Reply {
+pub enum Reply {
     /// `+OK`
     Simple(Vec<u8>),
     /// `-READONLY …`
@@ -36,17 +40,23 @@ pub(crate) enum Reply {
 
 /// Why bytes are no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Malformed {
+pub enum Malformed {
+    /// No answer begins so.
     #[error("what it says is no RESP: it begins with byte {0}")]
     Kind(u8),
+    /// A length, or an integer.
     #[error("a number of its answer cannot be read")]
     Number,
+    /// Something else than CRLF.
     #[error("a line of its answer does not end as RESP's lines do")]
     Ending,
-    #[error("its answer is longer than {MAX_ANSWER} bytes")]
-    TooLong,
+    /// More than the caller takes.
+    #[error("its answer is longer than {0} bytes")]
+    TooLong(usize),
+    /// Too many arrays in arrays.
     #[error("its answer has arrays in arrays in arrays")]
     TooDeep,
+    /// There is something behind the last answer.
     #[error("it says more than it was asked")]
     Unasked,
 }
@@ -59,7 +69,7 @@ impl From<Malformed> for io::Error {
 
 impl Reply {
     /// The text of a simple string or a bulk string.
-    pub(crate) fn text(&self) -> Option<&str> {
+    pub fn text(&self) -> Option<&str> {
         match self {
             Reply::Simple(bytes) | Reply::Bulk(bytes) => std::str::from_utf8(bytes).ok(),
             _ => None,
@@ -67,7 +77,7 @@ impl Reply {
     }
 
     /// The items of an array; of anything else none.
-    pub(crate) fn items(&self) -> &[Reply] {
+    pub fn items(&self) -> &[Reply] {
         match self {
             Reply::Array(items) => items,
             _ => &[],
@@ -75,7 +85,7 @@ impl Reply {
     }
 
     /// The first word of an error.
-    pub(crate) fn error_code(&self) -> Option<&str> {
+    pub fn error_code(&self) -> Option<&str> {
         match self {
             Reply::Error(bytes) => std::str::from_utf8(bytes.split(|byte| *byte == b' ').next()?).ok(),
             _ => None,
@@ -119,21 +129,29 @@ pub fn shortened(text: &str, most: usize) -> String {
 
 /// A connection over which one asks and waits for the answer.
 #[derive(Debug)]
-pub(crate) struct Wire<S> {
+pub struct Wire<S> {
     stream: S,
     buffer: Vec<u8>,
+    /// The longest answer that is taken, in bytes.
+    most: usize,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    pub(crate) fn new(stream: S) -> Wire<S> {
-        Wire { stream, buffer: Vec::new() }
+    /// A connection whose answers have at most so many bytes.
+    pub fn new(stream: S, most: usize) -> Wire<S> {
+        Wire { stream, buffer: Vec::new(), most }
+    }
+
+    /// Sends commands in one go.
+    pub async fn send(&mut self, commands: &[&[&str]]) -> io::Result<()> {
+        let bytes: Vec<u8> = commands.iter().flat_map(|words| command(words)).collect();
+        self.stream.write_all(&bytes).await?;
+        self.stream.flush().await
     }
 
     /// Asks several things at once; as many answers come back. An answer that nobody asked for is an error.
-    pub(crate) async fn ask(&mut self, commands: &[&[&str]]) -> io::Result<Vec<Reply>> {
-        let bytes: Vec<u8> = commands.iter().flat_map(|words| command(words)).collect();
-        self.stream.write_all(&bytes).await?;
-        self.stream.flush().await?;
+    pub async fn ask(&mut self, commands: &[&[&str]]) -> io::Result<Vec<Reply>> {
+        self.send(commands).await?;
         let mut replies = Vec::with_capacity(commands.len());
         while replies.len() < commands.len() {
             match (self.read().await, replies.last()) {
@@ -154,16 +172,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     /// The stream, between two answers.
-    pub(crate) fn into_inner(self) -> S {
+    pub fn into_inner(self) -> S {
         self.stream
     }
 
-    async fn read(&mut self) -> io::Result<Reply> {
+    /// The next answer, or message.
+    pub async fn read(&mut self) -> io::Result<Reply> {
         // Twice as much must be there before it is looked at again: who sends byte by byte costs no more than others.
         let mut look_at = 0;
         loop {
             if self.buffer.len() >= look_at || self.buffer.ends_with(b"\r\n") {
-                if let Some((reply, length)) = parse(&self.buffer)? {
+                if let Some((reply, length)) = parse(&self.buffer, self.most)? {
                     self.buffer.drain(..length);
                     return Ok(reply);
                 }
@@ -177,117 +196,111 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 }
 
 /// A command as it is sent.
-pub(crate) fn command(words: &[&str]) -> Vec<u8> {
-    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
-    for word in words {
-        bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-        bytes.extend_from_slice(word.as_bytes());
-        bytes.extend_from_slice(b"\r\n");
-    }
+pub fn command(words: &[&str]) -> Vec<u8> {
+    let word = |word: &&str| OwnedFrame::BulkString(word.as_bytes().to_vec());
+    let frame = OwnedFrame::Array(words.iter().map(word).collect());
+    let mut bytes = vec![0; frame.encode_len(false)];
+    encode(&mut bytes, &frame, false).expect("there is exactly as much room as it said that it needs");
     bytes
 }
 
-/// The first answer in these bytes and its length; nothing when it is not whole yet.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Reply, usize)>, Malformed> {
-    let mut cursor = Cursor { bytes, at: 0 };
-    match cursor.reply(MAX_DEPTH)? {
-        Some(reply) if cursor.at <= MAX_ANSWER => Ok(Some((reply, cursor.at))),
-        Some(_) => Err(Malformed::TooLong),
-        None if bytes.len() > MAX_ANSWER => Err(Malformed::TooLong),
-        None => Ok(None),
+/// The first answer in these bytes and its length; `None` when it is not whole yet. It has at most `most` bytes.
+pub fn parse(bytes: &[u8], most: usize) -> Result<Option<(Reply, usize)>, Malformed> {
+    let Some(end) = end_of(bytes, most)? else {
+        return if bytes.len() > most { Err(Malformed::TooLong(most)) } else { Ok(None) };
+    };
+    if end > most {
+        return Err(Malformed::TooLong(most));
+    }
+    match decode_range(&bytes[..end]) {
+        Ok(Some((frame, length))) => Ok(Some((reply(&frame, bytes), length))),
+        Ok(None) | Err(_) => Err(Malformed::Number),
     }
 }
 
-struct Cursor<'a> {
-    bytes: &'a [u8],
-    at: usize,
+fn reply(frame: &RangeFrame, bytes: &[u8]) -> Reply {
+    let at = |(begin, end): (usize, usize)| bytes[begin..end].to_vec();
+    match frame {
+        RangeFrame::SimpleString(range) => Reply::Simple(at(*range)),
+        RangeFrame::Error(range) => Reply::Error(at(*range)),
+        RangeFrame::Integer(number) => Reply::Integer(*number),
+        RangeFrame::BulkString(range) => Reply::Bulk(at(*range)),
+        RangeFrame::Array(items) => Reply::Array(items.iter().map(|item| reply(item, bytes)).collect()),
+        RangeFrame::Null => Reply::Nil,
+    }
 }
 
-impl<'a> Cursor<'a> {
-    fn reply(&mut self, depth: usize) -> Result<Option<Reply>, Malformed> {
-        let Some(kind) = self.bytes.get(self.at).copied() else { return Ok(None) };
-        if !b"+-:$*".contains(&kind) {
-            return Err(Malformed::Kind(kind));
+/// Where the first answer ends, once it does.
+fn end_of(bytes: &[u8], most: usize) -> Result<Option<usize>, Malformed> {
+    let mut at = 0;
+    // How many items are still to come, of the answer and of each array in which we are.
+    let mut to_come = vec![1];
+    loop {
+        while to_come.last() == Some(&0) {
+            to_come.pop();
         }
-        self.at += 1;
+        let Some(items) = to_come.last_mut() else { return Ok(Some(at)) };
+        *items -= 1;
+        let Some(kind) = bytes.get(at).copied() else { return Ok(None) };
+        let longest = match kind {
+            b'+' | b'-' => most,
+            b':' | b'$' | b'*' => MAX_NUMBER,
+            _ => return Err(Malformed::Kind(kind)),
+        };
+        let Some(line) = line(&bytes[at + 1..], longest)? else { return Ok(None) };
+        at += 1 + line.len() + 2;
         match kind {
-            b'+' => Ok(self.line(MAX_ANSWER)?.map(|line| Reply::Simple(line.to_vec()))),
-            b'-' => Ok(self.line(MAX_ANSWER)?.map(|line| Reply::Error(line.to_vec()))),
-            b':' => Ok(self.number()?.map(Reply::Integer)),
-            b'$' => match self.length()? {
-                None => Ok(None),
-                Some(None) => Ok(Some(Reply::Nil)),
-                Some(Some(length)) => Ok(self.bulk(length)?.map(|bytes| Reply::Bulk(bytes.to_vec()))),
-            },
-            _ => match self.length()? {
-                None => Ok(None),
-                Some(None) => Ok(Some(Reply::Nil)),
-                Some(Some(_)) if depth == 0 => Err(Malformed::TooDeep),
-                Some(Some(count)) => self.array(count, depth - 1),
-            },
-        }
-    }
-
-    fn array(&mut self, count: usize, depth: usize) -> Result<Option<Reply>, Malformed> {
-        // No room is made for items that are only promised.
-        let mut items = Vec::new();
-        for _ in 0..count {
-            match self.reply(depth)? {
-                Some(item) => items.push(item),
-                None => return Ok(None),
+            b':' => drop(number(line)?),
+            b'$' => {
+                let Some(length) = length(line, most)? else { continue };
+                match bytes.get(at + length..at + length + 2) {
+                    Some(b"\r\n") => at += length + 2,
+                    Some(_) => return Err(Malformed::Ending),
+                    None => return Ok(None),
+                }
             }
-        }
-        Ok(Some(Reply::Array(items)))
-    }
-
-    fn bulk(&mut self, length: usize) -> Result<Option<&'a [u8]>, Malformed> {
-        let Some(rest) = self.bytes.get(self.at..) else { return Ok(None) };
-        let (Some(bytes), Some(ending)) = (rest.get(..length), rest.get(length..length + 2)) else {
-            return Ok(None);
-        };
-        if ending != b"\r\n" {
-            return Err(Malformed::Ending);
-        }
-        self.at += length + 2;
-        Ok(Some(bytes))
-    }
-
-    /// A length; `Some(None)` is that of nil.
-    fn length(&mut self) -> Result<Option<Option<usize>>, Malformed> {
-        match self.number()? {
-            None => Ok(None),
-            Some(-1) => Ok(Some(None)),
-            Some(length) => match usize::try_from(length) {
-                Ok(length) if length <= MAX_ANSWER => Ok(Some(Some(length))),
-                Ok(_) => Err(Malformed::TooLong),
-                Err(_) => Err(Malformed::Number),
-            },
+            b'*' => {
+                let Some(count) = length(line, most)? else { continue };
+                if to_come.len() > MAX_DEPTH {
+                    return Err(Malformed::TooDeep);
+                }
+                to_come.push(count);
+            }
+            _ => {}
         }
     }
+}
 
-    fn number(&mut self) -> Result<Option<i64>, Malformed> {
-        let Some(line) = self.line(MAX_NUMBER)? else { return Ok(None) };
-        let text = std::str::from_utf8(line).map_err(|_| Malformed::Number)?;
-        // Rust would read "+1", which RESP does not say.
-        match text.starts_with('+') {
-            true => Err(Malformed::Number),
-            false => text.parse().map(Some).map_err(|_| Malformed::Number),
-        }
+/// A length; `None` is that of nil.
+fn length(line: &[u8], most: usize) -> Result<Option<usize>, Malformed> {
+    match number(line)? {
+        -1 => Ok(None),
+        length => match usize::try_from(length) {
+            Ok(length) if length <= most => Ok(Some(length)),
+            Ok(_) => Err(Malformed::TooLong(most)),
+            Err(_) => Err(Malformed::Number),
+        },
     }
+}
 
-    /// A line without its end, which must come before so many bytes.
-    fn line(&mut self, most: usize) -> Result<Option<&'a [u8]>, Malformed> {
-        let rest = &self.bytes[self.at..];
-        let Some(end) = rest.iter().take(most).position(|byte| matches!(byte, b'\r' | b'\n')) else {
-            return if rest.len() >= most { Err(Malformed::Ending) } else { Ok(None) };
-        };
-        match rest.get(end..end + 2) {
-            Some(b"\r\n") => {}
-            None if rest[end] == b'\r' => return Ok(None),
-            _ => return Err(Malformed::Ending),
-        }
-        self.at += end + 2;
-        Ok(Some(&rest[..end]))
+fn number(line: &[u8]) -> Result<i64, Malformed> {
+    let text = std::str::from_utf8(line).map_err(|_| Malformed::Number)?;
+    // Rust would read "+1", which RESP does not say.
+    match text.starts_with('+') {
+        true => Err(Malformed::Number),
+        false => text.parse().map_err(|_| Malformed::Number),
+    }
+}
+
+/// A line without its end, which must come before so many bytes.
+fn line(rest: &[u8], most: usize) -> Result<Option<&[u8]>, Malformed> {
+    let Some(end) = rest.iter().take(most).position(|byte| matches!(byte, b'\r' | b'\n')) else {
+        return if rest.len() >= most { Err(Malformed::Ending) } else { Ok(None) };
+    };
+    match rest.get(end..end + 2) {
+        Some(b"\r\n") => Ok(Some(&rest[..end])),
+        None if rest[end] == b'\r' => Ok(None),
+        _ => Err(Malformed::Ending),
     }
 }
 
@@ -298,7 +311,7 @@ mod tests {
     use std::time::Duration;
 
     fn whole(bytes: &[u8]) -> Reply {
-        let (reply, length) = parse(bytes).expect("it is RESP").expect("it is whole");
+        let (reply, length) = parse(bytes, MAX_ANSWER).expect("it is RESP").expect("it is whole");
         assert_eq!(length, bytes.len());
         reply
     }
@@ -332,14 +345,14 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_an_answer_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            if let Ok(Some((_, length))) = parse(&bytes) {
+            if let Ok(Some((_, length))) = parse(&bytes, MAX_ANSWER) {
                 prop_assert!(length <= bytes.len());
             }
         }
 
         #[test]
         fn bytes_that_look_like_resp_are_survived(text in "[-+:$*0-9\r\na ]{0,60}") {
-            let _ = parse(text.as_bytes());
+            let _ = parse(text.as_bytes(), MAX_ANSWER);
         }
 
         #[test]
@@ -353,7 +366,7 @@ mod tests {
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of a small number")]
             #[expect(clippy::cast_precision_loss, reason = "the same")]
             let end = (bytes.len() as f64 * part) as usize;
-            prop_assert_eq!(parse(&bytes[..end]), Ok(None));
+            prop_assert_eq!(parse(&bytes[..end], MAX_ANSWER), Ok(None));
         }
     }
 
@@ -371,8 +384,8 @@ mod tests {
     #[test]
     fn lies_about_lengths_are_found_before_memory_is_taken() {
         for (bytes, why) in [
-            (&b"$999999999999\r\n"[..], Malformed::TooLong),
-            (b"*999999999999\r\n", Malformed::TooLong),
+            (&b"$999999999999\r\n"[..], Malformed::TooLong(MAX_ANSWER)),
+            (b"*999999999999\r\n", Malformed::TooLong(MAX_ANSWER)),
             (b"$-2\r\n", Malformed::Number),
             (b"*+1\r\n", Malformed::Number),
             (b":99999999999999999999\r\n", Malformed::Number),
@@ -382,9 +395,9 @@ mod tests {
             (b"*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n", Malformed::TooDeep),
             (b"HTTP/1.1 400", Malformed::Kind(b'H')),
         ] {
-            assert_eq!(parse(bytes), Err(why), "{}", String::from_utf8_lossy(bytes));
+            assert_eq!(parse(bytes, MAX_ANSWER), Err(why), "{}", String::from_utf8_lossy(bytes));
         }
-        assert_eq!(parse(&[&b"+"[..], &[b'a'; MAX_ANSWER]].concat()), Err(Malformed::Ending));
+        assert_eq!(parse(&[&b"+"[..], &[b'a'; MAX_ANSWER]].concat(), MAX_ANSWER), Err(Malformed::Ending));
     }
 
     #[tokio::test]
@@ -396,7 +409,7 @@ mod tests {
             far.write_all(b"*1\r\n$6\r\nmaster\r\n").await.expect("it listens");
             far
         });
-        let mut wire = Wire::new(near);
+        let mut wire = Wire::new(near, MAX_ANSWER);
         let asked = tokio::time::timeout(Duration::from_secs(10), wire.ask(&[&["ROLE"]])).await;
         let replies = asked.expect("in time").expect("an answer");
         assert_eq!(replies, [Reply::Array(vec![Reply::Bulk(b"master".to_vec())])]);
@@ -404,7 +417,7 @@ mod tests {
 
         let (near, mut far) = tokio::io::duplex(1000);
         far.write_all(b"+PONG\r\n+PONG\r\n").await.expect("there is room");
-        let error = Wire::new(near).ask(&[&["PING"]]).await.expect_err("that was one too many");
+        let error = Wire::new(near, MAX_ANSWER).ask(&[&["PING"]]).await.expect_err("that was one too many");
         assert_eq!(error.to_string(), Malformed::Unasked.to_string());
     }
 }

@@ -205,7 +205,7 @@ impl Sentinels {
 
     async fn view(&self, address: &str) -> Result<View, String> {
         let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
-        let mut wire = Wire::new(stream);
+        let mut wire = Wire::new(stream, resp::MAX_ANSWER);
         let auth: Option<Vec<&str>> = self.password.as_ref().map(|password| {
             ["AUTH"].into_iter().chain(self.username.as_deref()).chain([password.reveal()]).collect()
         });

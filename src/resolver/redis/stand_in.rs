@@ -1,6 +1,6 @@
 //! Servers for the unit tests, which answer what a test tells them to.
 
-use crate::resp::{Reply, parse};
+use crate::resp::{MAX_ANSWER, Reply, parse};
 use crate::testing::{MASTER, PATIENCE};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -84,7 +84,7 @@ impl Drop for Server {
 async fn serve(mut stream: TcpStream, asked: &Mutex<Vec<String>>, script: &Script) {
     let mut buffer = Vec::new();
     loop {
-        while let Ok(Some((command, length))) = parse(&buffer) {
+        while let Ok(Some((command, length))) = parse(&buffer, MAX_ANSWER) {
             buffer.drain(..length);
             let words: Vec<_> = command.items().iter().filter_map(Reply::text).collect();
             let act = match words[0] {
