@@ -33,7 +33,9 @@ build() {
         unset CARGO_TARGET_DIR
         RUSTFLAGS="--remap-path-prefix=$folder=/source --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
         RUSTFLAGS="$RUSTFLAGS --remap-path-prefix=$(rustc --print sysroot)=/rust"
-        export RUSTFLAGS
+        # The C of the cryptography has paths in its debug information, too.
+        CFLAGS="-ffile-prefix-map=$folder=/source -ffile-prefix-map=${CARGO_HOME:-$HOME/.cargo}=/cargo"
+        export RUSTFLAGS CFLAGS
         static_program >/dev/null
     )
     mv "$folder/target/$target/release/consentinel" "$folder.program"
