@@ -45,6 +45,11 @@ packages-test *program:
 dist *folder:
     bash packaging/dist.sh {{folder}}
 
+# The crates that others build on, as they would be uploaded: built, with their oldest dependencies and compiler; `just crates REVISION`
+# compares their interface, too.
+crates *revision: _rust
+    bash packaging/crates.sh {{revision}}
+
 # Break the containers in three ways and count what is lost; CI runs this. All ways: `just compose-drill all`, one: `just compose-drill leader`,
 # redis-sentinel in our place: `just compose-drill classic`.
 # Break a set-up in containers, and see whether what is promised holds.
