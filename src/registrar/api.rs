@@ -9,6 +9,7 @@ use super::settings::ConsulSettings;
 use super::strangers::Stranger;
 use super::txn::{Operation, Refusal, TransactionAnswer, Verdict, Versions};
 use consentinel_core::{GroupName, RegistryError, RegistryFault, Secret};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -410,15 +411,10 @@ impl Api {
     }
 }
 
-/// As it may stand in a URL; slashes stay.
+/// What stays in a URL as it is; slashes, too.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// As it may stand in a URL.
 pub(crate) fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.bytes() {
-        match c {
-            b'/' | b'-' | b'_' | b'.' | b'~' => out.push(c as char),
-            _ if c.is_ascii_alphanumeric() => out.push(c as char),
-            _ => out.push_str(&format!("%{c:02X}")),
-        }
-    }
-    out
+    utf8_percent_encode(text, PLAIN).to_string()
 }
