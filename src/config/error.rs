@@ -87,7 +87,7 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 /// Text from a file on its way to a terminal: no control characters, and not without end.
-struct Shown<'a>(&'a str);
+pub(super) struct Shown<'a>(pub &'a str);
 
 const MOST_SHOWN: usize = 600;
 

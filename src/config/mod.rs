@@ -213,6 +213,7 @@ fn gather(
     settings.http = configured.http;
     let dns = configured.dns;
     let mut consul = configured.consul;
+    let mut passed_over = configured.passed_over;
     let mut remembered = recovery::Evidence::of(bytes, &directives, Layer::File);
     let (mut state_users, mut state_level) = (None, None);
     let base = match &settings.state_file {
@@ -230,11 +231,14 @@ fn gather(
                 directives.extend(source.directives);
                 let with_state = read_sentinel(&directives, environment)?;
                 (durable, consul) = (with_state.durable, with_state.consul);
+                // It has read the configuration, too.
+                passed_over = with_state.passed_over;
             }
             configured.durable
         }
     };
-    let lost = remembered.make_good(&mut durable);
+    let mut lost = remembered.make_good(&mut durable);
+    lost.append(&mut passed_over);
     durable.config.port = settings.announced_port();
     Ok(Gathered { settings, durable, consul, dns, directives, base, lost, state_users, state_level })
 }
@@ -302,8 +306,10 @@ fn read_sentinel(directives: &[Directive], environment: Environment<'_>) -> Resu
 fn read_with(mut reader: Reader, directives: &[Directive]) -> Result<Reader, ConfigError> {
     let mut passes = Vec::new();
     for directive in directives.iter().filter(|directive| directive.words[0] == "sentinel") {
-        let pass = sentinel::check(&directive.words[1..]).map_err(|wrong| directive.error(wrong))?;
-        passes.push((pass, directive));
+        match sentinel::check(&directive.words[1..]) {
+            Ok(pass) => passes.push((pass, directive)),
+            Err(wrong) => pass_over(&mut reader, directive, wrong)?,
+        }
     }
     // Stable: within a pass and a layer the order of the file stays.
     passes.sort_by_key(|(pass, directive)| (*pass, directive.layer));
@@ -312,7 +318,9 @@ fn read_with(mut reader: Reader, directives: &[Directive]) -> Result<Reader, Con
         if *pass == Pass::Group && std::mem::take(&mut before_groups) {
             reader.end_of_masters();
         }
-        reader.apply(&directive.words[1..], directive.layer).map_err(|wrong| directive.error(wrong))?;
+        if let Err(wrong) = reader.apply(&directive.words[1..], directive.layer) {
+            pass_over(&mut reader, directive, wrong)?;
+        }
         check_host(&reader, directive)?;
     }
     if before_groups {
@@ -320,6 +328,22 @@ fn read_with(mut reader: Reader, directives: &[Directive]) -> Result<Reader, Con
     }
     reader.end();
     Ok(reader)
+}
+
+/// Puts a line aside, if it is about what was learned. All others are what the operator or this sentinel has decided.
+fn pass_over(reader: &mut Reader, directive: &Directive, wrong: Wrong) -> Result<(), ConfigError> {
+    let is_learned = directive.words.get(1).is_some_and(|name| sentinel::LEARNED.contains(&name.as_str()));
+    let error = directive.error(wrong);
+    if !is_learned {
+        return Err(error);
+    }
+    reader.passed_over.push(format!(
+        "{}: '{}' is passed over: {}. What it says is learned again",
+        error.at,
+        error::Shown(&error.line),
+        error::Shown(&error.wrong.what)
+    ));
+    Ok(())
 }
 
 /// Names where only addresses are of use.

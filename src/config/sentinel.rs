@@ -68,6 +68,9 @@ const DIRECTIVES: &[(&str, &str, Pass)] = &[
     ("consul-tags", "<master-name> <tag> ...", Pass::Group),
 ];
 
+/// What a sentinel learns from others, and learns again: a line that cannot be read must not stop a start.
+pub(super) const LEARNED: [&str; 3] = ["known-replica", "known-slave", "known-sentinel"];
+
 /// Where HTTP is served when no port is said.
 const HTTP_PORT: u16 = 8654;
 
@@ -113,6 +116,8 @@ pub(crate) struct Reader {
     monitored: BTreeMap<GroupName, Layer>,
     /// Whether settings of unknown masters are passed over.
     lenient: bool,
+    /// Lines about what was learned that cannot be read.
+    pub passed_over: Vec<String>,
 }
 
 impl Reader {
@@ -352,13 +357,11 @@ fn millis(text: &str, least: u64) -> Result<Duration, Wrong> {
 }
 
 fn identity(text: &str) -> Result<SentinelId, Wrong> {
-    let fits = text.len() == 40 && text.bytes().all(|c| c.is_ascii_hexdigit());
-    if !fits {
-        return Err(Wrong::new(format!("'{text}' is no identity of a sentinel"))
+    SentinelId::parse(text).ok_or_else(|| {
+        Wrong::new(format!("'{text}' is no identity of a sentinel"))
             .theirs("Malformed Sentinel id in myid option.")
-            .hint("An identity has 40 hexadecimal digits. Without the line a new one is made up."));
-    }
-    Ok(SentinelId::new(text))
+            .hint("An identity has 40 hexadecimal digits. Without the line a new one is made up.")
+    })
 }
 
 /// A name that fits into a hello and into a line of text.

@@ -38,6 +38,9 @@ pub enum HelloError {
     /// A field that should be an address.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
+    /// An identity that no sentinel has.
+    #[error("the sentinel's identity is not 40 hexadecimal digits")]
+    Identity,
     /// A name that is empty or too long.
     #[error("the {0} is empty or longer than {MAX_NAME} bytes")]
     Name(&'static str),
@@ -50,7 +53,7 @@ impl Hello {
     ///
     /// ```
     /// use consentinel_core::Hello;
-    /// let text = "127.0.0.1,26379,2f83,7,mymaster,127.0.0.1,6379,5";
+    /// let text = "127.0.0.1,26379,6df32341cf9f5a5026a3663d9536d1edc577eca3,7,mymaster,127.0.0.1,6379,5";
     /// let hello = Hello::parse(text).expect("well formed");
     /// assert_eq!(hello.to_string(), text);
     /// assert!(Hello::parse("127.0.0.1,26379").is_err());
@@ -66,7 +69,7 @@ impl Hello {
         }
         Ok(Hello {
             addr: Endpoint::parse(ip, port)?,
-            id: SentinelId::new(named("sentinel's id", id)?),
+            id: SentinelId::parse(id).ok_or(HelloError::Identity)?,
             current_epoch: epoch(current)?,
             group: GroupName::new(named("master's name", group)?),
             master: Endpoint::parse(master_ip, master_port)?,
@@ -100,6 +103,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const ID: &str = "6df32341cf9f5a5026a3663d9536d1edc577eca3";
+
     proptest! {
         #[test]
         fn no_text_makes_the_parser_panic(text in "\\PC{0,200}") {
@@ -108,20 +113,28 @@ mod tests {
 
         #[test]
         fn what_is_written_is_read(epoch in 0..=Epoch::MAX.0, port: u16, name in "[a-z0-9._-]{1,20}") {
-            let text = format!("10.1.2.3,{port},abcdef,{epoch},{name},redis.example,{port},{epoch}");
+            let text = format!("10.1.2.3,{port},{ID},{epoch},{name},redis.example,{port},{epoch}");
             prop_assert_eq!(Hello::parse(&text).expect("well formed").to_string(), text);
         }
     }
 
     #[test]
     fn a_forged_epoch_is_refused() {
-        let text = "127.0.0.1,26379,2f83,18446744073709551615,mymaster,127.0.0.1,6379,5";
-        assert!(matches!(Hello::parse(text), Err(HelloError::Epoch(_))));
+        let text = format!("127.0.0.1,26379,{ID},18446744073709551615,mymaster,127.0.0.1,6379,5");
+        assert!(matches!(Hello::parse(&text), Err(HelloError::Epoch(_))));
+    }
+
+    #[test]
+    fn an_identity_that_no_file_could_carry_is_refused() {
+        for id in ["x", "", "*", &ID[1..], &format!("{ID}0"), &ID.replace('6', "g")] {
+            let text = format!("127.0.0.1,26379,{id},7,mymaster,127.0.0.1,6379,5");
+            assert_eq!(Hello::parse(&text), Err(HelloError::Identity), "{id}");
+        }
     }
 
     #[test]
     fn a_ninth_field_is_refused() {
-        let text = "127.0.0.1,26379,2f83,7,mymaster,127.0.0.1,6379,5,extra";
-        assert_eq!(Hello::parse(text), Err(HelloError::Fields(9)));
+        let text = format!("127.0.0.1,26379,{ID},7,mymaster,127.0.0.1,6379,5,extra");
+        assert_eq!(Hello::parse(&text), Err(HelloError::Fields(9)));
     }
 }

@@ -90,6 +90,15 @@ name!(/// The identity of a sentinel, kept across restarts: 40 hexadecimal digit
 name!(/// The identity of one run of a Redis server: it changes when the server restarts.
     RunId);
 
+impl SentinelId {
+    /// An identity as sentinels have it: 40 hexadecimal digits. Of what others say only this is taken: it goes into votes, into
+    /// the log and into a file that must be read again at the next start.
+    pub fn parse(text: &str) -> Option<SentinelId> {
+        let fits = text.len() == 40 && text.bytes().all(|c| c.is_ascii_hexdigit());
+        fits.then(|| SentinelId::new(text))
+    }
+}
+
 /// How many sentinels must agree that a master is down.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -158,8 +158,7 @@ impl Awaited {
 fn down(items: &[Frame<'_>]) -> Reply {
     match items {
         [Frame::Integer(down), Frame::Bulk(leader), Frame::Integer(epoch), ..] => {
-            let leader = text_of(leader);
-            let leader = (leader != "*" && is_name(&leader)).then(|| SentinelId::new(&leader));
+            let leader = SentinelId::parse(&text_of(leader));
             match u64::try_from(*epoch).map(Epoch) {
                 Ok(epoch) if epoch <= Epoch::MAX => Reply::Down { down: *down != 0, leader, epoch },
                 _ => unexpected(),
@@ -167,10 +166,6 @@ fn down(items: &[Frame<'_>]) -> Reply {
         }
         _ => unexpected(),
     }
-}
-
-fn is_name(text: &str) -> bool {
-    !text.is_empty() && text.len() <= 256 && text.bytes().all(|c| c.is_ascii_graphic())
 }
 
 fn code(text: &[u8]) -> &[u8] {
@@ -259,8 +254,12 @@ mod tests {
 
     #[test]
     fn a_vote_is_read_and_a_forged_epoch_is_not() {
-        let reply = replies(Awaited::Down, b"*3\r\n:1\r\n$3\r\nabc\r\n:7\r\n");
+        let text = format!("*3\r\n:1\r\n$40\r\n{}\r\n:7\r\n", "ab".repeat(20));
+        let reply = replies(Awaited::Down, text.as_bytes());
         assert!(matches!(reply, Reply::Down { down: true, leader: Some(_), epoch: Epoch(7) }));
+        // A vote for what is no sentinel is none.
+        let reply = replies(Awaited::Down, b"*3\r\n:1\r\n$3\r\nabc\r\n:7\r\n");
+        assert!(matches!(reply, Reply::Down { down: true, leader: None, epoch: Epoch(7) }));
         let reply = replies(Awaited::Down, b"*3\r\n:0\r\n$1\r\n*\r\n:0\r\n");
         assert!(matches!(reply, Reply::Down { down: false, leader: None, epoch: Epoch(0) }));
         assert!(matches!(replies(Awaited::Down, b"*3\r\n:0\r\n$1\r\n*\r\n:-1\r\n"), Reply::Error(_)));

@@ -27,7 +27,8 @@ pub(super) fn is_master_down(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     };
     // The core gives no vote in an epoch that no honest history has reached, and a negative one becomes such.
     let epoch = u64::try_from(epoch).unwrap_or(u64::MAX);
-    let candidate = (&*args[5] != "*").then(|| SentinelId::new(&args[5]));
+    // `*`, or what is no identity: a vote for it would be written to disk, into the log and into every answer.
+    let candidate = SentinelId::parse(&args[5]);
     match Endpoint::parse(&args[2], &port.to_string()) {
         Ok(master) => Outcome::Ask(Request::IsMasterDown { master, epoch: Epoch(epoch), candidate }),
         Err(_) => {

@@ -80,6 +80,29 @@ fn replicas_that_are_known_by_names_are_found_again_where_names_are_not_looked_u
 }
 
 #[test]
+fn a_line_about_what_was_learned_stops_no_start() {
+    let peer = "6df32341cf9f5a5026a3663d9536d1edc577eca3";
+    let bad = [
+        "known-sentinel mymaster 127.0.0.1 26380 x",
+        "known-sentinel mymaster",
+        "known-replica mymaster 127.0.0.1 99999",
+        "known-slave mymaster 127.0.0.1 6380 6381",
+    ];
+    for line in bad {
+        let text = format!(
+            "{ONE}sentinel {line}\nsentinel known-sentinel mymaster 127.0.0.1 26380 {peer}\n\
+             sentinel current-epoch 3\nsentinel leader-epoch mymaster 3\n"
+        );
+        let Loaded { durable, lost, .. } = load_text(text).expect("it loads");
+        assert_eq!(durable.groups[&GroupName::new("mymaster")].sentinels.len(), 1, "{line}");
+        let [said] = &lost[..] else { panic!("{line}: {lost:?}") };
+        assert!(said.contains(&format!("'sentinel {line}' is passed over: ")), "{said}");
+    }
+    // A decision is none of it.
+    assert!(load_text(format!("{ONE}sentinel config-epoch mymaster x\n")).is_err());
+}
+
+#[test]
 fn a_link_stays_a_link() {
     let folder = Folder::new();
     fs::create_dir(folder.0.join("real")).expect("the folder is ours");

@@ -83,9 +83,9 @@ fn a_dead_replica_can_be_forgotten_alone_a_living_one_cannot() {
 #[test]
 fn a_dead_sentinel_can_be_forgotten_alone() {
     let mut bench = Bench::new(&[]);
-    let id = SentinelId::new("peer");
-    let text = "127.0.0.1,26380,peer,0,mymaster,127.0.0.1,6379,0";
-    bench.input(Input::Hello { link: None, hello: Hello::parse(text).expect("well formed") });
+    let id = SentinelId::parse(&"ab".repeat(20)).expect("an identity");
+    let text = format!("127.0.0.1,26380,{id},0,mymaster,127.0.0.1,6379,0");
+    bench.input(Input::Hello { link: None, hello: Hello::parse(&text).expect("well formed") });
     assert_eq!(bench.sentinel.group(&group()).expect("it is watched").sentinels.len(), 1);
     let forget = || Request::ForgetSentinel { group: group(), sentinel: id.clone() };
     assert_eq!(bench.ask(forget()), Response::Ok);
