@@ -40,10 +40,10 @@ pub(crate) fn configuration(bytes: &[u8]) {
         Ok(understood) => understood,
         Err(error) => return presentable(&error),
     };
-    let written = render::into_configuration(bytes, &Durable::default(), &durable, None, None);
+    let written = render::into_configuration(bytes, &Durable::default(), &durable, None, None, None);
     let (settings_again, again, _) = understand(&written, None).expect("what we write, we read");
     assert_eq!((&settings, &durable), (&settings_again, &again));
-    let twice = render::into_configuration(&written, &Durable::default(), &again, None, None);
+    let twice = render::into_configuration(&written, &Durable::default(), &again, None, None, None);
     assert_eq!(String::from_utf8_lossy(&written), String::from_utf8_lossy(&twice));
     let mut lines = written.split(|c| *c == b'\n');
     for line in bytes.split(|c| *c == b'\n') {

@@ -118,6 +118,14 @@ impl Written<'_> {
     }
 }
 
+/// Of which master a line speaks, by a look at its first words: `None` where that takes more.
+pub(super) fn group_of(raw: &[u8]) -> Option<&[u8]> {
+    let rest = raw.strip_prefix(b"sentinel ")?;
+    let (name, rest) = rest.split_at(rest.iter().position(|c| *c == b' ')?);
+    let group = rest[1..].split(|c| c.is_ascii_whitespace()).next()?;
+    (!group.is_empty() && OFTEN.iter().any(|usual| usual.as_bytes() == name)).then_some(group)
+}
+
 /// Directives of which there may be thousands.
 const OFTEN: [&str; 8] = [
     "monitor",

@@ -73,13 +73,20 @@ pub(crate) struct Store {
     /// What others than the written file say.
     base: Durable,
     /// The configuration as it was read or written last, in case that it cannot be read any more.
-    original: Mutex<Vec<u8>>,
+    last: Mutex<Last>,
     /// The lines `user ...` as they are to be; nothing while those in the configuration hold.
     users: Mutex<Option<Vec<String>>>,
     /// The log's level, once somebody has changed it at run time.
     level: Mutex<Option<Level>>,
     /// The lines `user ...` of included files: they are not repeated.
     included_users: Vec<Vec<String>>,
+}
+
+#[derive(Debug)]
+struct Last {
+    bytes: Vec<u8>,
+    /// The state that it was written for; `None` where it was read.
+    state: Option<Durable>,
 }
 
 /// The environment's name for the configuration file.
@@ -136,7 +143,7 @@ pub(crate) fn load(
         path: absolute,
         state_file: settings.state_file.clone(),
         base,
-        original: Mutex::new(source.bytes),
+        last: Mutex::new(Last { bytes: source.bytes, state: None }),
         users: Mutex::new(state_users),
         level: Mutex::new(state_level),
         included_users: users_in(Layer::Include),
@@ -381,12 +388,14 @@ impl Store {
                 file::replace(file, &bytes).map_err(|error| failed(file, error))
             }
             None => {
-                let mut last = self.original.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
                 let users = users.map(|lines| render::Users { lines, elsewhere: &self.included_users });
-                let present = self.present(&last);
-                let bytes = render::into_configuration(&present, &self.base, state, users.as_ref(), level);
+                let present = self.present(&last.bytes);
+                let before = last.state.as_ref().filter(|_| present == last.bytes);
+                let (base, users) = (&self.base, users.as_ref());
+                let bytes = render::into_configuration(&present, base, state, before, users, level);
                 file::replace(&self.path, &bytes).map_err(|error| failed(&self.path, error))?;
-                *last = bytes;
+                *last = Last { bytes, state: Some(state.clone()) };
                 Ok(())
             }
         }

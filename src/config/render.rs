@@ -19,15 +19,28 @@ pub(super) struct Users<'a> {
 ///
 /// Comments, and lines that say something else, stay as and where they are. So do lines that say what still holds;
 /// those that say something else by now are rewritten in place, and what is missing comes at the end.
+///
+/// `before` is the state that made this file, where one did: what has not changed since is copied, without a look at each of its
+/// lines. Of a thousand masters a failover changes one, and a vote waits for the file.
 pub(super) fn into_configuration(
     original: &[u8],
     base: &Durable,
     state: &Durable,
+    before: Option<&Durable>,
     users: Option<&Users<'_>>,
     level: Option<&str>,
 ) -> Vec<u8> {
     let mut page = Page::new(state, base, users, level, original.len());
+    page.whole = unchanged(state, before);
+    let names: HashSet<&[u8]> = page.whole.iter().map(|name| name.as_str().as_bytes()).collect();
+    // The lines of a master mostly stand together.
+    let mut last: &[u8] = b"";
     for raw in original.split_inclusive(|c| *c == b'\n') {
+        if let Some(name) = line::group_of(raw).filter(|name| *name == last || names.contains(name)) {
+            page.out.extend_from_slice(raw);
+            last = name;
+            continue;
+        }
         if let Some(written) = Written::from_plain(raw) {
             page.put_sentinel(raw, &written);
             continue;
@@ -48,6 +61,13 @@ pub(super) fn into_configuration(
     }
     page.users.retain(|(words, _)| !users.is_some_and(|users| users.elsewhere.contains(words)));
     page.end()
+}
+
+/// The masters of which everything is as it was.
+fn unchanged<'a>(state: &'a Durable, before: Option<&Durable>) -> HashSet<&'a GroupName> {
+    let Some(before) = before else { return HashSet::new() };
+    let same = |(name, group): &(&GroupName, _)| before.groups.get(*name) == Some(*group);
+    state.groups.iter().filter(same).map(|(name, _)| name).collect()
 }
 
 /// The configuration while it is written anew.

@@ -312,6 +312,57 @@ proptest! {
     }
 }
 
+/// A state that follows another one.
+fn next(state: &Durable, step: (u8, u8, u16)) -> Durable {
+    let (what, which, number) = step;
+    let mut state = state.clone();
+    let names: Vec<GroupName> = state.groups.keys().cloned().collect();
+    let at = Endpoint::parse("10.0.0.9", &number.max(1).to_string()).expect("an address");
+    let Some(name) = names.get(usize::from(which) % names.len().max(1)) else { return state };
+    let group = state.groups.get_mut(name).expect("it is one of them");
+    match what % 8 {
+        0 => group.master = at,
+        1 => drop(group.replicas.insert(at)),
+        2 => drop(group.replicas.pop_first()),
+        3 => group.leader_epoch = Epoch(u64::from(number)),
+        4 => group.config.down_after = Duration::from_millis(u64::from(number) + 1),
+        5 => state.current_epoch = Epoch(u64::from(number)),
+        6 => drop(state.groups.remove(name)),
+        _ => {
+            let copy = group.clone();
+            state.groups.insert(GroupName::new(&format!("new{number}")), copy);
+        }
+    }
+    state
+}
+
+proptest! {
+    #[test]
+    fn what_has_not_changed_is_written_as_if_it_were_looked_at(
+        lines in proptest::collection::vec(valid_line(), 0..20),
+        steps in proptest::collection::vec(any::<(u8, u8, u16)>(), 1..12),
+    ) {
+        let folder = Folder::new();
+        let monitors = "sentinel monitor a 1.1.1.1 1 1\nsentinel monitor b 1.1.1.2 1 1\nsentinel monitor c 1.1.1.3 1 1\n";
+        let others: Vec<_> = lines.into_iter().filter(|line| !line.contains("monitor ")).collect();
+        let path = folder.file("sentinel.conf", format!("{monitors}{}\n", others.join("\n")));
+        let Loaded { durable: mut state, store, .. } = load(&path, &[], NOTHING_SAID).expect("it loads");
+        for (number, step) in steps.into_iter().enumerate() {
+            state = next(&state, step);
+            if number == 5 {
+                // Somebody writes into it meanwhile.
+                let text = fs::read_to_string(&path).expect("the file");
+                fs::write(&path, text.replace("1.1.1.2", "2.2.2.2") + "# mine\n").expect("the file is ours");
+            }
+            let before = fs::read(&path).expect("the file");
+            let slowly = render::into_configuration(&before, &Durable::default(), &state, None, None, None);
+            store.save(&state).expect("it saves");
+            let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+            prop_assert_eq!(text(fs::read(&path).expect("the file")), text(slowly));
+        }
+    }
+}
+
 const ONE: &str = "sentinel monitor mymaster 127.0.0.1 6379 2\n";
 
 #[test]
