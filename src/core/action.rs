@@ -1,8 +1,8 @@
 //! Everything that a sentinel wants done.
 
 use crate::{
-    CallId, ClientId, Credentials, Durable, Endpoint, Epoch, GroupName, Hello, JobId, LinkId, Notice,
-    RegistryRequest, SentinelId, Seq,
+    CallId, ClientId, Credentials, DnsView, Durable, Endpoint, Epoch, GroupName, Hello, JobId, LinkId,
+    Notice, RegistryRequest, SentinelId, Seq,
 };
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -61,6 +61,14 @@ pub enum Action {
         group: GroupName,
         /// What.
         request: RegistryRequest,
+    },
+    /// Tell those who answer DNS what they may say of a group; what they were told before holds until then. Only where
+    /// `RegistryConfig::dns` is on.
+    Dns {
+        /// The group.
+        group: GroupName,
+        /// What they may say; nothing once it is watched no more.
+        view: Option<Box<DnsView>>,
     },
     /// Tell operators and subscribers.
     Notify(Notice),

@@ -13,7 +13,7 @@ use crate::{
     Action, CallId, Config, Detail, Endpoint, Epoch, Event, GroupConfig, GroupName, Host, Level, LinkId,
     Notice, Rng, SentinelId, Time, mix,
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 pub(crate) struct Context {
@@ -34,6 +34,8 @@ pub(crate) struct Context {
     pub(crate) hosts: HostCache,
     pub(crate) save_gate: SaveGate,
     pub(crate) scripts: Scripts,
+    /// Groups of which DNS may have to say something else after this step.
+    pub(crate) dns_changed: BTreeSet<GroupId>,
     pub(crate) crash_after_election: bool,
     pub(crate) crash_after_promotion: bool,
     /// Since when this identity has existed, if it was made at this start.
@@ -61,6 +63,7 @@ impl Context {
             hosts: HostCache::default(),
             save_gate,
             scripts: Scripts::default(),
+            dns_changed: BTreeSet::new(),
             crash_after_election: false,
             crash_after_promotion: false,
             born: None,
@@ -86,6 +89,13 @@ impl Context {
     pub(crate) fn drop_link(&mut self, link: LinkId) {
         if self.links.remove(&link).is_some() {
             self.out.push_back(Action::Disconnect(link));
+        }
+    }
+
+    /// Something happened on which it depends what DNS may say of a group.
+    pub(crate) fn dns_may_change(&mut self, group: GroupId) {
+        if self.config.registry.dns {
+            self.dns_changed.insert(group);
         }
     }
 

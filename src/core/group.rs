@@ -44,6 +44,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub(crate) use agreement::PeerAnswer;
+use dns_view::DnsState;
 pub(crate) use failover::Failover;
 use publish::Publication;
 use repair::Survey;
@@ -92,8 +93,7 @@ pub(crate) struct Group {
     /// When the master's name was last looked up because somebody contradicted.
     looked_up: Option<Time>,
     publishing: Publication,
-    /// Whether the master has said that it is one since it became it, or since the clock was last distrusted.
-    vouched: bool,
+    dns: DnsState,
 }
 
 /// What another sentinel thinks, as far as it told us.
@@ -185,7 +185,7 @@ impl Group {
             switched: now,
             looked_up: None,
             publishing: Publication::default(),
-            vouched: false,
+            dns: DnsState::new(),
         };
         group.nodes.insert(NodeId(0), Box::new(Node::new(saved.master, Role::Master, beat, now)));
         for replica in saved.replicas {
@@ -251,7 +251,11 @@ impl Group {
     pub(crate) fn advance_node(&mut self, id: NodeId, cx: &mut Context) {
         let duty = self.duty(id, cx);
         let Some(node) = self.nodes.get_mut(&id) else { return };
+        let local = node.command.local();
         node.advance(&duty, cx);
+        if node.command.local() != local {
+            cx.dns_may_change(self.id);
+        }
         if cx.tilt.is_some() {
             return;
         }
@@ -294,12 +298,15 @@ impl Group {
         if cx.now >= self.next_hello {
             self.say_hello(cx);
         }
+        if cx.now >= self.dns_deadline() {
+            cx.dns_may_change(self.id);
+        }
         let at = self.deadline(cx);
         cx.timers.set(Key::Group(self.id), Some(at));
     }
 
     fn deadline(&self, cx: &Context) -> Time {
-        let mut at = self.next_hello;
+        let mut at = self.next_hello.min(self.dns_deadline());
         if cx.tilt.is_none() {
             at = at.min(self.agreement_deadline(cx)).min(self.failover_deadline(cx));
             at = at.min(self.peers_deadline(cx)).min(self.survey_deadline());
@@ -382,6 +389,7 @@ impl Group {
     }
 
     fn event(&self, event: Event, detail: Detail, cx: &mut Context) {
+        cx.dns_may_change(self.id);
         cx.event(event, detail, Some((&self.name, &self.config)));
     }
 

@@ -19,12 +19,11 @@ impl HostCache {
         }
     }
 
-    /// The answer. An unknown name keeps the address that it had: the resolver may be what is broken.
-    pub(crate) fn on_resolved(&mut self, name: &Arc<str>, ip: Option<IpAddr>) {
+    /// The answer. An unknown name keeps the address that it had: the resolver may be what is broken. Returns whether the
+    /// address is another one now.
+    pub(crate) fn on_resolved(&mut self, name: &Arc<str>, ip: Option<IpAddr>) -> bool {
         self.asked.remove(name);
-        if let Some(ip) = ip {
-            self.known.insert(name.clone(), ip);
-        }
+        ip.is_some_and(|ip| self.known.insert(name.clone(), ip) != Some(ip))
     }
 
     pub(crate) fn ip(&self, host: &Host) -> Option<IpAddr> {

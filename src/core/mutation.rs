@@ -84,6 +84,10 @@ pub enum Mutation {
     HealthWithoutLock,
     /// What others change in Consul stays changed.
     DriftTolerated,
+    /// DNS names a new master that is not on disk.
+    DnsBeforeSaved,
+    /// DNS is not told of changes.
+    DnsNotTold,
 }
 
 #[cfg(feature = "mutations")]
@@ -128,6 +132,8 @@ impl Mutation {
         Mutation::PublishedBeforeSaved,
         Mutation::HealthWithoutLock,
         Mutation::DriftTolerated,
+        Mutation::DnsBeforeSaved,
+        Mutation::DnsNotTold,
     ];
 }
 

@@ -152,7 +152,9 @@ impl Peer {
         match reply {
             Reply::Pong => {
                 self.alive.on_pong(period, cx.now);
-                self.heard = true;
+                if !std::mem::replace(&mut self.heard, true) {
+                    cx.dns_changed.extend(&self.groups);
+                }
                 self.channel.on_useful();
                 !std::mem::replace(&mut self.answered, true)
             }
@@ -167,6 +169,7 @@ impl Peer {
     pub(crate) fn move_to(&mut self, addr: Endpoint, cx: &mut Context) {
         self.addr = addr;
         self.answered = false;
+        cx.dns_changed.extend(&self.groups);
         self.channel.reopen(cx);
         self.alive.on_link_lost(cx.now);
     }

@@ -1,10 +1,7 @@
 //! What can be asked of a sentinel from outside. Nothing here changes anything.
 
-use crate::channel::Owner;
 use crate::group::Group;
-use crate::{
-    Config, DnsView, Endpoint, Entry, Epoch, GroupName, GroupView, LinkId, Sentinel, SentinelId, Time, View,
-};
+use crate::{Config, DnsView, Endpoint, Epoch, GroupName, GroupView, Sentinel, SentinelId, Time, View};
 use std::time::Duration;
 
 impl Sentinel {
@@ -112,18 +109,9 @@ impl Sentinel {
         self.groups.get(id).map(|group| group.address(&self.cx))
     }
 
-    /// What DNS may say of a group. `known` is what it said before: what is not known anew stays as it was. Nothing
-    /// while a new master is not yet on disk: what was said before holds.
-    pub fn dns_view(&self, name: &GroupName, known: &[Entry]) -> Option<DnsView> {
-        let id = self.names.get(name)?;
-        self.groups.get(id)?.dns_view(known, &self.cx)
-    }
-
-    /// The group of a server whose link this is.
-    pub fn group_of(&self, link: LinkId) -> Option<&GroupName> {
-        match self.cx.links.get(&link)? {
-            Owner::Command(group, _) | Owner::PubSub(group, _) => self.groups.get(group).map(|it| &it.name),
-            Owner::Peer(_) => None,
-        }
+    /// What DNS may say of a group, as `Action::Dns` tells it where DNS is on. What is not known anew stays as it was told.
+    /// Nothing while a new master is not yet on disk: what was told before holds.
+    pub fn dns_view(&self, name: &GroupName) -> Option<DnsView> {
+        self.watched(name)?.dns_view(&self.cx)
     }
 }

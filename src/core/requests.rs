@@ -49,6 +49,7 @@ impl Sentinel {
                 if self.cx.change_config(&changes) {
                     self.log_in_again();
                 }
+                self.all_dns_may_change();
             }
             Request::Debug(timing) => {
                 check_periods(&timing)?;
@@ -77,6 +78,7 @@ impl Sentinel {
     ) -> Result<T, Refusal> {
         let id = self.names.get(name).ok_or(Refusal::NoSuchMaster)?;
         let group = self.groups.get_mut(id).ok_or(Refusal::NoSuchMaster)?;
+        self.cx.dns_may_change(*id);
         work(group, &mut self.cx)
     }
 

@@ -50,6 +50,7 @@ impl Sentinel {
             sentinel.watch(name, saved);
         }
         sentinel.save_if_due();
+        sentinel.announce_dns();
         sentinel
     }
 
@@ -61,6 +62,7 @@ impl Sentinel {
         let mut group = Group::new(id, name.clone(), saved, &mut self.cx);
         group.tell_monitor(quorum, &mut self.cx);
         group.advance_all(&mut self.cx);
+        self.cx.dns_may_change(id);
         self.names.insert(name, id);
         self.groups.insert(id, Box::new(group));
     }
@@ -96,6 +98,23 @@ impl Sentinel {
         }
         self.fire_timers();
         self.save_if_due();
+        self.announce_dns();
+    }
+
+    /// Tells what DNS may say of each group to which something happened in this step.
+    fn announce_dns(&mut self) {
+        let changed = std::mem::take(&mut self.cx.dns_changed);
+        if !self.cx.config.registry.dns {
+            return;
+        }
+        for group in changed {
+            self.with_group(group, |group, cx| group.announce_dns(cx));
+        }
+    }
+
+    /// Something happened on which it depends what DNS may say of every group.
+    pub(crate) fn all_dns_may_change(&mut self) {
+        self.each_group(|group, cx| cx.dns_may_change(group.id));
     }
 
     fn fire_timers(&mut self) {
@@ -160,7 +179,9 @@ impl Sentinel {
     }
 
     fn on_resolved(&mut self, name: &std::sync::Arc<str>, ip: Option<IpAddr>) {
-        self.cx.hosts.on_resolved(name, ip);
+        if self.cx.hosts.on_resolved(name, ip) {
+            self.all_dns_may_change();
+        }
         for slot in self.cx.peers.keys().copied().collect::<Vec<_>>() {
             let waits =
                 |peer: &crate::peer::Peer| matches!(&peer.addr.host, crate::Host::Name(of) if of == name);

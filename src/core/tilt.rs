@@ -21,7 +21,7 @@ impl Sentinel {
         if astray && !active(Mutation::TiltIgnored) {
             if self.cx.tilt.is_none() {
                 self.cx.event(Event::Tilt, Detail::Text("#tilt mode entered".to_owned()), None);
-                self.each_group(|group, _| group.doubt());
+                self.each_group(|group, cx| group.doubt(cx));
             }
             self.cx.tilt = Some(inside);
             self.cx.timers.set(Key::Tilt, Some(inside + self.cx.config.timing.tilt_period));

@@ -309,6 +309,20 @@ pub struct QuorumCheck {
     pub majority_reachable: bool,
 }
 
+impl DnsView {
+    /// Whether it may be answered: a majority is heard, and the master has said that it is one, or is objectively down.
+    pub fn is_certain(&self) -> bool {
+        let down = self.entries.first().is_some_and(|master| master.health == Health::Critical);
+        self.majority && (self.vouched || down)
+    }
+
+    /// The master to which clients may be sent; nothing while there is none.
+    pub fn named_master(&self) -> Option<&Endpoint> {
+        let master = self.entries.first().filter(|_| self.is_certain())?;
+        (master.health != Health::Critical).then_some(&master.addr)
+    }
+}
+
 impl GroupView {
     /// The server that clients are told is the master.
     pub fn told_master(&self) -> &NodeView {

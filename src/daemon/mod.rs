@@ -212,7 +212,6 @@ impl Driver {
         if let Some(due) = self.sentinel.poll_timeout().filter(|due| *due <= now) {
             self.meters.lag.add(now - due);
         }
-        self.announcer.hear(&self.sentinel, &input);
         self.recorder.input(now, &input);
         let published = match &input {
             Input::Registry { group, .. } if self.server.history.awaits_publication(group) => {
@@ -226,7 +225,7 @@ impl Driver {
             self.server.history.handle_registry(moment(), &group, facts);
         }
         self.drain();
-        self.announcer.announce(&self.sentinel, now);
+        self.announcer.beat(now);
     }
 
     /// Carries out what the core wants, and tells it what has come of that already.
@@ -267,6 +266,9 @@ impl Driver {
                     registrar.ask(group, request);
                 }
             }
+            Action::Dns { group, view } => {
+                self.announcer.announce(&group, view.map(|view| *view), clock::now());
+            }
             Action::Notify(notice) => self.notify(&notice),
             Action::RunScript { job, path, args } => {
                 if let Some(pid) = self.scripts.run(job, &path, &args) {
@@ -283,7 +285,6 @@ impl Driver {
     }
 
     fn notify(&mut self, notice: &Notice) {
-        self.announcer.hear_notice(notice);
         match notice {
             Notice::Event { level, event, detail, group } => {
                 self.failovers.tell(*level, *event, detail, group.as_ref());

@@ -95,7 +95,7 @@ impl DnsViewBuilder {
         let name = format!("{}.service.{}", names.service, self.shared.settings.domain);
         let groups = self.shared.groups.borrow();
         let group_records = groups.get(group).cloned().or_else(|| {
-            let view = sentinel.dns_view(group, &[])?;
+            let view = sentinel.dns_view(group)?;
             Some(Arc::new(GroupRecords::new(names, view, None, self.shared.settings.without_majority)))
         });
         let Some(group_records) = group_records else {

@@ -41,10 +41,10 @@ impl GroupRecords {
         before: Option<&GroupRecords>,
         policy: WithoutMajority,
     ) -> GroupRecords {
-        let DnsView { epoch, entries, vouched, heard: (heard, all), majority, sentinels } = view;
+        let certain = view.is_certain();
+        let DnsView { epoch, entries, heard: (heard, all), majority, sentinels, .. } = view;
         let name = &names.group;
-        let doomed = entries.first().is_some_and(|master| master.health == Health::Critical);
-        let answerability = match (majority, vouched || doomed) {
+        let answerability = match (majority, certain) {
             (true, true) => Answerability::Good,
             (true, false) => Answerability::Unready(format!(
                 "the master of {name} has not said yet that it is the master; ask again in a moment"
@@ -72,14 +72,6 @@ impl GroupRecords {
                 answerability,
             },
             _ => GroupRecords { names, epoch, entries, sentinels, answerability },
-        }
-    }
-
-    /// What was said before, where that can be built upon.
-    pub(super) fn known(&self) -> &[Entry] {
-        match self.answerability {
-            Answerability::Good | Answerability::Stale(_) => &self.entries,
-            _ => &[],
         }
     }
 

@@ -1,7 +1,7 @@
 //! What drives a sentinel in the world: the real core, or another model with the same interface.
 
 use crate::original::OriginalSentinel;
-use consentinel_core::{Action, Durable, GroupName, GroupView, Input, Sentinel, Time, View};
+use consentinel_core::{Action, DnsView, Durable, GroupName, GroupView, Input, Sentinel, Time, View};
 
 /// A sentinel's mind: inputs in, actions out.
 pub(crate) trait Brain {
@@ -15,6 +15,8 @@ pub(crate) trait Brain {
     fn view(&self) -> View;
     /// All that can be seen of one group.
     fn group(&self, name: &GroupName) -> Option<GroupView>;
+    /// What DNS may say of a group.
+    fn dns_view(&self, name: &GroupName) -> Option<DnsView>;
 }
 
 /// Whose habits a sentinel has.
@@ -52,6 +54,9 @@ impl Brain for Sentinel {
     fn group(&self, name: &GroupName) -> Option<GroupView> {
         Sentinel::group(self, name)
     }
+    fn dns_view(&self, name: &GroupName) -> Option<DnsView> {
+        Sentinel::dns_view(self, name)
+    }
 }
 
 impl Brain for OriginalSentinel {
@@ -69,5 +74,9 @@ impl Brain for OriginalSentinel {
     }
     fn group(&self, name: &GroupName) -> Option<GroupView> {
         OriginalSentinel::group(self, name)
+    }
+    /// It has no DNS.
+    fn dns_view(&self, _: &GroupName) -> Option<DnsView> {
+        None
     }
 }

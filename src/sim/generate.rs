@@ -83,6 +83,11 @@ pub(crate) fn generate_consul(seed: u64, choice: ConsulChoice) -> Option<ConsulP
     }
 }
 
+/// Whether the sentinels of a seed answer DNS. Its chance is its own, too.
+pub(crate) fn generate_dns(seed: u64) -> bool {
+    Rng::new(mix(seed ^ 0xd4_5000)).per_mille(500)
+}
+
 fn group_config(rng: &mut Rng, sentinels: usize) -> GroupConfig {
     let majority = sentinels as u64 / 2 + 1;
     let quorum = if rng.per_mille(700) { majority } else { between(rng, 1, sentinels as u64) };

@@ -170,7 +170,7 @@ impl World {
         let node = self.sentinel(sentinel).node;
         let life = self.processes[node.index()].number;
         while let Some(action) = self.sentinel(sentinel).brain.poll_action() {
-            let counts = !matches!(action, Action::Register { .. });
+            let counts = !matches!(action, Action::Register { .. } | Action::Dns { .. });
             if let Some(left) = self.sentinel(sentinel).actions_left.as_mut().filter(|_| counts) {
                 if *left == 0 {
                     return self.apply(crate::step::Step::Crash { node, how: crate::step::Crash::Kill });
@@ -257,6 +257,8 @@ impl World {
             Action::Save { seq, state } => self.save(sentinel, seq, *state),
             Action::Respond { client, response } => self.respond(sentinel, client, &response),
             Action::Register { group, request } => self.registrar_asked(sentinel, &group, request),
+            // Nobody asks: what may be said is looked at by the invariants.
+            Action::Dns { .. } => {}
             Action::Notify(notice) => self.notify(sentinel, &notice),
             Action::RunScript { job, .. } => {
                 let at = self.now + Duration::from_millis(50);

@@ -3,7 +3,7 @@
 use crate::chaos::Chaos;
 use crate::compound::{CompoundChoice, Compounding, generate_compound};
 use crate::data::DataRef;
-use crate::generate::{generate, generate_consul, pick};
+use crate::generate::{generate, generate_consul, generate_dns, pick};
 use crate::host::SentinelHost;
 use crate::invariants::Invariant;
 use crate::report::{Failure, Report};
@@ -64,6 +64,7 @@ pub fn run_and_record(seed: u64, options: &Options) -> (Result<Report, Failure>,
     let mut rng = Rng::new(mix(seed));
     let mut blueprint = generate(&mut rng);
     blueprint.compound = generate_compound(seed, options.compound, &mut blueprint);
+    blueprint.config.registry.dns = generate_dns(seed);
     blueprint.consul = generate_consul(seed, options.consul).filter(|_| blueprint.has_a_publisher());
     let mut world = blueprint.build(seed, options.story, options.record.as_deref());
     world.punctual = matches!(options.consul, ConsulChoice::Off | ConsulChoice::Silent);

@@ -48,6 +48,7 @@ impl Group {
     }
 
     pub(super) fn forget_node(&mut self, id: NodeId, cx: &mut Context) {
+        cx.dns_may_change(self.id);
         if let Some(mut node) = self.nodes.remove(&id) {
             node.retire(self.id, id, cx);
         }
@@ -58,6 +59,7 @@ impl Group {
         self.answer_order(false, cx);
         self.event(Event::Unmonitor, self.describe_master(cx), cx);
         self.forget_publication(cx);
+        self.end_dns(cx);
         for id in self.nodes.keys().copied().collect::<Vec<_>>() {
             self.forget_node(id, cx);
         }

@@ -1,14 +1,54 @@
 //! What DNS may say of a group: what this sentinel would publish, and whether it may say so on its own.
+//!
+//! Nothing is computed that nothing has happened to: whatever the view depends on calls `dns_may_change`, and at the end of
+//! the step the view is made once and told if it is another one. What changes by time alone has a deadline.
 
 use super::Group;
 use crate::context::Context;
-use crate::{DnsView, Endpoint, Entry, SentinelId};
+use crate::mutation::{Mutation, active};
+use crate::timers::Key;
+use crate::{Action, DnsView, Endpoint, Entry, SentinelId, Time};
+
+/// What a group keeps for DNS.
+pub(super) struct DnsState {
+    /// Whether the master has said that it is one since it became it, or since the clock was last distrusted.
+    pub(super) vouched: bool,
+    /// What was told last.
+    told: Option<DnsView>,
+    /// The entries of the last certain view, while no majority is heard.
+    kept: Vec<Entry>,
+    /// When the view may change although nobody says anything new.
+    holds_until: Time,
+}
+
+impl DnsState {
+    pub(super) fn new() -> Self {
+        DnsState { vouched: false, told: None, kept: Vec::new(), holds_until: Time::NEVER }
+    }
+
+    /// What was said before, where that can be built upon.
+    fn known(&self) -> &[Entry] {
+        match &self.told {
+            Some(told) if told.is_certain() => &told.entries,
+            _ => &self.kept,
+        }
+    }
+
+    fn remember(&mut self, view: DnsView) {
+        if view.majority {
+            self.kept = Vec::new();
+        } else if let Some(told) = self.told.take_if(|told| told.is_certain()) {
+            self.kept = told.entries;
+        }
+        self.told = Some(view);
+    }
+}
 
 impl Group {
     /// Nothing while a new master is not yet on disk.
-    pub(crate) fn dns_view(&self, known: &[Entry], cx: &Context) -> Option<DnsView> {
+    pub(crate) fn dns_view(&self, cx: &Context) -> Option<DnsView> {
         let master = &self.master().addr;
-        if !cx.hosts.same_place(&self.announced.master, master) {
+        if !cx.hosts.same_place(&self.announced.master, master) && !active(Mutation::DnsBeforeSaved) {
             return None;
         }
         let (told, saved) = &self.announced.config;
@@ -17,27 +57,56 @@ impl Group {
         let heard = 1 + self.peers_heard(cx);
         Some(DnsView {
             epoch,
-            entries: self.desired(epoch, known, cx),
-            vouched: self.vouched,
+            entries: self.desired(epoch, self.dns.known(), cx),
+            vouched: self.dns.vouched,
             heard: (heard, self.peers.len() + 1),
             majority: self.hears_majority(cx),
             sentinels: self.sentinels_up(cx),
         })
     }
 
+    /// Tells what DNS may say, if that has changed. While a new master is not yet on disk, what was told before holds.
+    pub(crate) fn announce_dns(&mut self, cx: &mut Context) {
+        let holds_until = self.entries_deadline(cx);
+        if std::mem::replace(&mut self.dns.holds_until, holds_until) != holds_until {
+            let at = self.deadline(cx);
+            cx.timers.set(Key::Group(self.id), Some(at));
+        }
+        let Some(view) = self.dns_view(cx) else { return };
+        let misses = active(Mutation::DnsNotTold) && self.dns.told.is_some();
+        if self.dns.told.as_ref() == Some(&view) || misses {
+            return;
+        }
+        let group = self.name.clone();
+        cx.out.push_back(Action::Dns { group, view: Some(Box::new(view.clone())) });
+        self.dns.remember(view);
+    }
+
+    /// It is watched no more.
+    pub(super) fn end_dns(&self, cx: &mut Context) {
+        if cx.config.registry.dns {
+            cx.out.push_back(Action::Dns { group: self.name.clone(), view: None });
+        }
+    }
+
+    pub(super) fn dns_deadline(&self) -> Time {
+        self.dns.holds_until
+    }
+
     /// The master said something of itself.
     pub(super) fn vouch(&mut self, cx: &Context) {
-        self.vouched = self.vouched || self.answers_as_master(cx);
+        self.dns.vouched = self.dns.vouched || self.answers_as_master(cx);
     }
 
     /// Much may have happened that nobody told us.
-    pub(crate) fn doubt(&mut self) {
-        self.vouched = false;
+    pub(crate) fn doubt(&mut self, cx: &mut Context) {
+        self.dns.vouched = false;
+        cx.dns_may_change(self.id);
     }
 
     /// Whether the master's word is waited for.
     pub(super) fn waits_to_be_named(&self, cx: &Context) -> bool {
-        cx.config.registry.dns && !self.vouched
+        cx.config.registry.dns && !self.dns.vouched
     }
 
     /// Whether enough sentinels are heard that what this one sees is not its view alone.

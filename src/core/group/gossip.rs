@@ -44,8 +44,10 @@ impl Group {
             opinion.config_epoch = opinion.config_epoch.max(hello.config_epoch);
         }
         if let Some(peer) = cx.peers.get_mut(&slot) {
-            peer.heard = true;
             peer.channel.retry_now(cx.now);
+            if !std::mem::replace(&mut peer.heard, true) {
+                cx.dns_changed.extend(&peer.groups);
+            }
         }
         cx.advance_peer(slot);
         cx.adopt_epoch(hello.current_epoch, &self.name, &self.config);
@@ -230,6 +232,7 @@ impl Group {
             }
             self.peers.remove(&slot);
             cx.leave_peer(slot, self.id);
+            cx.dns_may_change(self.id);
             cx.save_gate.soon(cx.now);
         }
         cx.gone_peers.retain(|_, at| cx.now < *at + GONE_REMEMBERED);

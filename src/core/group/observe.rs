@@ -13,6 +13,7 @@ impl Group {
     pub(crate) fn on_command_up(&mut self, id: NodeId, link: LinkId, up: LinkUp, cx: &mut Context) {
         let Some(node) = self.nodes.get_mut(&id) else { return };
         if node.command.on_up(link, up.local, &self.config.auth, cx) {
+            cx.dns_may_change(self.id);
             node.alive.on_link_up(cx.now);
             node.want_info();
             self.release_again(id, cx);
@@ -41,6 +42,7 @@ impl Group {
     pub(crate) fn on_command_lost(&mut self, id: NodeId, cx: &mut Context) {
         let Some(node) = self.nodes.get_mut(&id) else { return };
         node.command.on_lost(cx);
+        cx.dns_may_change(self.id);
         node.on_command_lost(cx.now);
         if let Failover::WaitPromotion { epoch, promoted, since } = self.failover
             && promoted == id
@@ -172,6 +174,7 @@ impl Group {
 
     /// A node told about itself.
     pub(super) fn on_info(&mut self, id: NodeId, info: Arc<Info>, cx: &mut Context) {
+        cx.dns_may_change(self.id);
         self.note_run_id(id, &info, cx);
         if !self.merge_twin(id, cx) {
             return self.advance_all(cx);

@@ -20,7 +20,7 @@ impl Group {
         }
         let old = std::mem::replace(&mut self.master, new);
         self.switched = cx.now;
-        self.vouched = false;
+        self.dns.vouched = false;
         self.odown = None;
         self.last_attempt = None;
         self.fruitless = 0;
@@ -73,13 +73,13 @@ impl Group {
         };
         // Nobody says so before the new one has said itself that it is master. Who has followed so far goes on following;
         // who has not seen any master yet waits for its own word.
-        let vouched = self.vouched;
+        let vouched = self.dns.vouched;
         let described = self.describe(new, cx);
         if let Some(node) = self.nodes.get_mut(&new).filter(|node| node.role == Role::Replica) {
             node.described_as = Some(described);
         }
         self.switch_to(new, false, cx);
-        self.vouched = vouched;
+        self.dns.vouched = vouched;
     }
 
     fn abandon_failover(&mut self, cx: &mut Context) {
@@ -108,6 +108,7 @@ impl Group {
             self.announced.pending = None;
         }
         self.announced.at = cx.now;
+        cx.dns_may_change(self.id);
         if !cx.hosts.same_place(&before, &self.announced.master) {
             self.tell_switch(&before, cx);
         }

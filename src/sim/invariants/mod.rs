@@ -4,6 +4,7 @@
 mod consul;
 mod convergence;
 mod demotion;
+mod dns;
 mod doom;
 mod election;
 mod hello;
@@ -19,8 +20,8 @@ use crate::network::NodeId;
 use crate::report::Failure;
 use crate::world::{Role, World};
 use consentinel_core::{
-    Action, CallId, ClientId, Command, Endpoint, Epoch, Event, GroupName, Input, LinkId, Notice, Reply,
-    Request, Response, RunId, SentinelId, Time,
+    Action, CallId, ClientId, Command, DnsView, Endpoint, Epoch, Event, GroupName, Input, LinkId, Notice,
+    Reply, Request, Response, RunId, SentinelId, Time,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -75,6 +76,10 @@ pub enum Invariant {
     HealthByHolder,
     /// A master that a majority hears is not critical in Consul for longer than a second.
     WellMasterNamed,
+    /// DNS never goes back from a newer master to an older one.
+    DnsNeverGoesBack,
+    /// What DNS may say is told as soon as it changes.
+    DnsUpToDate,
     /// Where nothing happens, nothing is published.
     Quiescence,
     /// While a majority of sentinels is well, a dead master is replaced within a bound that the faults explain.
@@ -145,6 +150,10 @@ pub(crate) struct Witness {
     confused: BTreeSet<(u16, Epoch)>,
     /// The highest config epoch that each sentinel has announced.
     announced: BTreeMap<GroupAt, Epoch>,
+    /// What each sentinel last told of a group for DNS.
+    dns_views: BTreeMap<GroupAt, DnsView>,
+    /// The epoch of the master that DNS last named.
+    dns_epochs: BTreeMap<GroupAt, Epoch>,
     /// The highest epoch that each sentinel has announced.
     epochs: BTreeMap<u16, Epoch>,
     /// Until when, on its own clock, a sentinel must not act.
@@ -175,14 +184,17 @@ impl Witness {
         self.candidacy.retain(|at, _| at.0 != sentinel);
         self.candidacies.retain(|(at, _)| at.0 != sentinel);
         self.announced.retain(|at, _| at.0 != sentinel);
+        self.dns_epochs.retain(|at, _| at.0 != sentinel);
         self.epochs.remove(&sentinel);
     }
 
     /// What a sentinel only had in mind is gone.
     pub(crate) fn sentinel_died(&mut self, sentinel: u16, remembers: impl Fn(u16) -> Epoch) {
-        for (at, epoch) in self.announced.iter_mut().filter(|(at, _)| at.0 == sentinel) {
+        let said = self.announced.iter_mut().chain(&mut self.dns_epochs);
+        for (at, epoch) in said.filter(|(at, _)| at.0 == sentinel) {
             *epoch = remembers(at.1).min(*epoch);
         }
+        self.dns_views.retain(|at, _| at.0 != sentinel);
         self.leading.retain(|at, _| at.0 != sentinel);
         self.forced.retain(|at| at.0 != sentinel);
         self.opinions.retain(|(at, _), _| at.0 != sentinel);
@@ -225,6 +237,7 @@ impl World {
         self.watch_clock(sentinel, clock);
         if matches!(input, Input::Wake) {
             self.watch_rest(sentinel);
+            self.check_dns_is_told(sentinel);
         }
         match input {
             Input::Reply { link, call, reply: Reply::Down { down, leader, epoch } } => {
@@ -280,6 +293,7 @@ impl World {
                 self.check_answer((sentinel, group), *down, leader.as_ref(), *epoch);
             }
             Action::Register { group, request } => self.check_register(sentinel, group, request),
+            Action::Dns { group, view } => self.check_dns(sentinel, group, view.as_deref()),
             Action::Notify(Notice::Event { event, detail, group: Some(group), .. }) => {
                 self.stats.count(*event);
                 if let Some(group) = self.group_index(group) {

@@ -2,9 +2,9 @@
 
 use crate::registry::Registry;
 use consentinel_core::{
-    Action, ClientId, ClientLine, Command, Durable, DurableGroup, Endpoint, Event, GroupConfig, GroupName,
-    Host, Info, Input, JobId, LinkError, LinkId, LinkUp, Notice, Quorum, Reply, Request, Response, Role,
-    RunId, SaveError, Sentinel, Time,
+    Action, ClientId, ClientLine, Command, DnsView, Durable, DurableGroup, Endpoint, Event, GroupConfig,
+    GroupName, Host, Info, Input, JobId, LinkError, LinkId, LinkUp, Notice, Quorum, Reply, Request, Response,
+    Role, RunId, SaveError, Sentinel, Time,
 };
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -34,6 +34,7 @@ pub(crate) struct Bench {
     pub(crate) scripts: Vec<(JobId, String, Vec<String>)>,
     pub(crate) killed: Vec<JobId>,
     pub(crate) responses: Vec<Response>,
+    pub(crate) dns_views: Vec<Option<DnsView>>,
     /// What servers answer to CLIENT LIST, and whether they do.
     pub(crate) clients: Vec<ClientLine>,
     pub(crate) may_list_clients: bool,
@@ -78,6 +79,7 @@ impl Bench {
             scripts: vec![],
             killed: vec![],
             responses: vec![],
+            dns_views: vec![],
             clients: vec![],
             may_list_clients: true,
             registry: Registry::new(),
@@ -141,6 +143,7 @@ impl Bench {
             Action::Register { group, request } => {
                 return self.registry.answer(request).map(|event| Input::Registry { group, event });
             }
+            Action::Dns { view, .. } => self.dns_views.push(view.map(|view| *view)),
             Action::Notify(Notice::Log { text, .. }) => self.logs.push(text),
             Action::Disconnect(_) | Action::Exit => {}
         }

@@ -2,8 +2,7 @@
 
 use crate::bench::{Bench, MASTER, MS, endpoint, group, info};
 use consentinel_core::{
-    DnsView, Endpoint, Epoch, Health, Hello, Info, Input, LinkError, Request, Response, Role, SaveError,
-    SentinelId,
+    DnsView, Endpoint, Epoch, Health, Hello, Info, Input, Request, Response, Role, SaveError, SentinelId,
 };
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ fn named(replicas: &[u16]) -> Bench {
 }
 
 fn view(bench: &Bench) -> DnsView {
-    bench.sentinel.dns_view(&group(), &[]).expect("it is watched, and all is on disk")
+    bench.sentinel.dns_view(&group()).expect("it is watched, and all is on disk")
 }
 
 /// Role, port and health of what may be named.
@@ -101,7 +100,7 @@ fn who_has_followed_goes_on_naming_by_a_hello_and_not_before_it_is_on_disk() {
     promote(&mut bench, 6380);
     bench.input(hello("peer", 26380, 0, MASTER));
     bench.sentinel.handle(bench.now, hello("peer", 26380, 3, 6380));
-    assert_eq!(bench.sentinel.dns_view(&group(), &[]), None, "what was said before holds");
+    assert_eq!(bench.sentinel.dns_view(&group()), None, "what was said before holds");
     bench.input(Input::Wake);
     let view = view(&bench);
     assert_eq!((view.epoch, view.vouched), (Epoch(3), true));
@@ -178,8 +177,50 @@ fn a_reset_asks_the_master_anew_and_an_unknown_group_has_no_name() {
     bench.run(MS * 100);
     assert!(view(&bench).vouched);
     let nobody = consentinel_core::GroupName::new("nobody");
-    assert_eq!(bench.sentinel.dns_view(&nobody, &[]), None);
-    let lost = Input::Link { link: consentinel_core::LinkId(u64::MAX), up: Err(LinkError::Closed) };
-    bench.input(lost);
-    assert_eq!(bench.sentinel.group_of(consentinel_core::LinkId(u64::MAX)), None);
+    assert_eq!(bench.sentinel.dns_view(&nobody), None);
+}
+
+#[test]
+fn what_dns_may_say_is_told_once_and_again_when_it_changes() {
+    let mut bench = named(&[6380]);
+    bench.run(SECOND * 3);
+    assert_eq!(bench.dns_views.last(), Some(&Some(view(&bench))));
+    let told = bench.dns_views.len();
+    bench.run(SECOND * 60);
+    assert_eq!(bench.dns_views.len(), told, "nothing happens, and nothing is told");
+    bench.kill(MASTER);
+    bench.run(MS * 1020);
+    assert_eq!(bench.dns_views.last(), Some(&Some(view(&bench))));
+    assert_eq!(view(&bench).named_master(), Some(&endpoint(6380)));
+}
+
+#[test]
+fn what_changes_by_time_alone_is_told_at_its_time() {
+    // Nobody turns the replica.
+    let mut bench = Bench::with(&[6380, 6381], |durable| {
+        (durable.config.registry.dns, durable.config.observe) = (true, true);
+    });
+    bench.run(SECOND * 3);
+    promote(&mut bench, 6380);
+    bench.input(hello("peer", 26380, 3, 6380));
+    let of_replica = |bench: &Bench| {
+        let view = bench.dns_views.last().cloned().flatten().expect("something was told");
+        view.entries.iter().find(|entry| entry.addr == endpoint(6381)).map(|entry| entry.health)
+    };
+    bench.run(SECOND * 9);
+    assert_eq!(of_replica(&bench), Some(Health::Warning), "it is given ten seconds to turn");
+    bench.run(SECOND);
+    assert_eq!(of_replica(&bench), Some(Critical));
+    assert_eq!(bench.dns_views.last(), Some(&bench.sentinel.dns_view(&group())));
+}
+
+#[test]
+fn a_group_that_is_watched_no_more_is_told_once_and_without_dns_nothing_is() {
+    let mut bench = named(&[]);
+    bench.run(SECOND);
+    bench.ask(Request::Remove { group: group() });
+    assert_eq!(bench.dns_views.last(), Some(&None));
+    let mut bench = Bench::new(&[6380]);
+    bench.run(SECOND * 3);
+    assert!(bench.dns_views.is_empty());
 }
