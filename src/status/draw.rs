@@ -1,6 +1,8 @@
 //! Draws a picture of a daemon from what can be seen of it.
 
-use super::{Consul, ConsulState, Entry, Health, Master, Phase, Picture, Publication, Sentinel, Server};
+use super::{
+    Consul, ConsulState, Entry, Health, Master, Phase, Picture, Publication, Sentinel, Server, StateKind,
+};
 use crate::clock;
 use crate::dns::DnsViewBuilder;
 use crate::registrar::Gauge;
@@ -106,6 +108,7 @@ impl Brush<'_> {
         let nothing = Info::default();
         let info = node.info.as_ref().map_or(&nothing, |(_, info)| &**info);
         let health = node.verdict.as_ref().filter(|_| told || node.link.sdown.is_some());
+        let (state_kind, state) = self.state(node, group, info);
         Server {
             address: self.node_address(node),
             run_id: node.run_id.as_ref().map(|id| id.as_str().to_owned()),
@@ -127,32 +130,43 @@ impl Brush<'_> {
             lag_bytes: node.lag,
             priority: info.priority,
             version: info.text.version(),
-            state: self.state(node, group, info),
+            state,
+            state_kind: Some(state_kind),
             health: health.map_or(Health::Unknown, |(health, _)| (*health).into()),
         }
     }
 
     /// How a server stands, in words for people.
-    fn state(&self, node: &NodeView, group: &GroupView, info: &Info) -> String {
+    fn state(&self, node: &NodeView, group: &GroupView, info: &Info) -> (StateKind, String) {
         let is_master = node.addr == group.master.addr;
         let span = |since: Time| span_words(self.now - since);
         match (is_master.then_some(group.odown).flatten(), node.link.sdown) {
-            (Some(since), _) => return format!("down for {}, as a quorum agrees", span(since)),
-            (None, Some(_)) if node.emptied.is_some() => return "came back without its data".to_owned(),
-            (None, Some(since)) => return format!("down for {}", span(since)),
+            (Some(since), _) => {
+                return (StateKind::Down, format!("down for {}, as a quorum agrees", span(since)));
+            }
+            (None, Some(_)) if node.emptied.is_some() => {
+                return (StateKind::Other, "came back without its data".to_owned());
+            }
+            (None, Some(since)) => return (StateKind::Down, format!("down for {}", span(since))),
             (None, None) => {}
         }
         if node.info.is_none() {
-            return "has not told anything of itself yet".to_owned();
+            return (StateKind::Other, "has not told anything of itself yet".to_owned());
         }
         if !node.link.up {
-            return format!("silent for {}", span(node.link.last_ok));
+            return (StateKind::Silent, format!("silent for {}", span(node.link.last_ok)));
         }
         match (is_master, &node.verdict) {
-            (false, Some((_, sentence))) => sentence.clone(),
-            _ if info.loading => "is reading its data".to_owned(),
-            (true, _) if node.role == Role::Replica => "says that it is a replica".to_owned(),
-            _ => "master".to_owned(),
+            // The only replica that is to be used without a reservation is one that is linked.
+            (false, Some((consentinel_core::Health::Passing, sentence))) => {
+                (StateKind::Linked, sentence.clone())
+            }
+            (false, Some((_, sentence))) => (StateKind::Other, sentence.clone()),
+            _ if info.loading => (StateKind::Other, "is reading its data".to_owned()),
+            (true, _) if node.role == Role::Replica => {
+                (StateKind::Other, "says that it is a replica".to_owned())
+            }
+            _ => (StateKind::Other, "master".to_owned()),
         }
     }
 

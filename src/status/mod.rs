@@ -15,7 +15,7 @@ pub(crate) use draw::{Scene, draw, draw_some, span_words};
 pub(crate) use explain::{Explanation, explain};
 pub(crate) use history::{Facts, FailoverCounts, History, Moment};
 pub(crate) use words::{
-    ConsulState, Health, LockHolder, MarkPhase, Obstacle, Outcome, PublicationState, ServerRole,
+    ConsulState, Health, LockHolder, MarkPhase, Obstacle, Outcome, PublicationState, ServerRole, StateKind,
 };
 
 use serde::{Deserialize, Serialize};
@@ -158,6 +158,9 @@ pub(crate) struct Server {
     pub version: Option<String>,
     /// In words: `master`, `replica, linked`, `down for 3 s`, `came back empty` ...
     pub state: String,
+    /// What that says: `down`, `silent`, `linked` or `other`. Earlier releases do not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_kind: Option<StateKind>,
     /// `passing`, `warning` or `critical`, as Consul would be told; `unknown` as long as it has told nothing of itself.
     pub health: Health,
 }

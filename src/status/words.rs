@@ -54,6 +54,18 @@ words! {
         Unknown = "unknown",
     }
 
+    /// What the sentence on a server's state says, where something is decided by it.
+    StateKind {
+        /// `down for 3 s`
+        Down = "down",
+        /// `silent for 3 s`
+        Silent = "silent",
+        /// `replica, linked, priority 100`
+        Linked = "linked",
+        /// Anything else.
+        Other = "other",
+    }
+
     /// Who holds a lock.
     LockHolder {
         Ours = "ours",

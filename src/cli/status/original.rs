@@ -2,7 +2,7 @@
 
 use super::gather::{Kind, Seen};
 use crate::cli::ask::{Answer, Connection};
-use crate::status::{Health, Master, Phase, Picture, Sentinel, Server, ServerRole, span_words};
+use crate::status::{Health, Master, Phase, Picture, Sentinel, Server, ServerRole, StateKind, span_words};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -120,11 +120,15 @@ fn server(fields: &Fields, role: &str) -> Server {
     let linked = !fields.has("disconnected");
     let unlinked = Duration::from_millis(fields.number("master-link-down-time"));
     let master_link_up = fields.text("master-link-status") == "ok";
-    let (health, state) = match sdown {
-        Some(span) => (Health::Critical, format!("down for {}", span_words(Duration::from_millis(span)))),
-        None if role == "master" => (Health::Passing, "master".to_owned()),
-        None if master_link_up => (Health::Passing, "replica, linked".to_owned()),
-        None => (Health::Warning, format!("no link to the master for {}", span_words(unlinked))),
+    let down = |span| format!("down for {}", span_words(Duration::from_millis(span)));
+    let (health, state_kind, state) = match sdown {
+        Some(span) => (Health::Critical, StateKind::Down, down(span)),
+        None if role == "master" => (Health::Passing, StateKind::Other, "master".to_owned()),
+        None if master_link_up => (Health::Passing, StateKind::Linked, "replica, linked".to_owned()),
+        None => {
+            let state = format!("no link to the master for {}", span_words(unlinked));
+            (Health::Warning, StateKind::Other, state)
+        }
     };
     Server {
         address: fields.place("ip", "port"),
@@ -145,6 +149,7 @@ fn server(fields: &Fields, role: &str) -> Server {
         offset: fields.number("slave-repl-offset"),
         priority: fields.small("slave-priority"),
         state,
+        state_kind: Some(state_kind),
         health,
         ..Server::default()
     }

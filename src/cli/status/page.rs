@@ -6,7 +6,7 @@ use super::sheet::{Piece, Row, Sheet};
 use crate::ink::Ink;
 use crate::status::{
     Failover, Health, MarkPhase, Master, Outcome, Picture, Publication, PublicationState, Sentinel, Server,
-    span_words,
+    StateKind, span_words,
 };
 use std::time::Duration;
 
@@ -183,7 +183,7 @@ fn bytes_words(bytes: u64) -> String {
 }
 
 fn server_state(server: &Server) -> String {
-    let mut state = match server.state.starts_with("replica, linked") {
+    let mut state = match server.state_kind == Some(StateKind::Linked) {
         true => "linked".to_owned(),
         false => server.state.clone(),
     };

@@ -1,7 +1,9 @@
 //! What is wrong, by what was found out: each sentence is a reason for the exit status 2.
 
 use super::gather::Gathered;
-use crate::status::{ConsulState, Entry, Health, Master, Picture, Publication, PublicationState, span_words};
+use crate::status::{
+    ConsulState, Entry, Health, Master, Picture, Publication, PublicationState, Server, StateKind, span_words,
+};
 use std::time::Duration;
 
 /// Everything that is wrong.
@@ -37,7 +39,7 @@ fn of_master(master: &Master, trouble: Option<&str>, problems: &mut Vec<String>)
     let server = &master.server;
     // Without a link it may be a moment, or a master that was never there.
     if master.odown_ms.is_some() || server.sdown_ms.is_some() || !server.linked {
-        problems.push(format!("{name}: the master {} {}", server.address, predicate(&server.state)));
+        problems.push(format!("{name}: the master {}{}", server.address, predicate(server)));
     }
     let Master { usable_sentinels: usable, all_sentinels: all, quorum, .. } = master;
     if !master.quorum_reachable {
@@ -50,7 +52,7 @@ fn of_master(master: &Master, trouble: Option<&str>, problems: &mut Vec<String>)
             .push(format!("{name}: {usable} of {all} sentinels answer, which is no majority: no failover"));
     }
     for replica in master.replicas.iter().filter(|replica| replica.health == Health::Critical) {
-        problems.push(format!("{name}: the replica {} {}", replica.address, predicate(&replica.state)));
+        problems.push(format!("{name}: the replica {}{}", replica.address, predicate(replica)));
     }
     for sentinel in &master.sentinels {
         if let Some(span) = sentinel.sdown_ms {
@@ -64,10 +66,13 @@ fn of_master(master: &Master, trouble: Option<&str>, problems: &mut Vec<String>)
 }
 
 /// States are written to stand alone: `down for 3 s`, `does not answer`.
-fn predicate(state: &str) -> String {
-    match state.starts_with("down for") || state.starts_with("silent for") {
-        true => format!("is {state}"),
-        false => state.to_owned(),
+fn predicate(server: &Server) -> String {
+    let state = &server.state;
+    match server.state_kind {
+        Some(StateKind::Down | StateKind::Silent) => format!(" is {state}"),
+        Some(StateKind::Linked | StateKind::Other) => format!(" {state}"),
+        // A daemon of another release does not tell what the sentence says.
+        Some(StateKind::Unsaid) | None => format!(": {state}"),
     }
 }
 
@@ -174,5 +179,22 @@ fn of_others(gathered: &Gathered, master: &Master, problems: &mut Vec<String>) {
         if theirs_down && !ours_down && theirs.address == master.address {
             problems.push(format!("{name}: for the sentinel {at} the master is down"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> String {
+        predicate(&serde_json::from_str(json).expect("it is read"))
+    }
+
+    #[test]
+    fn a_sentence_on_a_state_is_fitted_by_its_kind_and_stands_alone_where_none_is_told() {
+        assert_eq!(read(r#"{"state": "down for 3 s", "state_kind": "down"}"#), " is down for 3 s");
+        assert_eq!(read(r#"{"state": "does not answer", "state_kind": "other"}"#), " does not answer");
+        assert_eq!(read(r#"{"state": "down for 3 s"}"#), ": down for 3 s", "an earlier release");
+        assert_eq!(read(r#"{"state": "asleep", "state_kind": "asleep"}"#), ": asleep", "a later one");
     }
 }

@@ -8,10 +8,20 @@ fn server(port: u16, lag: Option<u64>, state: &str, health: &str) -> Server {
         priority: 100,
         lag_bytes: lag,
         state: state.into(),
+        state_kind: Some(kind(state)),
         health: health.into(),
         announced: true,
         linked: true,
         ..Server::default()
+    }
+}
+
+/// What a daemon tells of that sentence.
+fn kind(state: &str) -> StateKind {
+    match state {
+        "replica, linked, priority 100" => StateKind::Linked,
+        "down for 20 ms, as a quorum agrees" => StateKind::Down,
+        _ => StateKind::Other,
     }
 }
 
