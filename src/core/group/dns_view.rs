@@ -7,7 +7,7 @@ use super::Group;
 use crate::context::Context;
 use crate::mutation::{Mutation, active};
 use crate::timers::Key;
-use crate::{Action, DnsView, Endpoint, Entry, SentinelId, Time};
+use crate::{Action, DnsView, Endpoint, Entry, Epoch, Role, SentinelId, Time};
 
 /// What a group keeps for DNS.
 pub(super) struct DnsState {
@@ -51,9 +51,7 @@ impl Group {
         if !cx.hosts.same_place(&self.announced.master, master) && !active(Mutation::DnsBeforeSaved) {
             return None;
         }
-        let (told, saved) = &self.announced.config;
-        // Where the disk has failed, clients are told of a new master although its epoch is not saved.
-        let epoch = if cx.hosts.same_place(told, master) { *saved } else { self.config_epoch };
+        let epoch = self.dns_epoch(cx);
         let heard = 1 + self.peers_heard(cx);
         Some(DnsView {
             epoch,
@@ -63,6 +61,23 @@ impl Group {
             majority: self.hears_majority(cx),
             sentinels: self.sentinels_up(cx),
         })
+    }
+
+    /// By which epoch the master is named. Where the disk has failed, clients are told of a new master although its epoch is not
+    /// saved; and when the one before it is master again, the epoch that is saved of that one is older than what was told.
+    fn dns_epoch(&self, cx: &Context) -> Epoch {
+        let master = &self.master().addr;
+        let (of, saved) = &self.announced.config;
+        let told = self.dns.told.as_ref().filter(|told| told.epoch > *saved);
+        match told {
+            None if cx.hosts.same_place(of, master) => *saved,
+            Some(told)
+                if told.entries.iter().any(|it| it.role == Role::Master && it.addr == cx.shown(master)) =>
+            {
+                told.epoch
+            }
+            None | Some(_) => self.config_epoch,
+        }
     }
 
     /// Tells what DNS may say, if that has changed. While a new master is not yet on disk, what was told before holds.

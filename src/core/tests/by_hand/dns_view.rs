@@ -108,6 +108,21 @@ fn who_has_followed_goes_on_naming_by_a_hello_and_not_before_it_is_on_disk() {
 }
 
 #[test]
+fn where_the_disk_has_failed_a_master_that_is_one_again_is_not_named_by_its_old_epoch() {
+    let mut bench = named(&[6380]);
+    bench.run(SECOND * 3);
+    bench.disk = Err(SaveError("full".to_owned()));
+    promote(&mut bench, 6380);
+    bench.input(hello("peer", 26380, 3, 6380));
+    bench.run(SECOND * 2);
+    assert_eq!((view(&bench).epoch, servers(&view(&bench))[0].1), (Epoch(3), 6380));
+    promote(&mut bench, MASTER);
+    bench.input(hello("peer", 26380, 4, MASTER));
+    bench.run(SECOND * 2);
+    assert_eq!((view(&bench).epoch, servers(&view(&bench))[0].1), (Epoch(4), MASTER));
+}
+
+#[test]
 fn who_has_seen_no_master_does_not_take_a_hellos_word_for_one() {
     let mut bench = named(&[]);
     bench.kill(MASTER);
