@@ -60,7 +60,7 @@ impl Store {
     }
 
     /// The configuration as it stands on disk, so that what the operator has written meanwhile stays. As it was last when it
-    /// is gone or cut off: somebody may be in the middle of writing it, and his lines must not get lost.
+    /// is gone or cut off: an editor may be in the middle of writing it, and the lines of the operator must not get lost.
     fn present(&self, last: &[u8]) -> Vec<u8> {
         match std::fs::read(&self.path) {
             Ok(bytes) if bytes.trim_ascii().is_empty() => last.to_vec(),

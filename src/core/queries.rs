@@ -24,7 +24,7 @@ impl Sentinel {
         }
     }
 
-    /// Where others reach this sentinel: what is announced, or our end of a connection. Nothing while there is none.
+    /// Where others reach this sentinel: what is announced, or our end of a connection. `None` while there is none.
     pub fn address(&self) -> Option<Endpoint> {
         let to_servers = self.groups.values().filter_map(|group| group.own_end());
         let ends = self.cx.peers.values().filter_map(|peer| peer.channel.local()).chain(to_servers);
@@ -110,7 +110,7 @@ impl Sentinel {
     }
 
     /// What DNS may say of a group, as `Action::Dns` tells it where DNS is on. What is not known anew stays as it was told.
-    /// Nothing while a new master is not yet on disk: what was told before holds.
+    /// `None` while a new master is not yet on disk: what was told before holds.
     pub fn dns_view(&self, name: &GroupName) -> Option<DnsView> {
         self.watched(name)?.dns_view(&self.cx)
     }

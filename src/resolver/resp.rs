@@ -93,7 +93,7 @@ impl Reply {
     }
 }
 
-/// Whole: whoever repeats it may have to leave words out, and then it is [`shortened`].
+/// Whole: a caller that repeats it leaves secrets out first, and then it is [`shortened`].
 impl Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -45,7 +45,7 @@ impl DnsState {
 }
 
 impl Group {
-    /// Nothing while a new master is not yet on disk.
+    /// What DNS may say; `None` while a new master is not yet on disk.
     pub(crate) fn dns_view(&self, cx: &Context) -> Option<DnsView> {
         let master = &self.master().addr;
         if !cx.hosts.same_place(&self.announced.master, master) && !active(Mutation::DnsBeforeSaved) {

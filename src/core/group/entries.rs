@@ -70,7 +70,7 @@ impl Group {
         }
     }
 
-    /// How well a replica is, and why. Nothing while it has not been seen.
+    /// How well a replica is, and why. `None` while it has not been seen.
     pub(super) fn judge_replica(&self, node: &Node, known: Option<Cause>, cx: &Context) -> Option<Verdict> {
         let turning = !node.told_since(self.switched) || cx.now < self.switched + TURNING;
         let situation = Situation { master: self.master(), turning, replaced: node.ousted };

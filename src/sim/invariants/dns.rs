@@ -6,8 +6,8 @@ use crate::world::World;
 use consentinel_core::{DnsView, Epoch, GroupName};
 
 impl World {
-    /// A sentinel tells what DNS may say of a group. A master that is named is announced, as by a hello: another one must
-    /// not be announced in its epoch, be it by whom it may.
+    /// A sentinel tells what DNS may say of a group. A master that is named is announced, as by a hello: no
+    /// sentinel may announce another one in its epoch.
     pub(super) fn check_dns(&mut self, sentinel: u16, name: &GroupName, view: Option<&DnsView>) {
         let Some(group) = self.group_index(name) else { return };
         let at = (sentinel, group);
