@@ -10,6 +10,8 @@
 
 mod admin;
 mod agreement;
+mod announced;
+mod ballot;
 mod cuts;
 mod dns_view;
 mod election;
@@ -38,14 +40,18 @@ use crate::time::Beat;
 use crate::timers::Key;
 use crate::{
     Detail, DurableGroup, Endpoint, Epoch, Event, GroupConfig, GroupName, InstanceKind, Role, SentinelId,
-    Seq, Time,
+    Time,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use agreement::Agreement;
 pub(crate) use agreement::PeerAnswer;
+use announced::Announced;
+use ballot::Ballot;
 use dns_view::DnsState;
 pub(crate) use failover::Failover;
+use gossip::Hellos;
 use publish::Publication;
 use repair::Survey;
 
@@ -62,13 +68,8 @@ pub(crate) struct Group {
     master: NodeId,
     peers: BTreeMap<PeerId, Opinion>,
     config_epoch: Epoch,
-    /// Whom this sentinel last voted for, and in which epoch. One vote an epoch.
-    leader: Option<SentinelId>,
-    leader_epoch: Epoch,
-    /// Up to that epoch an earlier identity of this sentinel may have voted.
-    spent: Epoch,
-    odown: Option<Time>,
-    asking: Asking,
+    ballot: Ballot,
+    agreement: Agreement,
     failover: Failover,
     /// The order by which the failover under way was begun.
     order: Option<order::Order>,
@@ -76,22 +77,12 @@ pub(crate) struct Group {
     held: Option<planned_failover::WriteHold>,
     /// The old master of a failover by order, whose clients are looked at.
     cuts: Option<cuts::Cuts>,
-    /// When this sentinel last stood for election.
-    stood: Time,
     failover_since: Time,
-    /// When a failover was last attempted, by us or by somebody whom we voted for.
-    last_attempt: Option<Time>,
-    /// For how many leaders this sentinel has voted since the master went down.
-    fruitless: u32,
-    /// An attempt of ours that is known to have come to nothing: another one may follow sooner.
-    retry: Option<Retry>,
     announced: Announced,
-    next_hello: Time,
+    hellos: Hellos,
     survey: Option<Survey>,
     /// When the master became the master, or the group was reset: what servers said before is of another time.
     switched: Time,
-    /// When the master's name was last looked up because somebody contradicted.
-    looked_up: Option<Time>,
     publishing: Publication,
     dns: DnsState,
 }
@@ -115,31 +106,6 @@ pub(crate) struct Opinion {
     sdown: Option<Time>,
 }
 
-/// When to ask the others whether the master is down.
-struct Asking {
-    next: Time,
-    gap: Duration,
-}
-
-struct Retry {
-    at: Time,
-    tries: u32,
-}
-
-/// What is on disk, and may therefore be told to clients and peers.
-pub(crate) struct Announced {
-    /// What clients are told.
-    master: Endpoint,
-    /// What hellos say: a master, and the epoch that made it one.
-    config: (Endpoint, Epoch),
-    /// The save after which something newer may be told.
-    pending: Option<Seq>,
-    /// Whether it was our own failover that changed it.
-    led: bool,
-    /// When it was last told.
-    at: Time,
-}
-
 impl Group {
     pub(crate) fn new(id: GroupId, name: GroupName, saved: DurableGroup, cx: &mut Context) -> Self {
         let now = cx.now;
@@ -155,35 +121,17 @@ impl Group {
             master: NodeId(0),
             peers: BTreeMap::new(),
             config_epoch: saved.config_epoch,
-            leader: None,
-            leader_epoch: if active(Mutation::VoteForgottenByRestart) {
-                Epoch(0)
-            } else {
-                saved.leader_epoch
-            },
-            spent: Epoch(0),
-            odown: None,
-            asking: Asking { next: Time::NEVER, gap: Duration::ZERO },
+            ballot: Ballot::new(saved.leader_epoch, now),
+            agreement: Agreement::new(),
             failover: Failover::Idle,
             order: None,
             held: None,
             cuts: None,
-            stood: now,
             failover_since: now,
-            last_attempt: None,
-            fruitless: 0,
-            retry: None,
-            announced: Announced {
-                master: saved.master.clone(),
-                config: (saved.master.clone(), saved.config_epoch),
-                pending: None,
-                led: false,
-                at: now,
-            },
-            next_hello: now,
+            announced: Announced::new(saved.master.clone(), saved.config_epoch, now),
+            hellos: Hellos::new(now),
             survey: None,
             switched: now,
-            looked_up: None,
             publishing: Publication::default(),
             dns: DnsState::new(),
         };
@@ -210,7 +158,7 @@ impl Group {
             config: self.config.clone(),
             master: self.master().addr.clone(),
             config_epoch: self.config_epoch,
-            leader_epoch: self.leader_epoch,
+            leader_epoch: self.ballot.leader_epoch(),
             replicas: replicas.map(|(_, node)| node.addr.clone()).collect(),
             sentinels: peers.map(|peer| (peer.id.clone(), peer.addr.clone())).collect(),
         }
@@ -271,13 +219,15 @@ impl Group {
         if id != self.master {
             return self.advance(cx);
         }
-        self.fruitless = 0;
-        self.asking = Asking { next: if down { cx.now } else { Time::NEVER }, gap: FIRST_ASK_GAP };
+        self.ballot.forget_leaders();
         if down {
+            self.agreement.ask_from(cx.now);
             // The choice among the replicas is to rest on what they say now, not on what they said seconds ago.
             self.nodes.values_mut().for_each(|node| node.want_info());
             // What peers said of an earlier time that it was down says nothing of this one.
             self.peers.values_mut().for_each(Opinion::forget_verdict);
+        } else {
+            self.agreement.stop_asking();
         }
         self.advance_all(cx);
     }
@@ -295,7 +245,7 @@ impl Group {
         } else {
             self.leave_health_to_others(cx);
         }
-        if cx.now >= self.next_hello {
+        if cx.now >= self.hellos.due() {
             self.say_hello(cx);
         }
         if cx.now >= self.dns_deadline() {
@@ -306,7 +256,7 @@ impl Group {
     }
 
     fn deadline(&self, cx: &Context) -> Time {
-        let mut at = self.next_hello.min(self.dns_deadline());
+        let mut at = self.hellos.due().min(self.dns_deadline());
         if cx.tilt.is_none() {
             at = at.min(self.agreement_deadline(cx)).min(self.failover_deadline(cx));
             at = at.min(self.peers_deadline(cx)).min(self.survey_deadline());
@@ -412,9 +362,6 @@ impl Opinion {
     }
 }
 
-/// The first question after `+sdown` goes out at once; those who have not noticed yet are asked again after this
-/// long, then after twice as long, up to the ask period.
-const FIRST_ASK_GAP: Duration = Duration::from_millis(5);
 const PROMOTION_POLL: Duration = Duration::from_millis(5);
 const STREAM_POLL: Duration = Duration::from_millis(20);
 const RECONF_POLL: Duration = Duration::from_millis(50);

@@ -28,8 +28,7 @@ impl Group {
             }
         }
         if !self.failover.is_active() {
-            self.last_attempt = None;
-            self.retry = None;
+            self.ballot.forget_attempts();
             self.survey = None;
         }
         self.nodes.values_mut().for_each(|node| node.want_info());

@@ -6,8 +6,60 @@ use crate::context::Context;
 use crate::ids::PeerId;
 use crate::mutation::{Mutation, active};
 use crate::{Command, Endpoint, Epoch, Event, Remark, SentinelId, Time};
+use std::time::Duration;
+
+/// Whether enough sentinels agree that the master is down, and when to ask them.
+pub(super) struct Agreement {
+    /// Since when they do.
+    reached: Option<Time>,
+    next: Time,
+    gap: Duration,
+}
+
+impl Agreement {
+    pub(super) fn new() -> Self {
+        Agreement { reached: None, next: Time::NEVER, gap: Duration::ZERO }
+    }
+
+    /// Since when the master has been objectively down.
+    pub(super) fn odown(&self) -> Option<Time> {
+        self.reached
+    }
+
+    /// The others are to be asked from then on, often at first.
+    pub(super) fn ask_from(&mut self, at: Time) {
+        (self.next, self.gap) = (at, FIRST_GAP);
+    }
+
+    /// They are to be asked at once, and then as often as before.
+    pub(super) fn ask_at_once(&mut self, now: Time) {
+        self.next = now;
+    }
+
+    /// There is nothing to ask.
+    pub(super) fn stop_asking(&mut self) {
+        (self.next, self.gap) = (Time::NEVER, FIRST_GAP);
+    }
+
+    /// Another master: what was agreed was about the one before.
+    pub(super) fn begin_anew(&mut self) {
+        self.reached = None;
+        self.next = Time::NEVER;
+    }
+
+    /// They have just been asked. As long as they do not agree they are asked again after twice the time.
+    fn asked(&mut self, period: Duration, now: Time) {
+        let gap = if self.reached.is_some() { period } else { self.gap.min(period) };
+        (self.next, self.gap) = (now + gap, (gap * 2).min(period));
+    }
+}
 
 impl Group {
+    /// Since when the master has been objectively down.
+    pub(super) fn odown(&self) -> Option<Time> {
+        self.agreement.odown()
+    }
+
     /// Takes sentinels that do not answer for down, and says so; it only matters to operators and to who stands first.
     pub(super) fn judge_peers(&mut self, cx: &mut Context) {
         for slot in self.peers.keys().copied().collect::<Vec<_>>() {
@@ -37,14 +89,14 @@ impl Group {
     pub(super) fn agree(&mut self, cx: &mut Context) {
         let agreed = self.master().sdown.is_some()
             && (self.count_down(cx) >= self.config.quorum.0 as usize || active(Mutation::OdownByOwnOpinion));
-        if agreed && self.odown.is_none() {
-            self.odown = Some(cx.now);
+        if agreed && self.odown().is_none() {
+            self.agreement.reached = Some(cx.now);
             let (count, quorum) = (self.count_down(cx), self.config.quorum);
             self.event(Event::Odown, self.describe_master(cx).with(Remark::Agreement(count, quorum)), cx);
-        } else if !agreed && self.odown.take().is_some() {
+        } else if !agreed && self.agreement.reached.take().is_some() {
             self.event(Event::OdownOver, self.describe_master(cx), cx);
         }
-        if self.master().sdown.is_some() && cx.now >= self.asking.next {
+        if self.master().sdown.is_some() && cx.now >= self.agreement.next {
             self.ask(cx);
         }
     }
@@ -61,9 +113,9 @@ impl Group {
         let forgotten = cx.config.timing.ask_period * OPINION_LASTS;
         let opinions = self.peers.values().filter_map(|opinion| opinion.down);
         let expiry = opinions.map(|at| at + forgotten).filter(|at| *at > cx.now).min();
-        match self.odown {
-            Some(_) => self.asking.next.min(expiry.unwrap_or(Time::NEVER)),
-            None => self.asking.next,
+        match self.odown() {
+            Some(_) => self.agreement.next.min(expiry.unwrap_or(Time::NEVER)),
+            None => self.agreement.next,
         }
     }
 
@@ -79,10 +131,7 @@ impl Group {
             let vote = election.filter(|_| !decided);
             self.ask_peer(slot, vote, cx);
         }
-        let period = cx.config.timing.ask_period;
-        let gap = if self.odown.is_some() { period } else { self.asking.gap.min(period) };
-        self.asking.next = cx.now + gap;
-        self.asking.gap = (gap * 2).min(period);
+        self.agreement.asked(cx.config.timing.ask_period, cx.now);
     }
 
     /// A peer can be asked again: in an election its vote is not waited for any longer than needed.
@@ -122,7 +171,7 @@ impl Group {
         let Some(opinion) = self.peers.get_mut(&slot) else { return };
         opinion.down = answer.down.then_some(cx.now);
         if election.is_some() {
-            opinion.vote_took = cx.now - self.stood;
+            opinion.vote_took = cx.now - self.ballot.stood();
         }
         if answer.leader.is_none() || election > Some(answer.epoch) {
             opinion.refused = election.or(opinion.refused);
@@ -159,5 +208,8 @@ impl super::Opinion {
     }
 }
 
+/// The first question after `+sdown` goes out at once; those who have not noticed yet are asked again after this
+/// long, then after twice as long, up to the ask period.
+const FIRST_GAP: Duration = Duration::from_millis(5);
 /// An answer is forgotten after so many ask periods.
 const OPINION_LASTS: u32 = 5;

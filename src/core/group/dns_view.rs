@@ -48,7 +48,7 @@ impl Group {
     /// What DNS may say; `None` while a new master is not yet on disk.
     pub(crate) fn dns_view(&self, cx: &Context) -> Option<DnsView> {
         let master = &self.master().addr;
-        if !cx.hosts.same_place(&self.announced.master, master) && !active(Mutation::DnsBeforeSaved) {
+        if !cx.hosts.same_place(self.announced.master(), master) && !active(Mutation::DnsBeforeSaved) {
             return None;
         }
         let epoch = self.dns_epoch(cx);
@@ -67,10 +67,10 @@ impl Group {
     /// saved; and when the one before it is master again, the epoch that is saved of that one is older than what was told.
     fn dns_epoch(&self, cx: &Context) -> Epoch {
         let master = &self.master().addr;
-        let (of, saved) = &self.announced.config;
-        let told = self.dns.told.as_ref().filter(|told| told.epoch > *saved);
+        let (of, saved) = self.announced.config();
+        let told = self.dns.told.as_ref().filter(|told| told.epoch > saved);
         match told {
-            None if cx.hosts.same_place(of, master) => *saved,
+            None if cx.hosts.same_place(of, master) => saved,
             Some(told)
                 if told.entries.iter().any(|it| it.role == Role::Master && it.addr == cx.shown(master)) =>
             {

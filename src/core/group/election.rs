@@ -1,7 +1,7 @@
 //! Who may lead a failover: one vote an epoch, and a majority of all sentinels.
 
 use super::failover::Goal;
-use super::{Failover, Group, Retry};
+use super::{Failover, Group};
 use crate::context::Context;
 use crate::ids::PeerId;
 use crate::mutation::{Mutation, active};
@@ -25,9 +25,7 @@ impl Group {
         if self.may_vote(epoch) {
             self.vote_for(candidate.clone(), epoch, cx);
             if *candidate != cx.myid {
-                self.last_attempt = Some(cx.now);
-                self.retry = None;
-                self.fruitless += 1;
+                self.ballot.leave_to_another(cx.now);
                 self.watch_leader(cx);
                 if matches!(self.failover, Failover::WaitStart { .. }) {
                     self.enter(Failover::Idle, cx);
@@ -35,17 +33,12 @@ impl Group {
                 self.advance(cx);
             }
         }
-        (self.leader.clone(), self.leader_epoch)
+        (self.ballot.leader().cloned(), self.ballot.leader_epoch())
     }
 
-    /// One vote an epoch, and none in an epoch that is over: below the last vote, or below the configuration that we
-    /// have. The epoch that others have reached meanwhile for other groups does not matter.
+    /// Not while we lead. The epoch that others have reached meanwhile for other groups does not matter.
     fn may_vote(&self, epoch: Epoch) -> bool {
-        let unspent = match active(Mutation::StaleEpochAccepted) {
-            true => epoch != self.leader_epoch && epoch > Epoch(0),
-            false => epoch > self.leader_epoch && epoch > self.config_epoch && epoch > self.spent,
-        };
-        let free = unspent && !self.failover.is_led();
+        let free = self.ballot.has_vote_for(epoch, self.config_epoch) && !self.failover.is_led();
         free || (active(Mutation::VoteGivenTwice) && epoch > Epoch(0))
     }
 
@@ -61,7 +54,7 @@ impl Group {
 
     /// The peer that has our last vote.
     fn leader_slot(&self, cx: &Context) -> Option<PeerId> {
-        let leader = self.leader.as_ref()?;
+        let leader = self.ballot.leader()?;
         self.peers.keys().copied().find(|slot| cx.peers.get(slot).is_some_and(|peer| peer.id == *leader))
     }
 
@@ -77,27 +70,27 @@ impl Group {
 
     /// Whether that peer, elected in that epoch, may still be in the middle of its failover.
     pub(super) fn may_act(&self, slot: PeerId, epoch: Epoch, cx: &Context) -> bool {
-        let lately = self.last_attempt.is_some_and(|at| cx.now < at + LEADER_ACTS);
+        let lately = self.ballot.last_attempt().is_some_and(|at| cx.now < at + LEADER_ACTS);
         lately && epoch > self.config_epoch && self.is_reachable(slot, cx) && !self.is_gone(slot, cx)
     }
 
     /// The sentinel that we have just voted for, and that may be in the middle of a failover.
     pub(super) fn led_by_another(&self, cx: &Context) -> Option<(SentinelId, Epoch)> {
-        self.leader_slot(cx).filter(|slot| self.may_act(*slot, self.leader_epoch, cx))?;
-        self.leader.clone().map(|leader| (leader, self.leader_epoch))
+        self.leader_slot(cx).filter(|slot| self.may_act(*slot, self.ballot.leader_epoch(), cx))?;
+        self.ballot.leader().cloned().map(|leader| (leader, self.ballot.leader_epoch()))
     }
 
     /// Whether a peer's process has ended since we voted for it, or is not there now: what it led it leads no more.
     fn is_gone(&self, slot: PeerId, cx: &Context) -> bool {
         let Some(peer) = cx.peers.get(&slot) else { return true };
-        let since_vote = peer.refused.is_some_and(|at| self.last_attempt.is_some_and(|last| at >= last));
+        let since_vote =
+            peer.refused.is_some_and(|at| self.ballot.last_attempt().is_some_and(|last| at >= last));
         since_vote || peer.refuses
     }
 
     fn vote_for(&mut self, candidate: SentinelId, epoch: Epoch, cx: &mut Context) {
         self.event(Event::VoteForLeader, Detail::Vote { candidate: candidate.clone(), epoch }, cx);
-        self.leader = Some(candidate);
-        self.leader_epoch = epoch;
+        self.ballot.cast(candidate, epoch);
         if !active(Mutation::VoteNotSaved) {
             cx.save_gate.urgently();
         }
@@ -106,15 +99,15 @@ impl Group {
     /// Whether a failover of ours may begin now.
     pub(super) fn may_stand(&self, cx: &Context) -> bool {
         let able = cx.save_gate.failure().is_none() && !cx.config.observe;
-        self.odown.is_some() && able && cx.now >= self.next_attempt(cx)
+        self.odown().is_some() && able && cx.now >= self.next_attempt(cx)
     }
 
     /// Until when the last attempt blocks the next one.
     pub(super) fn next_attempt(&self, cx: &Context) -> Time {
-        let Some(last) = self.last_attempt else { return Time::ZERO };
+        let Some(last) = self.ballot.last_attempt() else { return Time::ZERO };
         let rested = last + self.config.failover_timeout * 2;
-        if let Some(retry) = &self.retry {
-            return retry.at.min(rested);
+        if let Some(at) = self.ballot.retry_at() {
+            return at.min(rested);
         }
         // A leader that is down, or whose process has ended, is not waited for: a new epoch is safe.
         match self.leader_slot(cx) {
@@ -126,11 +119,11 @@ impl Group {
                 (last + self.config.down_after + cx.save_gate.pace(cx.now) * 4).min(rested)
             }
             Some(slot) if self.is_peer_down(slot) => last,
-            Some(_) if self.odown.is_some() && self.select_replica(cx).is_some() => {
+            Some(_) if self.odown().is_some() && self.select_replica(cx).is_some() => {
                 (last + self.leader_patience(cx)).min(rested)
             }
             // It was forgotten since, or another identity took its place.
-            None if self.leader.as_ref().is_some_and(|leader| *leader != cx.myid) => {
+            None if self.ballot.leader().is_some_and(|leader| *leader != cx.myid) => {
                 (last + self.config.down_after).min(rested)
             }
             _ => rested,
@@ -141,7 +134,7 @@ impl Group {
     /// or its disk may have failed. Each leader that comes to nothing gives the next one more time.
     fn leader_patience(&self, cx: &Context) -> Duration {
         let once = self.config.down_after.max(LEADER_TAKES);
-        once * 2_u32.pow(self.fruitless.saturating_sub(1).min(10)) + cx.save_gate.pace(cx.now) * 4
+        self.ballot.patience(once) + cx.save_gate.pace(cx.now) * 4
     }
 
     pub(super) fn election_timeout(&self, cx: &Context) -> Duration {
@@ -190,11 +183,7 @@ impl Group {
             return self.enter(Failover::Idle, cx);
         }
         cx.current_epoch = epoch;
-        self.stood = cx.now;
-        self.last_attempt = Some(cx.now);
-        if let Some(retry) = &mut self.retry {
-            retry.at = Time::NEVER;
-        }
+        self.ballot.attempt(cx.now);
         self.event(Event::NewEpoch, Detail::Epoch(epoch), cx);
         if goal != Goal::Reaffirm {
             self.event(Event::TryFailover, self.describe_master(cx), cx);
@@ -330,10 +319,10 @@ impl Group {
     }
 
     fn retry_after(&mut self, first: Duration, cx: &mut Context) {
-        let tries = self.retry.as_ref().map_or(0, |retry| retry.tries) + 1;
+        let tries = self.ballot.tries() + 1;
         let longest = (self.config.failover_timeout * 2).max(first);
         let wait = (first * 2_u32.pow(tries.min(10))).min(longest);
-        self.retry = Some(Retry { at: cx.now + wait / 2 + cx.rng.span(wait / 2), tries });
+        self.ballot.retry_from(cx.now + wait / 2 + cx.rng.span(wait / 2), tries);
     }
 }
 

@@ -59,7 +59,7 @@ impl Group {
     }
 
     pub(super) fn judge_master(&self, epoch: Epoch) -> Verdict {
-        match self.odown {
+        match self.odown() {
             Some(_) => Verdict {
                 health: Health::Critical,
                 cause: Some(Cause::ObjectivelyDown),

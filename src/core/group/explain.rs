@@ -18,7 +18,7 @@ impl Group {
             obstacles: self.obstacles(reachable, &candidates, cx),
             suspicion: self.suspicion(cx),
             sdown: self.master().sdown.map(ago),
-            odown: self.odown.map(ago),
+            odown: self.odown().map(ago),
             say_down: self.explained_count(cx),
             quorum: self.config.quorum,
             reachable,
@@ -26,8 +26,8 @@ impl Group {
             voters,
             candidates,
             failover: (self.failover.phase(), ago(self.failover_since)),
-            last_attempt: self.last_attempt.map(ago),
-            last_vote: self.leader.clone().map(|leader| (leader, self.leader_epoch)),
+            last_attempt: self.ballot.last_attempt().map(ago),
+            last_vote: self.ballot.leader().cloned().map(|leader| (leader, self.ballot.leader_epoch())),
             epoch: self.config_epoch,
             entries_after: chosen.map(|id| self.desired_after(id, cx)).unwrap_or_default(),
         }
@@ -53,7 +53,7 @@ impl Group {
         if let Some(error) = cx.save_gate.failure() {
             obstacles.push(Obstacle::Disk(error.to_owned()));
         }
-        match self.odown {
+        match self.odown() {
             Some(_) => {}
             None if self.master().sdown.is_none() => obstacles.push(Obstacle::MasterAnswers),
             None => obstacles.push(Obstacle::Quorum),

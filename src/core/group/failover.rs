@@ -1,10 +1,10 @@
 //! A failover that this sentinel leads, from the first intention to the last replica.
 
+use super::Group;
 use super::election::Tally;
 use super::order::ORDER_WAITS;
 use super::planned_failover::PlannedStep;
 use super::reboot::Return;
-use super::{Group, Retry};
 use crate::context::Context;
 use crate::ids::NodeId;
 use crate::mutation::{Mutation, active};
@@ -168,7 +168,7 @@ impl Group {
         let timeout = self.config.failover_timeout;
         match self.failover {
             Failover::Idle
-                if self.odown.is_some() && cx.save_gate.failure().is_none() && !cx.config.observe =>
+                if self.odown().is_some() && cx.save_gate.failure().is_none() && !cx.config.observe =>
             {
                 self.next_attempt(cx)
             }
@@ -213,7 +213,7 @@ impl Group {
             self.enter(Failover::Idle, cx);
         } else if cx.now >= at {
             self.stand(goal, cx);
-            self.asking.next = cx.now;
+            self.agreement.ask_at_once(cx.now);
         }
     }
 
@@ -232,7 +232,7 @@ impl Group {
         let late = cx.now >= since + self.election_patience(cx);
         match tally {
             _ if active(Mutation::PromotionBeforeElection) => self.lead(epoch, since, cx),
-            _ if self.leader_epoch > epoch => self.lose(goal, cx),
+            _ if self.ballot.leader_epoch() > epoch => self.lose(goal, cx),
             _ if waits_for_disk => {}
             // What was decided long ago, or is not needed any more, is not acted upon.
             _ if goal != Goal::Obey && (needless || late) => {
@@ -245,7 +245,7 @@ impl Group {
             Tally::Lost => self.lose(goal, cx),
             Tally::Undecided if goal == Goal::Obey && cx.now >= since + ORDER_WAITS => {
                 self.lose(goal, cx);
-                if self.odown.is_some() {
+                if self.odown().is_some() {
                     // Several orders may have taken each other's votes: a master that is down is not left for that.
                     self.retry_soon(cx);
                 }
@@ -290,7 +290,7 @@ impl Group {
     }
 
     pub(super) fn lead(&mut self, epoch: Epoch, since: Time, cx: &mut Context) {
-        self.retry = None;
+        self.ballot.win();
         self.event(Event::ElectedLeader, self.describe_master(cx), cx);
         if cx.crash_after_election {
             cx.out.push_back(Action::Exit);
@@ -312,7 +312,7 @@ impl Group {
         match self.master_returns(asked, cx) {
             Some(Return::Proven) => {
                 self.abort(Event::AbortNotElected, cx);
-                self.retry = Some(Retry { at: cx.now + AFTER_LOSS, tries: 0 });
+                self.ballot.retry_from(cx.now + AFTER_LOSS, 0);
                 return;
             }
             Some(Return::Likely) if cx.now < since + FRESH_INFO_WAIT => return self.reach_for_master(cx),
@@ -380,7 +380,7 @@ impl Group {
             node.ousted = true;
         }
         self.abort(Event::AbortReplicaTimeout, cx);
-        self.retry = Some(Retry { at: cx.now + AFTER_LOSS, tries: 0 });
+        self.ballot.retry_from(cx.now + AFTER_LOSS, 0);
     }
 
     pub(super) fn abort(&mut self, event: Event, cx: &mut Context) {

@@ -9,11 +9,34 @@ use crate::{Endpoint, Epoch, Event, Hello, Host, Level, Remark, SentinelId, Time
 use std::net::IpAddr;
 use std::time::Duration;
 
+/// When this sentinel says hello to all.
+pub(super) struct Hellos {
+    next: Time,
+    /// When the master's name was last looked up because somebody contradicted.
+    looked_up: Option<Time>,
+}
+
+impl Hellos {
+    pub(super) fn new(now: Time) -> Self {
+        Hellos { next: now, looked_up: None }
+    }
+
+    /// When the next hello is due.
+    pub(super) fn due(&self) -> Time {
+        self.next
+    }
+
+    /// The next one is to come then at the latest.
+    pub(super) fn hurry(&mut self, at: Time) {
+        self.next = self.next.min(at);
+    }
+}
+
 impl Group {
     /// Says hello through every server and to every peer. Only what is on disk is said.
     pub(super) fn say_hello(&mut self, cx: &mut Context) {
         let period = cx.config.timing.publish_period;
-        self.next_hello = self.beat.after(cx.now, period);
+        self.hellos.next = self.beat.after(cx.now, period);
         if !cx.save_gate.has_identity() || cx.config.observe {
             return;
         }
@@ -69,7 +92,7 @@ impl Group {
             cx.log(Level::Warning, format!("{text}; an election is to settle it"));
             self.hold(Goal::Reaffirm, cx);
             self.advance(cx);
-        } else if hello.config_epoch < self.announced.config.1 {
+        } else if hello.config_epoch < self.announced.config().1 {
             self.correct(slot, cx);
         } else if self.awaits_demotion() {
             self.advance(cx);
@@ -102,7 +125,7 @@ impl Group {
         let hasty = active(Mutation::HelloBeforeSave);
         let (master, config_epoch) = match hasty {
             true => (&self.master().addr, self.config_epoch),
-            false => (&self.announced.config.0, self.announced.config.1),
+            false => self.announced.config(),
         };
         Hello {
             addr: cx.own_endpoint(local),
@@ -117,10 +140,10 @@ impl Group {
     /// Whether the speaker has another master of the same epoch. Operators' failovers without agreement can bring that
     /// about, and originals that take over an epoch in the middle of a failover of their own.
     fn contradicts(&self, hello: &Hello, cx: &Context) -> bool {
-        let (ours, theirs) = (&self.announced.config.0, &hello.master);
+        let (ours, announced) = self.announced.config();
+        let theirs = &hello.master;
         let known = cx.hosts.ip(&ours.host).is_some() && cx.hosts.ip(&theirs.host).is_some();
-        let same_epoch =
-            hello.config_epoch == self.config_epoch && self.announced.config.1 == self.config_epoch;
+        let same_epoch = hello.config_epoch == self.config_epoch && announced == self.config_epoch;
         let same_server =
             cx.hosts.same_place(ours, theirs) || self.is_master_at(ours, cx) && self.is_master_at(theirs, cx);
         known && same_epoch && self.config_epoch > Epoch(0) && !same_server
@@ -129,10 +152,10 @@ impl Group {
     /// A master that is known by its name may have moved: where it is now is looked up before anybody is contradicted.
     fn is_sure_of_its_place(&mut self, cx: &mut Context) -> bool {
         let Host::Name(name) = self.master().addr.host.clone() else { return true };
-        match self.looked_up {
+        match self.hellos.looked_up {
             Some(at) if cx.now < at + LOOK_UP_LASTS => cx.now >= at + LOOK_UP_TAKES,
             _ => {
-                self.looked_up = Some(cx.now);
+                self.hellos.looked_up = Some(cx.now);
                 cx.hosts.look_up(&name, &mut cx.out);
                 false
             }
@@ -171,7 +194,7 @@ impl Group {
         self.peers.insert(slot, Opinion::new(cx.now));
         if cx.born.is_some_and(|born| cx.now < born + self.election_timeout(cx)) {
             // A sentinel that lost its file does not know how it voted in an election that may still be under way.
-            self.spent = self.spent.max(hello.current_epoch);
+            self.ballot.spend_up_to(hello.current_epoch);
         }
         self.event(Event::NewSentinel, self.describe_peer(slot, cx), cx);
         self.follow_peer(slot, hello, cx);

@@ -26,8 +26,8 @@ impl Group {
     /// A new link carries a hello at once, so that sentinels that start together find each other together.
     fn greet(&mut self, id: NodeId, cx: &mut Context) {
         let soon = cx.now + GREETING;
-        if self.nodes.get(&id).is_some_and(|node| node.info.is_none()) && self.next_hello > soon {
-            self.next_hello = soon;
+        if self.nodes.get(&id).is_some_and(|node| node.info.is_none()) {
+            self.hellos.hurry(soon);
         }
     }
 

@@ -39,7 +39,7 @@ impl Group {
         }
         cx.log(Level::Notice, format!("Executing user requested FAILOVER of '{}'", self.name));
         self.order = Some(Order { client: Some(client), splits: 0, alone: false });
-        self.asking = super::Asking { next: cx.now, gap: super::FIRST_ASK_GAP };
+        self.agreement.ask_from(cx.now);
         self.stand(Goal::Obey, cx);
         self.advance(cx);
         Ok(())
@@ -77,7 +77,7 @@ impl Group {
     fn voted_elsewhere(&self, cx: &Context) -> Option<(SentinelId, Epoch)> {
         let votes = self.peers.values().filter_map(|opinion| opinion.vote.clone());
         votes
-            .filter(|(leader, epoch)| *leader != cx.myid && *epoch >= self.leader_epoch)
+            .filter(|(leader, epoch)| *leader != cx.myid && *epoch >= self.ballot.leader_epoch())
             .max_by_key(|vote| vote.1)
     }
 

@@ -7,7 +7,7 @@
 //! successor that does not catch up in time is not promoted, and nothing was changed. A server that cannot hold writes
 //! back (before 6.2, or where that is not allowed to us) is failed over as the original does it.
 
-use super::{Failover, Group, Retry};
+use super::{Failover, Group};
 use crate::channel::Purpose;
 use crate::context::{Context, for_log};
 use crate::ids::{NodeId, PeerId};
@@ -43,7 +43,7 @@ impl Group {
     pub(super) fn ask_to_hold(&mut self, cx: &mut Context) -> bool {
         let master = self.master();
         let well = master.is_usable() && master.role == Role::Master && master.reboot.is_none();
-        let well = well && self.odown.is_none() && !active(Mutation::HandoverWithoutHold);
+        let well = well && self.odown().is_none() && !active(Mutation::HandoverWithoutHold);
         well && self.hold_writes_on(cx)
     }
 
@@ -147,13 +147,13 @@ impl Group {
         let (master, heir) = (self.describe_master(cx), self.describe(successor, cx));
         cx.log(Level::Warning, format!("no handover from {master} to {heir}, and nothing is lost: {why}"));
         self.abort(Event::AbortReplicaTimeout, cx);
-        self.retry = Some(Retry { at: cx.now, tries: 0 });
+        self.ballot.retry_from(cx.now, 0);
     }
 
     /// Whether the master cannot be asked for anything at this moment, though nobody takes it for down.
     pub(super) fn master_is_between_links(&self) -> bool {
         let master = self.master();
-        !master.is_usable() && master.sdown.is_none() && self.odown.is_none()
+        !master.is_usable() && master.sdown.is_none() && self.odown().is_none()
     }
 
     /// Whether a replica lacks what the master had when it was asked in this election, in a failover by order.
@@ -236,10 +236,10 @@ impl Group {
     pub(super) fn demotion_deadline(&self, cx: &Context) -> Time {
         let Some(hold) = self.held.filter(|hold| hold.node != self.master) else { return Time::NEVER };
         let end = self.hold_ends(hold.since).earlier(DEMOTION_TAKES);
-        if self.announced.pending.is_some() {
+        if self.announced.pending().is_some() {
             return end;
         }
-        let told = self.announced.at;
+        let told = self.announced.at();
         let behind = |(slot, opinion): (&PeerId, &super::Opinion)| {
             let knows = opinion.config_epoch >= self.config_epoch || !self.is_reachable(*slot, cx);
             (!knows).then(|| told + (opinion.vote_took * 2).max(SWITCH_SLACK))
@@ -252,7 +252,7 @@ impl Group {
     /// The failover is over. If it did not come about, writes pass again.
     pub(super) fn end_hold(&mut self, cx: &mut Context) {
         match self.held {
-            Some(hold) if hold.node == self.master && self.leader.as_ref() == Some(&cx.myid) => {
+            Some(hold) if hold.node == self.master && self.ballot.leader() == Some(&cx.myid) => {
                 self.let_writes_pass(cx);
             }
             // A replaced master is not let write again by us, nor one that another leader may hold by now: a hold ends by
@@ -286,7 +286,7 @@ impl Group {
     /// A link is open again: if the word that ends a hold was lost with the one before, it is said again. Not where
     /// another leader may hold the master's writes by now.
     pub(super) fn release_again(&mut self, id: NodeId, cx: &mut Context) {
-        let ours = id != self.master || self.leader.as_ref() == Some(&cx.myid);
+        let ours = id != self.master || self.ballot.leader() == Some(&cx.myid);
         let waits =
             self.nodes.get(&id).and_then(|node| node.release_until).is_some_and(|until| cx.now < until);
         if waits && ours {

@@ -135,7 +135,7 @@ impl Group {
         }
         let state = self.publication_state(cx);
         let unseen = state == PublicationState::Unseen;
-        if !unseen && self.announced.pending.is_some() && !active(Mutation::PublishedBeforeSaved) {
+        if !unseen && self.announced.pending().is_some() && !active(Mutation::PublishedBeforeSaved) {
             return;
         }
         let unheard = state == PublicationState::Behind && self.publishing.failed != Some(self.config_epoch);
@@ -251,7 +251,7 @@ impl Group {
             return;
         }
         let epoch = self.config_epoch;
-        let delay = match (self.announced.led, seen.record.is_none()) {
+        let delay = match (self.announced.is_led(), seen.record.is_none()) {
             (true, _) => (Duration::ZERO, Duration::ZERO),
             // Nobody else has led a failover that could publish it first.
             (false, _) if cx.config.observe => (Duration::ZERO, OBSERVER_SPREAD),

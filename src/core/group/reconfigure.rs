@@ -12,7 +12,7 @@ impl Group {
         if cx.now >= self.reconf_ends(since) {
             return self.end_by_force(cx);
         }
-        if self.odown.is_some() {
+        if self.odown().is_some() {
             // The new master is gone as well: what has to be done now is another failover.
             self.event(Event::FailoverEndForTimeout, self.describe_master(cx), cx);
             return self.enter(Failover::Idle, cx);

@@ -42,8 +42,8 @@ impl Group {
         let ours = ousted && self.failover.turns_replicas() && lately;
         // It is good for a moment only: whoever said that he has not voted may vote now.
         let settled = self.survey.as_ref().and_then(|survey| survey.conclusive);
-        let certain =
-            settled.is_some_and(|at| cx.now <= at + CERTAIN) && self.leader_epoch <= self.config_epoch;
+        let certain = settled.is_some_and(|at| cx.now <= at + CERTAIN)
+            && self.ballot.leader_epoch() <= self.config_epoch;
         let asking = self.survey.is_some() && settled.is_none();
         if ours || certain || active(Mutation::DemotionWithoutSurvey) {
             self.turn_to_master(id, need.event, cx);
@@ -132,7 +132,7 @@ impl Group {
         let (master, timing) = (self.master(), &cx.config.timing);
         let answers = cx.now - master.alive.last_ok <= timing.ping_period * 2;
         let told = master.told_since(cx.now.earlier(timing.info_period * 2));
-        master.role == Role::Master && master.is_usable() && answers && told && self.odown.is_none()
+        master.role == Role::Master && master.is_usable() && answers && told && self.odown().is_none()
     }
 
     /// Neither it nor our link to it was down lately.
@@ -168,7 +168,7 @@ impl Group {
 
     fn conclude_survey(&mut self, cx: &mut Context) {
         let majority = self.majority();
-        let own = self.leader_epoch <= self.config_epoch && self.is_calm();
+        let own = self.ballot.leader_epoch() <= self.config_epoch && self.is_calm();
         let Some(survey) = &mut self.survey else { return };
         if own && survey.conclusive.is_none() && survey.confirmed.len() + 1 >= majority {
             survey.conclusive = Some(cx.now);
@@ -214,8 +214,7 @@ impl Group {
         let text = format!("{} stays the master of {}, now by epoch {epoch}", self.master().addr, self.name);
         cx.log(Level::Notice, text);
         self.config_epoch = epoch;
-        self.last_attempt = None;
-        self.retry = None;
+        self.ballot.forget_attempts();
         self.enter(Failover::Idle, cx);
         self.mark_changed(true, cx);
         self.survey = Some(Survey { begun: cx.now, confirmed: BTreeSet::new(), conclusive: Some(cx.now) });

@@ -25,7 +25,7 @@ impl Group {
             sentinels,
             outgoing: self.outgoing(cx).map(Box::new),
             ordered: self.order.is_some(),
-            odown: self.odown,
+            odown: self.odown(),
             failover: self.failover.phase(),
             failover_since: self.failover_since,
             successor: self
@@ -33,22 +33,22 @@ impl Group {
                 .successor()
                 .and_then(|id| self.nodes.get(&id))
                 .map(|node| node.addr.clone()),
-            last_attempt: self.last_attempt,
+            last_attempt: self.ballot.last_attempt(),
             next_attempt: self.next_attempt(cx),
-            voted_for: self.leader.clone(),
-            leader_epoch: self.leader_epoch,
+            voted_for: self.ballot.leader().cloned(),
+            leader_epoch: self.ballot.leader_epoch(),
             publication: self.view_publication(cx),
         }
     }
 
     fn outgoing(&self, cx: &Context) -> Option<NodeView> {
-        let told = self.find(&self.announced.master, cx).filter(|id| *id != self.master)?;
+        let told = self.find(self.announced.master(), cx).filter(|id| *id != self.master)?;
         self.view_node(told, cx)
     }
 
     /// Where the master is, as clients are told: what is on disk.
     pub(crate) fn address(&self, cx: &Context) -> Endpoint {
-        cx.shown(&self.announced.master)
+        cx.shown(self.announced.master())
     }
 
     pub(crate) fn config_epoch(&self) -> Epoch {

@@ -9,7 +9,7 @@ use crate::{Detail, Endpoint, Epoch, Event, Role};
 impl Group {
     /// Makes a node the master. Clients and peers hear of it when it is on disk.
     pub(super) fn switch_to(&mut self, new: NodeId, led: bool, cx: &mut Context) {
-        let planned = !led && self.master().is_usable() && self.odown.is_none();
+        let planned = !led && self.master().is_usable() && self.odown().is_none();
         let until = planned.then(|| cx.now + self.config.down_after.min(LEADER_DEMOTES));
         let holds = cx.now + self.hold_lasts_once_promoted();
         if let Some(node) = self.nodes.get_mut(&self.master) {
@@ -21,12 +21,10 @@ impl Group {
         let old = std::mem::replace(&mut self.master, new);
         self.switched = cx.now;
         self.dns.vouched = false;
-        self.odown = None;
-        self.last_attempt = None;
-        self.fruitless = 0;
-        self.retry = None;
+        self.ballot.forget_attempts();
+        self.ballot.forget_leaders();
         self.survey = None;
-        self.asking.next = crate::Time::NEVER;
+        self.agreement.begin_anew();
         for opinion in self.peers.values_mut() {
             opinion.down = opinion.down.filter(|_| active(Mutation::OpinionsOutliveTheMaster));
         }
@@ -46,8 +44,7 @@ impl Group {
 
     pub(super) fn mark_changed(&mut self, led: bool, cx: &mut Context) {
         cx.save_gate.urgently();
-        self.announced.pending = cx.save_gate.covering();
-        self.announced.led = led;
+        self.announced.wait_for(cx.save_gate.covering(), led);
     }
 
     /// Somebody else's failover has come to our ears.
@@ -61,8 +58,7 @@ impl Group {
             node.call_it(master);
         }
         if cx.hosts.same_place(&self.master().addr, master) {
-            self.last_attempt = None;
-            self.retry = None;
+            self.ballot.forget_attempts();
             // A majority has just found it well: what peers said before that counts no more.
             self.peers.values_mut().for_each(super::Opinion::forget_verdict);
             return self.mark_changed(false, cx);
@@ -96,20 +92,18 @@ impl Group {
     /// Peers are told of a promotion of ours, too: its epoch was on disk before anybody could be elected in it, so no
     /// other master can ever come to carry it.
     pub(super) fn announce(&mut self, cx: &mut Context) {
-        let Some(seq) = self.announced.pending else { return };
+        let Some(seq) = self.announced.pending() else { return };
         let saved = cx.save_gate.is_saved(seq);
         if !saved && cx.save_gate.failure().is_none() {
             return;
         }
         let now = self.master().addr.clone();
-        let before = std::mem::replace(&mut self.announced.master, now);
-        if saved || self.announced.led {
-            self.announced.config = (self.announced.master.clone(), self.config_epoch);
-            self.announced.pending = None;
+        let before = self.announced.tell_clients(now, cx.now);
+        if saved || self.announced.is_led() {
+            self.announced.tell_peers(self.config_epoch);
         }
-        self.announced.at = cx.now;
         cx.dns_may_change(self.id);
-        if !cx.hosts.same_place(&before, &self.announced.master) {
+        if !cx.hosts.same_place(&before, self.announced.master()) {
             self.tell_switch(&before, cx);
         }
         self.say_hello(cx);
@@ -117,11 +111,11 @@ impl Group {
     }
 
     fn tell_switch(&mut self, from: &Endpoint, cx: &mut Context) {
-        let (from, to) = (cx.shown(from), cx.shown(&self.announced.master));
+        let (from, to) = (cx.shown(from), cx.shown(self.announced.master()));
         let switch = Detail::Switch { group: self.name.clone(), from: from.clone(), to: to.clone() };
         self.event(Event::SwitchMaster, switch, cx);
         if let Some(script) = &self.config.client_reconfig_script {
-            let role = if self.announced.led { "leader" } else { "observer" };
+            let role = if self.announced.is_led() { "leader" } else { "observer" };
             let words = [self.name.as_str(), role, "start"].map(str::to_owned);
             let places = [&from, &to].into_iter().flat_map(|at| [at.host.to_string(), at.port.to_string()]);
             cx.scripts.queue(script, words.into_iter().chain(places).collect(), cx.now);

@@ -35,7 +35,7 @@ impl Group {
 
     /// While a failover is likely, or under way, the next write is to be its own.
     fn health_waits(&mut self, cx: &Context) -> bool {
-        let down = self.master().sdown.max(self.odown);
+        let down = self.master().sdown.max(self.odown());
         let since = down.max(self.failover.is_active().then_some(self.failover_since));
         let until = since.map_or(Time::ZERO, |since| since + HEALTH_PAUSE);
         if cx.now < until {
@@ -96,7 +96,7 @@ impl Group {
     fn keep_foreign_odown(&mut self, seen: &Published, desired: &mut [Entry], cx: &mut Context) {
         let Some(master) = desired.first_mut() else { return };
         if master.health == Health::Critical {
-            self.publishing.doom = self.odown;
+            self.publishing.doom = self.odown();
             return;
         }
         let Some(theirs) = seen.master().filter(is_doomed) else {
@@ -141,10 +141,10 @@ impl Group {
                     self.write(transaction, WriteKind::Update, cx);
                 }
             }
-            Some(there) if there.health == Health::Passing && self.odown.is_some() => {
+            Some(there) if there.health == Health::Passing && self.odown().is_some() => {
                 // Once for each time that it goes down: the holder of the lock may see it otherwise.
-                if self.publishing.doom != self.odown {
-                    self.publishing.doom = self.odown;
+                if self.publishing.doom != self.odown() {
+                    self.publishing.doom = self.odown();
                     self.write(transaction, WriteKind::Update, cx);
                 }
             }
