@@ -1,25 +1,34 @@
 //! A watched master with its replicas and the sentinels that watch it too.
 //!
-//! Each file of this room adds one concern: `observe` takes in what servers say, `agreement` finds out whether the
-//! master is objectively down, `election` and `failover` act on it, `order` begins it when an operator says so,
-//! `planned_failover` sees to it that nothing is lost then, `cuts` that no client stays behind, `select` chooses, `reconfigure` turns the other
-//! replicas, `switch` changes and announces
-//! the master, `gossip` speaks and hears hellos, `repair` puts strayed servers right, `reboot` guards the replicas
-//! against a master that came back empty, `dns_view` says what DNS may answer, `admin` carries out what operators ask for, `twins` keeps a server with two addresses once, `show` lets others look,
-//! `explain` says why nothing happens.
+//! A group is made of parts, each of which has its fields for itself: `nodes` (the servers), `opinion` (what each sentinel
+//! thinks), `configuration` (by which epoch the master is the master), `ballot` (our votes and attempts), `agreement`
+//! (whether the master is objectively down), `failover_state` (where a failover of ours stands), `announced` (what is on
+//! disk and may be told), and the state of `planned_failover`, `cuts`, `gossip`, `repair`, `publish` and `dns_view`.
+//!
+//! Each file adds one concern: `observe` takes in what servers say, `agreement` finds out whether the master is objectively
+//! down, `election` and `failover` act on it, `order` begins it when an operator says so, `planned_failover` sees to it that
+//! nothing is lost then, `cuts` that no client stays behind, `select` chooses, `reconfigure` turns the other replicas,
+//! `switch` changes and announces the master, `gossip` speaks and hears hellos, `repair` puts strayed servers right, `reboot`
+//! guards the replicas against a master that came back empty, `publish` and `entries` say what Consul is to hold, `dns_view`
+//! what DNS may answer, `admin` carries out what operators ask for, `twins` keeps a server with two addresses once, `show`
+//! lets others look, `explain` says why nothing happens.
 
 mod admin;
 mod agreement;
 mod announced;
 mod ballot;
+mod configuration;
 mod cuts;
 mod dns_view;
 mod election;
 mod entries;
 mod explain;
 mod failover;
+mod failover_state;
 mod gossip;
+mod nodes;
 mod observe;
+mod opinion;
 mod order;
 mod planned_failover;
 mod publish;
@@ -34,14 +43,10 @@ mod twins;
 use crate::channel::Renames;
 use crate::context::Context;
 use crate::ids::{GroupId, NodeId, PeerId};
-use crate::mutation::{Mutation, active};
 use crate::node::{Duty, Node, Reboot, Reconf};
 use crate::time::Beat;
 use crate::timers::Key;
-use crate::{
-    Detail, DurableGroup, Endpoint, Epoch, Event, GroupConfig, GroupName, InstanceKind, Role, SentinelId,
-    Time,
-};
+use crate::{Detail, DurableGroup, Endpoint, Event, GroupConfig, GroupName, InstanceKind, Role, Time};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -49,9 +54,12 @@ use agreement::Agreement;
 pub(crate) use agreement::PeerAnswer;
 use announced::Announced;
 use ballot::Ballot;
+use configuration::Configuration;
 use dns_view::DnsState;
-pub(crate) use failover::Failover;
+use failover_state::{Failover, FailoverState};
 use gossip::Hellos;
+use nodes::Nodes;
+use opinion::Opinion;
 use publish::Publication;
 use repair::Survey;
 
@@ -62,48 +70,21 @@ pub(crate) struct Group {
     renames: Renames,
     /// When what is done again and again is done.
     beat: Beat,
-    /// Boxed, as a map makes room for eleven at once, and most groups have one to three.
-    nodes: BTreeMap<NodeId, Box<Node>>,
-    last_node: u32,
-    master: NodeId,
+    nodes: Nodes,
     peers: BTreeMap<PeerId, Opinion>,
-    config_epoch: Epoch,
+    configuration: Configuration,
     ballot: Ballot,
     agreement: Agreement,
     failover: Failover,
-    /// The order by which the failover under way was begun.
-    order: Option<order::Order>,
     /// A master that holds writes back for a failover of ours.
     held: Option<planned_failover::WriteHold>,
     /// The old master of a failover by order, whose clients are looked at.
     cuts: Option<cuts::Cuts>,
-    failover_since: Time,
     announced: Announced,
     hellos: Hellos,
     survey: Option<Survey>,
-    /// When the master became the master, or the group was reset: what servers said before is of another time.
-    switched: Time,
     publishing: Publication,
     dns: DnsState,
-}
-
-/// What another sentinel thinks, as far as it told us.
-#[derive(Default)]
-pub(crate) struct Opinion {
-    /// It takes the master for down, and when it said so.
-    down: Option<Time>,
-    /// Its last vote.
-    vote: Option<(SentinelId, Epoch)>,
-    /// An election of ours for which it would not give its vote.
-    refused: Option<Epoch>,
-    last_hello: Time,
-    /// The newest configuration that it has said hello with.
-    config_epoch: Epoch,
-    /// How long its last vote took.
-    vote_took: Duration,
-    /// When it was last told that its configuration is an old one.
-    corrected: Option<Time>,
-    sdown: Option<Time>,
 }
 
 impl Group {
@@ -116,29 +97,23 @@ impl Group {
             name,
             renames: Renames::new(saved.config.renamed_commands.clone()),
             config: saved.config,
-            nodes: BTreeMap::new(),
-            last_node: 0,
-            master: NodeId(0),
+            nodes: Nodes::new(saved.master.clone(), beat, now),
             peers: BTreeMap::new(),
-            config_epoch: saved.config_epoch,
+            configuration: Configuration::new(saved.config_epoch, now),
             ballot: Ballot::new(saved.leader_epoch, now),
             agreement: Agreement::new(),
-            failover: Failover::Idle,
-            order: None,
+            failover: Failover::new(now),
             held: None,
             cuts: None,
-            failover_since: now,
-            announced: Announced::new(saved.master.clone(), saved.config_epoch, now),
+            announced: Announced::new(saved.master, saved.config_epoch, now),
             hellos: Hellos::new(now),
             survey: None,
-            switched: now,
             publishing: Publication::default(),
             dns: DnsState::new(),
         };
-        group.nodes.insert(NodeId(0), Box::new(Node::new(saved.master, Role::Master, beat, now)));
         for replica in saved.replicas {
             if group.find(&replica, cx).is_none() {
-                group.add_node(replica, Role::Replica, now);
+                group.nodes.add(replica, Role::Replica, now);
             }
         }
         for (sentinel, addr) in saved.sentinels {
@@ -152,12 +127,12 @@ impl Group {
 
     /// What must survive a restart.
     pub(crate) fn durable(&self, cx: &Context) -> DurableGroup {
-        let replicas = self.nodes.iter().filter(|(id, _)| **id != self.master);
+        let replicas = self.nodes.replicas();
         let peers = self.peers.keys().filter_map(|slot| cx.peers.get(slot));
         DurableGroup {
             config: self.config.clone(),
             master: self.master().addr.clone(),
-            config_epoch: self.config_epoch,
+            config_epoch: self.config_epoch(),
             leader_epoch: self.ballot.leader_epoch(),
             replicas: replicas.map(|(_, node)| node.addr.clone()).collect(),
             sentinels: peers.map(|peer| (peer.id.clone(), peer.addr.clone())).collect(),
@@ -165,31 +140,16 @@ impl Group {
     }
 
     pub(crate) fn master(&self) -> &Node {
-        self.nodes.get(&self.master).expect("a group always has its master among its nodes")
-    }
-
-    fn master_mut(&mut self) -> &mut Node {
-        self.nodes.get_mut(&self.master).expect("a group always has its master among its nodes")
-    }
-
-    fn add_node(&mut self, addr: Endpoint, role: Role, now: Time) -> NodeId {
-        self.last_node += 1;
-        let id = NodeId(self.last_node);
-        self.nodes.insert(id, Box::new(Node::new(addr, role, self.beat, now)));
-        id
+        self.nodes.master()
     }
 
     fn find(&self, addr: &Endpoint, cx: &Context) -> Option<NodeId> {
-        self.nodes.iter().find(|(_, node)| node.is_at(addr, &cx.hosts)).map(|(id, _)| *id)
-    }
-
-    fn replica_ids(&self) -> Vec<NodeId> {
-        self.nodes.keys().copied().filter(|id| *id != self.master).collect()
+        self.nodes.find(addr, &cx.hosts)
     }
 
     /// Lets every node do what is due, then the group. For what changes the duty of all.
     pub(crate) fn advance_all(&mut self, cx: &mut Context) {
-        for id in self.nodes.keys().copied().collect::<Vec<_>>() {
+        for id in self.nodes.ids() {
             self.advance_node(id, cx);
         }
         self.advance(cx);
@@ -198,7 +158,7 @@ impl Group {
     /// Lets one node do what is due. The group follows when the verdict on it changed.
     pub(crate) fn advance_node(&mut self, id: NodeId, cx: &mut Context) {
         let duty = self.duty(id, cx);
-        let Some(node) = self.nodes.get_mut(&id) else { return };
+        let Some(node) = self.nodes.get_mut(id) else { return };
         let local = node.command.local();
         node.advance(&duty, cx);
         if node.command.local() != local {
@@ -216,14 +176,14 @@ impl Group {
     }
 
     fn on_verdict(&mut self, id: NodeId, down: bool, cx: &mut Context) {
-        if id != self.master {
+        if id != self.nodes.master_id() {
             return self.advance(cx);
         }
         self.ballot.forget_leaders();
         if down {
             self.agreement.ask_from(cx.now);
             // The choice among the replicas is to rest on what they say now, not on what they said seconds ago.
-            self.nodes.values_mut().for_each(|node| node.want_info());
+            self.nodes.all_mut().for_each(|node| node.want_info());
             // What peers said of an earlier time that it was down says nothing of this one.
             self.peers.values_mut().for_each(Opinion::forget_verdict);
         } else {
@@ -270,7 +230,7 @@ impl Group {
         Duty {
             group: self.id,
             node: id,
-            is_master: id == self.master,
+            is_master: id == self.nodes.master_id(),
             down_after: self.config.down_after,
             info_period: self.info_period(id, cx),
             reboot_limit: self.config.master_reboot_down_after,
@@ -280,15 +240,17 @@ impl Group {
 
     /// How often a node is asked for INFO: as rarely as the original, but often while something hangs on the answer.
     fn info_period(&self, id: NodeId, cx: &Context) -> Duration {
-        let Some(node) = self.nodes.get(&id) else { return Duration::MAX };
+        let Some(node) = self.nodes.get(id) else { return Duration::MAX };
         let period = cx.config.timing.info_period;
-        if self.failover.waits_for(id) || self.planned_waits_for(id) {
+        if self.failover.state().waits_for(id) || self.planned_waits_for(id) {
             return PROMOTION_POLL;
         }
-        if self.order.is_some() && matches!(self.failover, Failover::Selecting { .. }) {
+        if self.failover.is_ordered() && matches!(self.failover.state(), FailoverState::Selecting { .. }) {
             return STREAM_POLL;
         }
-        if self.failover.turns_replicas() && matches!(node.reconf, Reconf::Sent(_) | Reconf::InProgress(_)) {
+        if self.failover.state().turns_replicas()
+            && matches!(node.reconf, Reconf::Sent(_) | Reconf::InProgress(_))
+        {
             return RECONF_POLL;
         }
         let master = self.master();
@@ -296,19 +258,19 @@ impl Group {
         if matches!(master.reboot, Some(Reboot::Loading(_))) {
             return LOADING_POLL;
         }
-        if id == self.master && (self.waits_to_publish() || self.waits_to_be_named(cx)) {
+        if id == self.nodes.master_id() && (self.waits_to_publish() || self.waits_to_be_named(cx)) {
             let loads = node.info().is_some_and(|info| info.loading);
             return if loads { LOADING_POLL } else { period.min(UNSETTLED_INFO) };
         }
         if reading || master.reboot.is_some() || node.turned.is_some_and(|at| cx.now < at + TURN_WATCH) {
             return RECONF_POLL;
         }
-        let unsettled = match id == self.master {
+        let unsettled = match id == self.nodes.master_id() {
             true => node.role == Role::Replica,
             false => {
                 let astray =
                     node.role == Role::Master || node.info().is_some_and(|info| !info.master_link_up);
-                master.sdown.is_some() || self.failover.is_active() || astray
+                master.sdown.is_some() || self.failover.state().is_active() || astray
             }
         };
         if unsettled { period.min(UNSETTLED_INFO) } else { period }
@@ -316,8 +278,8 @@ impl Group {
 
     /// A node as events name it.
     fn describe(&self, id: NodeId, cx: &Context) -> Detail {
-        let kind = if id == self.master { InstanceKind::Master } else { InstanceKind::Replica };
-        match self.nodes.get(&id) {
+        let kind = if id == self.nodes.master_id() { InstanceKind::Master } else { InstanceKind::Replica };
+        match self.nodes.get(id) {
             Some(node) => self.describe_at(kind, &node.addr, cx),
             None => Detail::Text(String::new()),
         }
@@ -335,7 +297,7 @@ impl Group {
     }
 
     fn describe_master(&self, cx: &Context) -> Detail {
-        self.describe(self.master, cx)
+        self.describe(self.nodes.master_id(), cx)
     }
 
     fn event(&self, event: Event, detail: Detail, cx: &mut Context) {
@@ -347,18 +309,6 @@ impl Group {
     fn majority(&self) -> usize {
         let all = self.peers.len() + 1;
         all / 2 + 1
-    }
-}
-
-impl Opinion {
-    fn forget_verdict(&mut self) {
-        self.down = self
-            .down
-            .filter(|_| active(Mutation::OpinionsNeverExpire) || active(Mutation::OpinionsOutliveTheMaster));
-    }
-
-    fn new(now: Time) -> Self {
-        Opinion { last_hello: now, ..Opinion::default() }
     }
 }
 

@@ -15,7 +15,7 @@ impl Group {
     /// answers stays: without it, nothing could be decided until it is found again. A failover under way goes on, and
     /// keeps what it needs.
     pub(crate) fn reset(&mut self, cx: &mut Context) {
-        for id in self.replica_ids() {
+        for id in self.nodes.replica_ids() {
             if !self.outlives_reset(id, cx) {
                 self.forget_node(id, cx);
             }
@@ -27,19 +27,20 @@ impl Group {
                 cx.leave_peer(slot, self.id);
             }
         }
-        if !self.failover.is_active() {
+        if !self.failover.state().is_active() {
             self.ballot.forget_attempts();
             self.survey = None;
         }
-        self.nodes.values_mut().for_each(|node| node.want_info());
+        self.nodes.all_mut().for_each(|node| node.want_info());
         self.event(Event::ResetMaster, self.describe_master(cx), cx);
         cx.save_gate.urgently();
         self.advance_all(cx);
     }
 
     fn outlives_reset(&self, id: NodeId, cx: &Context) -> bool {
-        let Some(node) = self.nodes.get(&id) else { return false };
-        if self.failover.is_active() && (node.ousted || self.failover.successor() == Some(id)) {
+        let Some(node) = self.nodes.get(id) else { return false };
+        if self.failover.state().is_active() && (node.ousted || self.failover.state().successor() == Some(id))
+        {
             return true;
         }
         let follows = node.info().and_then(|info| info.master.as_ref());
@@ -48,7 +49,7 @@ impl Group {
 
     pub(super) fn forget_node(&mut self, id: NodeId, cx: &mut Context) {
         cx.dns_may_change(self.id);
-        if let Some(mut node) = self.nodes.remove(&id) {
+        if let Some(mut node) = self.nodes.remove(id) {
             node.retire(self.id, id, cx);
         }
     }
@@ -59,7 +60,7 @@ impl Group {
         self.event(Event::Unmonitor, self.describe_master(cx), cx);
         self.forget_publication(cx);
         self.end_dns(cx);
-        for id in self.nodes.keys().copied().collect::<Vec<_>>() {
+        for id in self.nodes.ids() {
             self.forget_node(id, cx);
         }
         for slot in self.peers.into_keys() {
@@ -71,10 +72,10 @@ impl Group {
     /// One dead replica is no longer expected back.
     pub(crate) fn forget_replica(&mut self, addr: &Endpoint, cx: &mut Context) -> Result<(), Refusal> {
         let id = self.find(addr, cx).ok_or_else(|| Refusal::Unknown("replica", self.name.clone()))?;
-        if id == self.master {
+        if id == self.nodes.master_id() {
             return Err(Refusal::IsMaster);
         }
-        if self.nodes.get(&id).is_some_and(|node| node.command.is_open() && node.sdown.is_none()) {
+        if self.nodes.get(id).is_some_and(|node| node.command.is_open() && node.sdown.is_none()) {
             return Err(Refusal::StillThere("replica"));
         }
         self.forget_node(id, cx);
@@ -107,7 +108,7 @@ impl Group {
         }
         if log_in_again {
             self.renames = crate::channel::Renames::new(self.config.renamed_commands.clone());
-            self.nodes.values_mut().for_each(|node| node.reconnect(cx));
+            self.nodes.all_mut().for_each(|node| node.reconnect(cx));
         }
         cx.save_gate.urgently();
         self.advance_all(cx);

@@ -1,6 +1,7 @@
 //! From one sentinel's opinion to an agreement: `+odown`.
 
-use super::{Failover, Group};
+use super::opinion::OPINION_LASTS;
+use super::{FailoverState, Group};
 use crate::channel::Purpose;
 use crate::context::Context;
 use crate::ids::PeerId;
@@ -121,8 +122,8 @@ impl Group {
 
     /// Asks every peer that owes no answer: is it down for you too? In an election also: will you vote for us?
     pub(super) fn ask(&mut self, cx: &mut Context) {
-        let election = match self.failover {
-            Failover::Election { epoch, .. } => Some(epoch),
+        let election = match self.failover.state() {
+            FailoverState::Election { epoch, .. } => Some(epoch),
             _ => None,
         };
         for slot in self.peers.keys().copied().collect::<Vec<_>>() {
@@ -136,7 +137,7 @@ impl Group {
 
     /// A peer can be asked again: in an election its vote is not waited for any longer than needed.
     pub(crate) fn ask_for_missing_vote(&mut self, slot: PeerId, cx: &mut Context) {
-        if let Failover::Election { epoch, .. } = self.failover
+        if let FailoverState::Election { epoch, .. } = self.failover.state()
             && self.vote_of(slot).is_none_or(|(_, of)| *of < epoch)
         {
             self.ask_peer(slot, Some(epoch), cx);
@@ -147,7 +148,7 @@ impl Group {
         let master = cx.shown_ip(&self.master().addr);
         let epoch = election.unwrap_or(cx.save_gate.saved_epoch);
         let candidate = election.map(|_| cx.myid.clone());
-        let purpose = Purpose::Ask { group: self.id, config_epoch: self.config_epoch, election };
+        let purpose = Purpose::Ask { group: self.id, config_epoch: self.config_epoch(), election };
         cx.with_peer(slot, |peer, cx| {
             if !peer.channel.awaits(|waiting| *waiting == purpose) {
                 peer.channel.call(Command::IsMasterDown { master, epoch, candidate }, purpose, cx);
@@ -165,7 +166,7 @@ impl Group {
         cx: &mut Context,
     ) {
         // The answer is about the master of that configuration; if there is a newer one it says nothing.
-        if asked != self.config_epoch && !active(Mutation::OpinionsOutliveTheMaster) {
+        if asked != self.config_epoch() && !active(Mutation::OpinionsOutliveTheMaster) {
             return;
         }
         let Some(opinion) = self.peers.get_mut(&slot) else { return };
@@ -200,16 +201,6 @@ pub(crate) struct PeerAnswer {
     pub(crate) epoch: Epoch,
 }
 
-impl super::Opinion {
-    pub(super) fn says_down(&self, cx: &Context) -> bool {
-        self.down.is_some_and(|at| {
-            active(Mutation::OpinionsNeverExpire) || cx.now < at + cx.config.timing.ask_period * OPINION_LASTS
-        })
-    }
-}
-
 /// The first question after `+sdown` goes out at once; those who have not noticed yet are asked again after this
 /// long, then after twice as long, up to the ask period.
 const FIRST_GAP: Duration = Duration::from_millis(5);
-/// An answer is forgotten after so many ask periods.
-const OPINION_LASTS: u32 = 5;

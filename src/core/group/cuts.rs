@@ -60,7 +60,7 @@ impl Group {
 
     pub(super) fn drive_cuts(&mut self, cx: &mut Context) {
         let Some(cuts) = self.cuts else { return };
-        if cuts.node == self.master || !self.nodes.contains_key(&cuts.node) {
+        if cuts.node == self.nodes.master_id() || self.nodes.get(cuts.node).is_none() {
             self.cuts = None;
             return;
         }
@@ -80,7 +80,7 @@ impl Group {
 
     /// Cuts off everybody once the server says that it is a replica. It has answered the writes that it held by then.
     fn cut_clients(&mut self, cuts: Cuts, cx: &mut Context) {
-        let Some(node) = self.nodes.get_mut(&cuts.node) else { return };
+        let Some(node) = self.nodes.get_mut(cuts.node) else { return };
         if node.role == Role::Replica && node.command.call(Command::CutClients, Purpose::Cut, cx) {
             // Last: its disk may take long.
             node.command.call(Command::RewriteConfig, Purpose::Rewrite, cx);
@@ -89,18 +89,18 @@ impl Group {
     }
 
     fn look_at_clients(&mut self, id: NodeId, thorough: bool, cx: &mut Context) {
-        if let Some(node) = self.nodes.get_mut(&id) {
+        if let Some(node) = self.nodes.get_mut(id) {
             node.command.call(Command::ListClients, Purpose::Clients { thorough }, cx);
         }
     }
 
     /// The clients of a replaced master.
     pub(super) fn on_clients(&mut self, id: NodeId, thorough: bool, reply: Reply, cx: &mut Context) {
-        if id == self.master {
+        if id == self.nodes.master_id() {
             return;
         }
         let name = &self.name;
-        let Some(node) = self.nodes.get_mut(&id) else { return };
+        let Some(node) = self.nodes.get_mut(id) else { return };
         match reply {
             Reply::Clients(clients) => {
                 let stuck: Vec<u64> = clients

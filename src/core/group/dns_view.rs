@@ -76,7 +76,7 @@ impl Group {
             {
                 told.epoch
             }
-            None | Some(_) => self.config_epoch,
+            None | Some(_) => self.config_epoch(),
         }
     }
 
@@ -140,7 +140,7 @@ impl Group {
     }
 
     fn sentinels_up(&self, cx: &Context) -> Vec<(SentinelId, Endpoint)> {
-        let links = self.nodes.values().filter_map(|node| node.command.local());
+        let links = self.nodes.all().filter_map(|node| node.command.local());
         let local = self.master().command.local().or_else(|| links.min());
         let announced = cx.config.announce_ip.as_ref().and_then(|host| cx.hosts.ip(host)).or(local);
         let own = announced.filter(|_| !cx.config.observe).map(|ip| (cx.myid.clone(), cx.own_endpoint(ip)));

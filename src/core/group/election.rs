@@ -1,7 +1,7 @@
 //! Who may lead a failover: one vote an epoch, and a majority of all sentinels.
 
-use super::failover::Goal;
-use super::{Failover, Group};
+use super::failover_state::Goal;
+use super::{FailoverState, Group};
 use crate::context::Context;
 use crate::ids::PeerId;
 use crate::mutation::{Mutation, active};
@@ -27,8 +27,8 @@ impl Group {
             if *candidate != cx.myid {
                 self.ballot.leave_to_another(cx.now);
                 self.watch_leader(cx);
-                if matches!(self.failover, Failover::WaitStart { .. }) {
-                    self.enter(Failover::Idle, cx);
+                if matches!(self.failover.state(), FailoverState::WaitStart { .. }) {
+                    self.enter(FailoverState::Idle, cx);
                 }
                 self.advance(cx);
             }
@@ -38,7 +38,7 @@ impl Group {
 
     /// Not while we lead. The epoch that others have reached meanwhile for other groups does not matter.
     fn may_vote(&self, epoch: Epoch) -> bool {
-        let free = self.ballot.has_vote_for(epoch, self.config_epoch) && !self.failover.is_led();
+        let free = self.ballot.has_vote_for(epoch, self.config_epoch()) && !self.failover.state().is_led();
         free || (active(Mutation::VoteGivenTwice) && epoch > Epoch(0))
     }
 
@@ -71,7 +71,7 @@ impl Group {
     /// Whether that peer, elected in that epoch, may still be in the middle of its failover.
     pub(super) fn may_act(&self, slot: PeerId, epoch: Epoch, cx: &Context) -> bool {
         let lately = self.ballot.last_attempt().is_some_and(|at| cx.now < at + LEADER_ACTS);
-        lately && epoch > self.config_epoch && self.is_reachable(slot, cx) && !self.is_gone(slot, cx)
+        lately && epoch > self.config_epoch() && self.is_reachable(slot, cx) && !self.is_gone(slot, cx)
     }
 
     /// The sentinel that we have just voted for, and that may be in the middle of a failover.
@@ -180,7 +180,7 @@ impl Group {
                 Level::Warning,
                 format!("no epoch is left after {epoch}: no failover of {} can begin", self.name),
             );
-            return self.enter(Failover::Idle, cx);
+            return self.enter(FailoverState::Idle, cx);
         }
         cx.current_epoch = epoch;
         self.ballot.attempt(cx.now);
@@ -191,9 +191,9 @@ impl Group {
         self.vote_for(cx.myid.clone(), epoch, cx);
         cx.save_gate.urgently();
         let saved = cx.save_gate.covering().expect("the epoch has just been marked to be written");
-        self.enter(Failover::Election { epoch, saved, since: cx.now, goal }, cx);
+        self.enter(FailoverState::Election { epoch, saved, since: cx.now, goal }, cx);
         // An earlier leader may have promoted somebody: what replicas are is asked beside the votes.
-        for id in self.nodes.keys().copied().collect::<Vec<_>>() {
+        for id in self.nodes.ids() {
             self.ask_for_info(id, cx);
         }
         // Votes are asked for while our own is being written: it does not count before it is on disk.
@@ -202,8 +202,8 @@ impl Group {
 
     /// Whether our own vote is on disk, so that it may count.
     pub(super) fn own_vote_is_safe(&self, cx: &Context) -> bool {
-        match self.failover {
-            Failover::Election { saved, .. } => {
+        match self.failover.state() {
+            FailoverState::Election { saved, .. } => {
                 cx.save_gate.is_saved(saved) || active(Mutation::ElectionBeforeSave)
             }
             _ => true,
@@ -212,15 +212,15 @@ impl Group {
 
     /// The epoch of an election of ours.
     pub(crate) fn election_epoch(&self) -> Option<Epoch> {
-        match self.failover {
-            Failover::Election { epoch, .. } => Some(epoch),
+        match self.failover.state() {
+            FailoverState::Election { epoch, .. } => Some(epoch),
             _ => None,
         }
     }
 
     /// Our own vote has just reached the disk, or could not be written.
     pub(crate) fn on_saved(&mut self, cx: &mut Context) {
-        if let Failover::Election { epoch, .. } = self.failover
+        if let FailoverState::Election { epoch, .. } = self.failover.state()
             && cx.save_gate.failure().is_some()
         {
             cx.log(Level::Warning, format!("epoch {epoch} cannot be written: this sentinel will not lead"));
@@ -287,7 +287,7 @@ impl Group {
         let leads = |(slot, opinion): (&PeerId, &super::Opinion)| {
             let id = cx.peers.get(slot).map(|peer| &peer.id);
             let vote = opinion.vote.as_ref().filter(|(_, of)| opinion.refused == Some(epoch) && *of < epoch);
-            vote.is_some_and(|(leader, of)| Some(leader) == id && *of > self.config_epoch)
+            vote.is_some_and(|(leader, of)| Some(leader) == id && *of > self.config_epoch())
         };
         if self.peers.iter().any(leads) {
             return Tally::Lost;
@@ -299,7 +299,7 @@ impl Group {
             })
             .collect();
         // Peers that have fallen silent since they were asked may have given their votes to another one.
-        let asked = !granted.is_empty() || self.order.as_ref().is_some_and(|order| order.alone);
+        let asked = !granted.is_empty() || self.failover.order().is_some_and(|order| order.alone);
         let all = asked && granted.iter().all(|granted| *granted) && self.own_vote_is_safe(cx);
         match tally {
             Tally::Undecided if all => Tally::Won,

@@ -21,7 +21,7 @@ impl Group {
             cause,
             sentence,
         }];
-        for node in self.nodes.iter().filter(|(id, _)| **id != self.master).map(|(_, node)| node) {
+        for node in self.nodes.replicas().map(|(_, node)| node) {
             if node.info().is_some_and(|info| !info.announced) {
                 continue;
             }
@@ -43,7 +43,7 @@ impl Group {
                 sentence,
             });
         }
-        if !self.master().told_since(self.switched) {
+        if !self.master().told_since(self.configuration.switched()) {
             self.keep_unknown(&mut entries, epoch, seen);
         }
         entries
@@ -72,14 +72,15 @@ impl Group {
 
     /// How well a replica is, and why. `None` while it has not been seen.
     pub(super) fn judge_replica(&self, node: &Node, known: Option<Cause>, cx: &Context) -> Option<Verdict> {
-        let turning = !node.told_since(self.switched) || cx.now < self.switched + TURNING;
+        let turning = !node.told_since(self.configuration.switched())
+            || cx.now < self.configuration.switched() + TURNING;
         let situation = Situation { master: self.master(), turning, replaced: node.ousted };
         self.judge_beneath(&situation, node, known, cx)
     }
 
     /// Every entry as it would stand right after that replica had been made the master.
     pub(super) fn desired_after(&self, chosen: NodeId, cx: &Context) -> Vec<Entry> {
-        let Some(master) = self.nodes.get(&chosen) else { return Vec::new() };
+        let Some(master) = self.nodes.get(chosen) else { return Vec::new() };
         let epoch = cx.current_epoch.next();
         let entry = |role: Role, node: &Node, verdict: Verdict| Entry {
             role,
@@ -91,8 +92,8 @@ impl Group {
             sentence: verdict.sentence,
         };
         let mut entries = vec![entry(Role::Master, master, appointed(epoch))];
-        for (id, node) in self.nodes.iter().filter(|(id, _)| **id != chosen) {
-            let situation = Situation { master, turning: true, replaced: *id == self.master };
+        for (id, node) in self.nodes.iter().filter(|(id, _)| *id != chosen) {
+            let situation = Situation { master, turning: true, replaced: id == self.nodes.master_id() };
             if node.info().is_none_or(|info| info.announced)
                 && let Some(judged) = self.judge_beneath(&situation, node, None, cx)
             {
@@ -168,14 +169,14 @@ impl Group {
     /// under no suspicion.
     pub(super) fn answers_as_master(&self, cx: &Context) -> bool {
         let master = self.master();
-        let told = master.told_since(self.switched);
+        let told = master.told_since(self.configuration.switched());
         let info = master.info().filter(|info| told && info.role == Some(Role::Master) && !info.loading);
         info.is_some() && master.reboot.is_none() && master.run_id.is_some() && self.master_looks_sane(cx)
     }
 
     /// When an entry's health may change although nobody says anything new.
     pub(super) fn entries_deadline(&self, cx: &Context) -> Time {
-        let settled = self.switched + TURNING;
+        let settled = self.configuration.switched() + TURNING;
         if cx.now < settled { settled } else { Time::NEVER }
     }
 }

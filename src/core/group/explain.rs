@@ -1,7 +1,7 @@
 //! Why there is no failover, or what would happen now. Nothing here changes anything; what decides is asked, not told
 //! again.
 
-use super::{Failover, Group};
+use super::{FailoverState, Group};
 use crate::context::Context;
 use crate::{Candidate, Doubt, Explanation, Obstacle, Opinion, Suitability, Suspicion, Time, Voter};
 
@@ -25,10 +25,10 @@ impl Group {
             votes_needed: self.votes_needed(),
             voters,
             candidates,
-            failover: (self.failover.phase(), ago(self.failover_since)),
+            failover: (self.failover.state().phase(), ago(self.failover.since())),
             last_attempt: self.ballot.last_attempt().map(ago),
             last_vote: self.ballot.leader().cloned().map(|leader| (leader, self.ballot.leader_epoch())),
-            epoch: self.config_epoch,
+            epoch: self.config_epoch(),
             entries_after: chosen.map(|id| self.desired_after(id, cx)).unwrap_or_default(),
         }
     }
@@ -41,7 +41,7 @@ impl Group {
 
     fn obstacles(&self, reachable: usize, candidates: &[Candidate], cx: &Context) -> Vec<Obstacle> {
         let mut obstacles = Vec::new();
-        if self.failover.is_active() {
+        if self.failover.state().is_active() {
             return obstacles;
         }
         if cx.config.observe {
@@ -59,7 +59,7 @@ impl Group {
             None => obstacles.push(Obstacle::Quorum),
         }
         let next = self.next_attempt(cx);
-        if next > cx.now && !matches!(self.failover, Failover::WaitStart { .. }) {
+        if next > cx.now && !matches!(self.failover.state(), FailoverState::WaitStart { .. }) {
             obstacles.push(Obstacle::Blocked(next - cx.now));
         }
         if reachable < self.votes_needed() {
@@ -72,7 +72,7 @@ impl Group {
     }
 
     fn suspicion(&self, cx: &Context) -> Option<Suspicion> {
-        let (doubt, since, then) = self.master().doubt(&self.duty(self.master, cx), cx)?;
+        let (doubt, since, then) = self.master().doubt(&self.duty(self.nodes.master_id(), cx), cx)?;
         let (for_long, enough_in) = (cx.now - since, then - cx.now);
         // A ping that is on its way is no silence.
         let in_passing =
@@ -110,7 +110,7 @@ impl Group {
     fn explain_candidates(&self, cx: &Context) -> Vec<Candidate> {
         let suitabilities = self.suitabilities(cx).into_iter();
         let explained = suitabilities.filter_map(|(id, suitability)| {
-            let node = self.nodes.get(&id)?;
+            let node = self.nodes.get(id)?;
             let info = node.info();
             Some(Candidate {
                 addr: cx.shown(&node.addr),

@@ -2,163 +2,54 @@
 
 use super::Group;
 use super::election::Tally;
+use super::failover_state::{FailoverState, Goal};
 use super::order::ORDER_WAITS;
 use super::planned_failover::PlannedStep;
 use super::reboot::Return;
 use crate::context::Context;
 use crate::ids::NodeId;
 use crate::mutation::{Mutation, active};
-use crate::{Action, Epoch, Event, FailoverPhase, Seq, Time};
+use crate::{Action, Epoch, Event, Time};
 use std::time::Duration;
 
-/// What an election is for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Goal {
-    /// The master is objectively down.
-    Replace,
-    /// An operator ordered a failover.
-    Obey,
-    /// The master is well, but a server that says it is master may have been promoted behind our back: a new epoch
-    /// is to settle who is.
-    Reaffirm,
-}
-
-/// Where a failover stands. What a state needs, it carries.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Failover {
-    Idle,
-    /// The master is objectively down; at that moment this sentinel will stand for election.
-    WaitStart {
-        at: Time,
-        goal: Goal,
-    },
-    /// It asks for votes. `saved` is the save that has its own vote.
-    Election {
-        epoch: Epoch,
-        saved: Seq,
-        since: Time,
-        goal: Goal,
-    },
-    /// It leads, and waits for fresh INFO to choose by.
-    Selecting {
-        epoch: Epoch,
-        since: Time,
-        /// INFO counts as fresh when it came after this.
-        asked: Time,
-    },
-    /// It has chosen, and the master is well: the chosen one is to have all that the master has accepted.
-    Planned {
-        epoch: Epoch,
-        successor: NodeId,
-        since: Time,
-        step: PlannedStep,
-    },
-    /// It has chosen, but cannot reach the chosen one yet.
-    Promoting {
-        epoch: Epoch,
-        promoted: NodeId,
-        since: Time,
-    },
-    /// It has told the chosen one, and waits for it to say that it is master.
-    WaitPromotion {
-        epoch: Epoch,
-        promoted: NodeId,
-        since: Time,
-    },
-    /// The new master is master; the replicas are led to it.
-    Reconfiguring {
-        since: Time,
-    },
-}
-
-impl Failover {
-    pub(super) fn is_active(&self) -> bool {
-        !matches!(self, Failover::Idle | Failover::WaitStart { .. })
-    }
-
-    /// Whether this sentinel leads, and what it does has not led to a new master yet.
-    pub(super) fn is_led(&self) -> bool {
-        matches!(
-            self,
-            Failover::Selecting { .. }
-                | Failover::Planned { .. }
-                | Failover::Promoting { .. }
-                | Failover::WaitPromotion { .. }
-        )
-    }
-
-    /// Whether everything waits for that node to become master.
-    pub(super) fn waits_for(&self, node: NodeId) -> bool {
-        matches!(self, Failover::WaitPromotion { promoted, .. } if *promoted == node)
-    }
-
-    pub(super) fn promotes(&self, node: NodeId) -> bool {
-        matches!(self, Failover::WaitPromotion { promoted, .. } | Failover::Promoting { promoted, .. } if *promoted == node)
-    }
-
-    /// Who is chosen, and is not the master yet.
-    pub(super) fn successor(&self) -> Option<NodeId> {
-        match self {
-            Failover::Planned { successor, .. } => Some(*successor),
-            Failover::Promoting { promoted, .. } | Failover::WaitPromotion { promoted, .. } => {
-                Some(*promoted)
-            }
-            _ => None,
-        }
-    }
-
-    pub(super) fn turns_replicas(&self) -> bool {
-        matches!(self, Failover::Reconfiguring { .. })
-    }
-
-    pub(super) fn phase(&self) -> FailoverPhase {
-        match self {
-            Failover::Idle => FailoverPhase::None,
-            Failover::WaitStart { .. } => FailoverPhase::WaitStart,
-            Failover::Election { .. } => FailoverPhase::Election,
-            Failover::Selecting { .. } => FailoverPhase::SelectReplica,
-            Failover::Planned { .. } => FailoverPhase::CatchUp,
-            Failover::Promoting { .. } => FailoverPhase::SendReplicaOfNoOne,
-            Failover::WaitPromotion { .. } => FailoverPhase::WaitPromotion,
-            Failover::Reconfiguring { .. } => FailoverPhase::ReconfReplicas,
-        }
-    }
-}
-
 impl Group {
-    pub(super) fn enter(&mut self, state: Failover, cx: &mut Context) {
-        self.failover = state;
-        self.failover_since = cx.now;
-        match self.failover {
-            Failover::Idle => self.answer_order(false, cx),
-            Failover::Selecting { .. } => self.answer_order(true, cx),
+    pub(super) fn enter(&mut self, state: FailoverState, cx: &mut Context) {
+        match state {
+            FailoverState::Idle => self.answer_order(false, cx),
+            FailoverState::Selecting { .. } => self.answer_order(true, cx),
             _ => {}
         }
-        if self.failover == Failover::Idle {
-            self.order = None;
+        self.failover.enter(state, cx.now);
+        if state == FailoverState::Idle {
             self.end_hold(cx);
             // How far each replica was turned is part of a failover, and over with it.
-            self.nodes.values_mut().for_each(|node| node.reconf = crate::node::Reconf::None);
+            self.nodes.all_mut().for_each(|node| node.reconf = crate::node::Reconf::None);
         }
     }
 
     /// Takes every step that is due. A step may make the next one due.
     pub(super) fn drive_failover(&mut self, cx: &mut Context) {
         loop {
-            let before = self.failover.clone();
+            let before = self.failover.state();
             match before {
-                Failover::Idle => self.consider(cx),
-                Failover::WaitStart { at, goal } => self.hold_back(at, goal, cx),
-                Failover::Election { epoch, since, goal, .. } => self.count_votes(epoch, since, goal, cx),
-                Failover::Selecting { epoch, since, asked } => self.choose(epoch, since, asked, cx),
-                Failover::Planned { epoch, successor, since, step } => {
+                FailoverState::Idle => self.consider(cx),
+                FailoverState::WaitStart { at, goal } => self.hold_back(at, goal, cx),
+                FailoverState::Election { epoch, since, goal, .. } => {
+                    self.count_votes(epoch, since, goal, cx)
+                }
+                FailoverState::Selecting { epoch, since, asked } => self.choose(epoch, since, asked, cx),
+                FailoverState::Planned { epoch, successor, since, step } => {
                     self.drive_planned(epoch, successor, since, step, cx)
                 }
-                Failover::Promoting { epoch, promoted, since } => self.promote(epoch, promoted, since, cx),
-                Failover::WaitPromotion { promoted, since, .. } => self.await_promotion(promoted, since, cx),
-                Failover::Reconfiguring { since } => self.turn_replicas(since, cx),
+                FailoverState::Promoting { epoch, promoted, since } => {
+                    self.promote(epoch, promoted, since, cx)
+                }
+                FailoverState::WaitPromotion { promoted, since, .. } => {
+                    self.await_promotion(promoted, since, cx)
+                }
+                FailoverState::Reconfiguring { since } => self.turn_replicas(since, cx),
             }
-            if self.failover == before {
+            if self.failover.state() == before {
                 return;
             }
         }
@@ -166,25 +57,27 @@ impl Group {
 
     pub(super) fn failover_deadline(&self, cx: &Context) -> Time {
         let timeout = self.config.failover_timeout;
-        match self.failover {
-            Failover::Idle
+        match self.failover.state() {
+            FailoverState::Idle
                 if self.odown().is_some() && cx.save_gate.failure().is_none() && !cx.config.observe =>
             {
                 self.next_attempt(cx)
             }
-            Failover::Idle => Time::NEVER,
-            Failover::WaitStart { at, .. } => at,
+            FailoverState::Idle => Time::NEVER,
+            FailoverState::WaitStart { at, .. } => at,
             // Until the own vote is on disk, it is the disk that is waited for.
-            Failover::Election { .. } if !self.own_vote_is_safe(cx) => Time::NEVER,
-            Failover::Election { since, goal: Goal::Obey, .. } => since + ORDER_WAITS,
-            Failover::Election { since, .. } => since + self.election_patience(cx),
-            Failover::Selecting { since, .. } if cx.now >= since + FRESH_INFO_WAIT => since + STREAM_WAIT,
-            Failover::Selecting { since, .. } => since + FRESH_INFO_WAIT,
-            Failover::Planned { since, step, .. } => self.planned_deadline(since, step, cx),
-            Failover::Promoting { since, .. } | Failover::WaitPromotion { since, .. } => {
+            FailoverState::Election { .. } if !self.own_vote_is_safe(cx) => Time::NEVER,
+            FailoverState::Election { since, goal: Goal::Obey, .. } => since + ORDER_WAITS,
+            FailoverState::Election { since, .. } => since + self.election_patience(cx),
+            FailoverState::Selecting { since, .. } if cx.now >= since + FRESH_INFO_WAIT => {
+                since + STREAM_WAIT
+            }
+            FailoverState::Selecting { since, .. } => since + FRESH_INFO_WAIT,
+            FailoverState::Planned { since, step, .. } => self.planned_deadline(since, step, cx),
+            FailoverState::Promoting { since, .. } | FailoverState::WaitPromotion { since, .. } => {
                 self.hold_deadline().min(since + timeout)
             }
-            Failover::Reconfiguring { since } => {
+            FailoverState::Reconfiguring { since } => {
                 let held = self.demotion_deadline(cx).min(self.hold_deadline());
                 self.reconf_deadline(cx).min(self.reconf_ends(since)).min(held)
             }
@@ -200,7 +93,7 @@ impl Group {
     /// Waits for this sentinel's turn to stand.
     pub(super) fn hold(&mut self, goal: Goal, cx: &mut Context) {
         let at = cx.now + self.stand_delay(cx);
-        self.enter(Failover::WaitStart { at, goal }, cx);
+        self.enter(FailoverState::WaitStart { at, goal }, cx);
     }
 
     fn hold_back(&mut self, at: Time, goal: Goal, cx: &mut Context) {
@@ -210,7 +103,7 @@ impl Group {
             Goal::Obey => cx.save_gate.failure().is_none(),
         };
         if !still {
-            self.enter(Failover::Idle, cx);
+            self.enter(FailoverState::Idle, cx);
         } else if cx.now >= at {
             self.stand(goal, cx);
             self.agreement.ask_at_once(cx.now);
@@ -267,24 +160,24 @@ impl Group {
     /// The clock can be trusted again. What had not been said to any server yet begins anew, if it is still needed.
     pub(crate) fn wake_from_tilt(&mut self, cx: &mut Context) {
         let unsaid = matches!(
-            self.failover,
-            Failover::Election { .. }
-                | Failover::Selecting { .. }
-                | Failover::Planned { .. }
-                | Failover::Promoting { .. }
+            self.failover.state(),
+            FailoverState::Election { .. }
+                | FailoverState::Selecting { .. }
+                | FailoverState::Planned { .. }
+                | FailoverState::Promoting { .. }
         );
         if unsaid {
             self.abort(Event::AbortNotElected, cx);
             self.retry_soon(cx);
-        } else if matches!(self.failover, Failover::WaitStart { .. }) {
-            self.enter(Failover::Idle, cx);
+        } else if matches!(self.failover.state(), FailoverState::WaitStart { .. }) {
+            self.enter(FailoverState::Idle, cx);
         }
         self.advance_all(cx);
     }
 
     pub(super) fn lose(&mut self, goal: Goal, cx: &mut Context) {
         match goal {
-            Goal::Reaffirm => self.enter(Failover::Idle, cx),
+            Goal::Reaffirm => self.enter(FailoverState::Idle, cx),
             Goal::Replace | Goal::Obey => self.abort(Event::AbortNotElected, cx),
         }
     }
@@ -296,10 +189,10 @@ impl Group {
             cx.out.push_back(Action::Exit);
         }
         let asked = since;
-        self.enter(Failover::Selecting { epoch, since: cx.now, asked }, cx);
+        self.enter(FailoverState::Selecting { epoch, since: cx.now, asked }, cx);
         self.event(Event::SelectReplica, self.describe_master(cx), cx);
-        for id in self.replica_ids() {
-            if self.nodes.get(&id).is_some_and(|node| !node.told_since(asked)) {
+        for id in self.nodes.replica_ids() {
+            if self.nodes.get(id).is_some_and(|node| !node.told_since(asked)) {
                 self.ask_for_info(id, cx);
             }
         }
@@ -325,9 +218,9 @@ impl Group {
             }
             return self.abort(Event::AbortNoGoodReplica, cx);
         };
-        if self.order.is_some() && self.master_is_between_links() && cx.now < since + STREAM_WAIT {
+        if self.failover.is_ordered() && self.master_is_between_links() && cx.now < since + STREAM_WAIT {
             // It is not down: what it has accepted is to be kept.
-            return self.ask_for_info(self.master, cx);
+            return self.ask_for_info(self.nodes.master_id(), cx);
         }
         if self.is_behind(chosen, asked) && cx.now < since + STREAM_WAIT {
             // It has just synchronized, and the master sends it the stream only with its next sign of life. Writes need not
@@ -338,24 +231,24 @@ impl Group {
         if self.ask_to_hold(cx) {
             let (successor, since) = (chosen, cx.now);
             let step = PlannedStep::Asked;
-            return self.enter(Failover::Planned { epoch, successor, since, step }, cx);
+            return self.enter(FailoverState::Planned { epoch, successor, since, step }, cx);
         }
         self.go_on_to_promote(epoch, chosen, cx);
     }
 
     pub(super) fn go_on_to_promote(&mut self, epoch: Epoch, chosen: NodeId, cx: &mut Context) {
-        self.enter(Failover::Promoting { epoch, promoted: chosen, since: cx.now }, cx);
+        self.enter(FailoverState::Promoting { epoch, promoted: chosen, since: cx.now }, cx);
         self.event(Event::SendReplicaOfNoOne, self.describe(chosen, cx), cx);
     }
 
     fn promote(&mut self, epoch: Epoch, promoted: NodeId, since: Time, cx: &mut Context) {
-        let told = match self.nodes.get_mut(&promoted) {
+        let told = match self.nodes.get_mut(promoted) {
             Some(node) if node.sdown.is_none() => node.turn(None, false, cx),
             _ => return self.give_up_on(promoted, cx),
         };
         if told {
             self.event(Event::WaitPromotion, self.describe(promoted, cx), cx);
-            self.enter(Failover::WaitPromotion { epoch, promoted, since: cx.now }, cx);
+            self.enter(FailoverState::WaitPromotion { epoch, promoted, since: cx.now }, cx);
             self.advance_node_only(promoted, cx);
         } else if cx.now >= since + self.config.failover_timeout {
             self.give_up_on(promoted, cx);
@@ -363,7 +256,7 @@ impl Group {
     }
 
     fn await_promotion(&mut self, promoted: NodeId, since: Time, cx: &mut Context) {
-        let lost = self.nodes.get(&promoted).is_none_or(|node| node.sdown.is_some());
+        let lost = self.nodes.get(promoted).is_none_or(|node| node.sdown.is_some());
         self.keep_holding(cx);
         if active(Mutation::PromotionNeverGivenUp) {
             return;
@@ -376,7 +269,7 @@ impl Group {
     /// The chosen one is gone. It may have heard us before it went, so it is not trusted as a master when it comes
     /// back; a new election, with a new epoch, chooses among the others.
     pub(super) fn give_up_on(&mut self, promoted: NodeId, cx: &mut Context) {
-        if let Some(node) = self.nodes.get_mut(&promoted) {
+        if let Some(node) = self.nodes.get_mut(promoted) {
             node.ousted = true;
         }
         self.abort(Event::AbortReplicaTimeout, cx);
@@ -385,31 +278,31 @@ impl Group {
 
     pub(super) fn abort(&mut self, event: Event, cx: &mut Context) {
         self.event(event, self.describe_master(cx), cx);
-        self.enter(Failover::Idle, cx);
+        self.enter(FailoverState::Idle, cx);
     }
 
     /// The chosen one says that it is master: from here on it is the master.
     pub(super) fn on_promoted(&mut self, cx: &mut Context) {
-        let Failover::WaitPromotion { epoch, promoted, .. } = self.failover else { return };
+        let FailoverState::WaitPromotion { epoch, promoted, .. } = self.failover.state() else { return };
         self.event(Event::PromotedReplica, self.describe(promoted, cx), cx);
         if cx.crash_after_promotion {
             cx.out.push_back(Action::Exit);
         }
         self.event(Event::ReconfReplicas, self.describe_master(cx), cx);
         if !active(Mutation::PromotionWithoutEpoch) {
-            self.config_epoch = epoch;
+            self.configuration.set_epoch(epoch);
         }
-        self.enter(Failover::Reconfiguring { since: cx.now }, cx);
+        self.enter(FailoverState::Reconfiguring { since: cx.now }, cx);
         self.switch_to(promoted, true, cx);
     }
 
     pub(crate) fn fails_over(&self) -> bool {
-        self.failover.is_active()
+        self.failover.state().is_active()
     }
 
     /// Asks a node for INFO now, whenever its turn would be.
     pub(super) fn ask_for_info(&mut self, id: NodeId, cx: &mut Context) {
-        if let Some(node) = self.nodes.get_mut(&id) {
+        if let Some(node) = self.nodes.get_mut(id) {
             node.want_info();
         }
         self.advance_node_only(id, cx);
@@ -418,7 +311,7 @@ impl Group {
     /// Lets a node do what is due without judging it: for use in the middle of a step of the group.
     pub(super) fn advance_node_only(&mut self, id: NodeId, cx: &mut Context) {
         let duty = self.duty(id, cx);
-        if let Some(node) = self.nodes.get_mut(&id) {
+        if let Some(node) = self.nodes.get_mut(id) {
             node.advance(&duty, cx);
         }
     }

@@ -1,7 +1,7 @@
 //! Hellos: what we say of ourselves, and what we learn from others.
 
-use super::failover::Goal;
-use super::{Failover, Group, Opinion};
+use super::failover_state::Goal;
+use super::{FailoverState, Group, Opinion};
 use crate::context::Context;
 use crate::ids::PeerId;
 use crate::mutation::{Mutation, active};
@@ -40,11 +40,11 @@ impl Group {
         if !cx.save_gate.has_identity() || cx.config.observe {
             return;
         }
-        let held = self.nodes.keys().copied().find(|id| self.holds_writes(*id, cx.now));
-        for id in self.nodes.keys().copied().filter(|id| Some(*id) != held).collect::<Vec<_>>() {
-            let Some(local) = self.nodes.get(&id).and_then(|node| node.command.local()) else { continue };
+        let held = self.nodes.ids().into_iter().find(|id| self.holds_writes(*id, cx.now));
+        for id in self.nodes.ids().into_iter().filter(|id| Some(*id) != held).collect::<Vec<_>>() {
+            let Some(local) = self.nodes.get(id).and_then(|node| node.command.local()) else { continue };
             let hello = self.hello(local, cx);
-            if let Some(node) = self.nodes.get_mut(&id) {
+            if let Some(node) = self.nodes.get_mut(id) {
                 node.publish(hello, cx);
             }
         }
@@ -74,9 +74,9 @@ impl Group {
         }
         cx.advance_peer(slot);
         cx.adopt_epoch(hello.current_epoch, &self.name, &self.config);
-        let newer = hello.config_epoch > self.config_epoch && !active(Mutation::NewerConfigIgnored)
-            || hello.config_epoch < self.config_epoch && active(Mutation::OlderConfigAccepted)
-            || hello.config_epoch == self.config_epoch && active(Mutation::EqualConfigAccepted);
+        let newer = hello.config_epoch > self.config_epoch() && !active(Mutation::NewerConfigIgnored)
+            || hello.config_epoch < self.config_epoch() && active(Mutation::OlderConfigAccepted)
+            || hello.config_epoch == self.config_epoch() && active(Mutation::EqualConfigAccepted);
         if newer && hello.master.port != 0 {
             if !self.is_master_at(&hello.master, cx) {
                 self.event(Event::ConfigUpdateFrom, self.describe_peer(slot, cx), cx);
@@ -84,11 +84,12 @@ impl Group {
             self.adopt_config(&hello.master, hello.config_epoch, cx);
             self.advance(cx);
         } else if self.contradicts(hello, cx)
-            && self.failover == Failover::Idle
+            && self.failover.state() == FailoverState::Idle
             && self.may_reaffirm(cx)
             && self.is_sure_of_its_place(cx)
         {
-            let text = format!("epoch {} has two masters: ours and that of {}", self.config_epoch, hello.id);
+            let text =
+                format!("epoch {} has two masters: ours and that of {}", self.config_epoch(), hello.id);
             cx.log(Level::Warning, format!("{text}; an election is to settle it"));
             self.hold(Goal::Reaffirm, cx);
             self.advance(cx);
@@ -124,7 +125,7 @@ impl Group {
     fn hello(&self, local: IpAddr, cx: &Context) -> Hello {
         let hasty = active(Mutation::HelloBeforeSave);
         let (master, config_epoch) = match hasty {
-            true => (&self.master().addr, self.config_epoch),
+            true => (&self.master().addr, self.config_epoch()),
             false => self.announced.config(),
         };
         Hello {
@@ -143,10 +144,10 @@ impl Group {
         let (ours, announced) = self.announced.config();
         let theirs = &hello.master;
         let known = cx.hosts.ip(&ours.host).is_some() && cx.hosts.ip(&theirs.host).is_some();
-        let same_epoch = hello.config_epoch == self.config_epoch && announced == self.config_epoch;
+        let same_epoch = hello.config_epoch == self.config_epoch() && announced == self.config_epoch();
         let same_server =
             cx.hosts.same_place(ours, theirs) || self.is_master_at(ours, cx) && self.is_master_at(theirs, cx);
-        known && same_epoch && self.config_epoch > Epoch(0) && !same_server
+        known && same_epoch && self.config_epoch() > Epoch(0) && !same_server
     }
 
     /// A master that is known by its name may have moved: where it is now is looked up before anybody is contradicted.
@@ -263,7 +264,7 @@ impl Group {
 
     /// Whether a hello speaks of the place where this sentinel is: its own earlier identity said it.
     fn is_own_place(&self, hello: &Hello, cx: &Context) -> bool {
-        let servers = self.nodes.values().filter_map(|node| node.command.local());
+        let servers = self.nodes.all().filter_map(|node| node.command.local());
         let mut ends = cx.peers.values().filter_map(|peer| peer.channel.local()).chain(servers);
         ends.any(|end| cx.hosts.same_place(&cx.own_endpoint(end), &hello.addr))
     }

@@ -1,6 +1,6 @@
 //! What servers say, and what follows from it.
 
-use super::{Failover, Group};
+use super::{FailoverState, Group};
 use crate::channel::Purpose;
 use crate::context::{Context, for_log};
 use crate::ids::NodeId;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 impl Group {
     pub(crate) fn on_command_up(&mut self, id: NodeId, link: LinkId, up: LinkUp, cx: &mut Context) {
-        let Some(node) = self.nodes.get_mut(&id) else { return };
+        let Some(node) = self.nodes.get_mut(id) else { return };
         if node.command.on_up(link, up.local, &self.config.auth, cx) {
             cx.dns_may_change(self.id);
             node.alive.on_link_up(cx.now);
@@ -26,13 +26,13 @@ impl Group {
     /// A new link carries a hello at once, so that sentinels that start together find each other together.
     fn greet(&mut self, id: NodeId, cx: &mut Context) {
         let soon = cx.now + GREETING;
-        if self.nodes.get(&id).is_some_and(|node| node.info.is_none()) {
+        if self.nodes.get(id).is_some_and(|node| node.info.is_none()) {
             self.hellos.hurry(soon);
         }
     }
 
     pub(crate) fn on_pubsub_up(&mut self, id: NodeId, link: LinkId, up: LinkUp, cx: &mut Context) {
-        let Some(node) = self.nodes.get_mut(&id) else { return };
+        let Some(node) = self.nodes.get_mut(id) else { return };
         if node.pubsub.on_up(link, up.local, &self.config.auth, cx) {
             node.subscribe(cx);
             self.advance_node(id, cx);
@@ -40,29 +40,29 @@ impl Group {
     }
 
     pub(crate) fn on_command_lost(&mut self, id: NodeId, cx: &mut Context) {
-        let Some(node) = self.nodes.get_mut(&id) else { return };
+        let Some(node) = self.nodes.get_mut(id) else { return };
         node.command.on_lost(cx);
         cx.dns_may_change(self.id);
         node.on_command_lost(cx.now);
-        if let Failover::WaitPromotion { epoch, promoted, since } = self.failover
+        if let FailoverState::WaitPromotion { epoch, promoted, since } = self.failover.state()
             && promoted == id
         {
             // Whether it heard us is unknown: it is told again when it is back.
-            self.enter(Failover::Promoting { epoch, promoted, since }, cx);
+            self.enter(FailoverState::Promoting { epoch, promoted, since }, cx);
         }
         self.advance_node(id, cx);
         self.advance(cx);
     }
 
     pub(crate) fn on_pubsub_lost(&mut self, id: NodeId, cx: &mut Context) {
-        let Some(node) = self.nodes.get_mut(&id) else { return };
+        let Some(node) = self.nodes.get_mut(id) else { return };
         node.pubsub.on_lost(cx);
         self.advance_node(id, cx);
     }
 
     /// The hello subscription of a node carried something.
     pub(crate) fn on_heard(&mut self, id: NodeId, cx: &Context) {
-        if let Some(node) = self.nodes.get_mut(&id) {
+        if let Some(node) = self.nodes.get_mut(id) {
             node.heard = cx.now;
         }
     }
@@ -73,7 +73,7 @@ impl Group {
         let waits = |node: &Node| matches!(&node.addr.host, Host::Name(of) if **of == *name);
         let renames = self.renames.clone();
         for (id, node) in self.nodes.iter_mut().filter(|(_, node)| waits(node)) {
-            let (command, pubsub) = (Owner::Command(self.id, *id), Owner::PubSub(self.id, *id));
+            let (command, pubsub) = (Owner::Command(self.id, id), Owner::PubSub(self.id, id));
             node.command.on_resolved(&node.addr, ip, command, &renames, cx);
             node.pubsub.on_resolved(&node.addr, ip, pubsub, &renames, cx);
         }
@@ -83,15 +83,15 @@ impl Group {
 
     /// Two nodes that a look-up has shown to be one server become one: the master stays, or the one that was here first.
     fn merge_places(&mut self, cx: &mut Context) {
-        let mut kept = vec![self.master];
-        for id in self.replica_ids() {
-            let Some(node) = self.nodes.get(&id) else { continue };
+        let mut kept = vec![self.nodes.master_id()];
+        for id in self.nodes.replica_ids() {
+            let Some(node) = self.nodes.get(id) else { continue };
             let addr = node.addr.clone();
             let twin =
-                |other: &NodeId| self.nodes.get(other).is_some_and(|other| other.is_at(&addr, &cx.hosts));
+                |other: &NodeId| self.nodes.get(*other).is_some_and(|other| other.is_at(&addr, &cx.hosts));
             match kept.iter().copied().find(twin) {
                 None => kept.push(id),
-                Some(_) if self.failover.promotes(id) => {}
+                Some(_) if self.failover.state().promotes(id) => {}
                 Some(twin) => {
                     self.forget_node(id, cx);
                     self.learn_name(twin, &addr);
@@ -104,7 +104,7 @@ impl Group {
     /// A server of which only the address was known, as peers tell no names, has said its name: by that it will still be
     /// found when it has moved.
     fn learn_name(&mut self, id: NodeId, addr: &Endpoint) -> bool {
-        let Some(node) = self.nodes.get_mut(&id) else { return false };
+        let Some(node) = self.nodes.get_mut(id) else { return false };
         let learns = node.addr.host.ip().is_some() && addr.host.ip().is_none();
         if learns {
             node.addr = addr.clone();
@@ -122,7 +122,7 @@ impl Group {
         cx: &mut Context,
     ) {
         let duty = self.duty(id, cx);
-        let Some(node) = self.nodes.get_mut(&id) else { return };
+        let Some(node) = self.nodes.get_mut(id) else { return };
         let Some(purpose) = node.command.on_reply(link, call) else { return };
         match (purpose, reply) {
             (Purpose::Ping, reply) => {
@@ -150,7 +150,7 @@ impl Group {
     /// A node would not be turned. A server to which a part of the transaction is unknown gets SLAVEOF alone; one that
     /// is busy reading its data, or running a script, is left to it.
     fn on_refusal(&mut self, id: NodeId, master: Option<Endpoint>, text: &str, cx: &mut Context) {
-        let Some(node) = self.nodes.get_mut(&id) else { return };
+        let Some(node) = self.nodes.get_mut(id) else { return };
         let busy = ["LOADING", "BUSY", "MASTERDOWN"].iter().any(|code| text.starts_with(code));
         let text = for_log(text);
         let addr = node.addr.clone();
@@ -166,7 +166,7 @@ impl Group {
             return self.advance_node(id, cx);
         }
         cx.log(Level::Warning, format!("{addr} refused to be turned: {text}"));
-        if cx.tilt.is_none() && self.failover.waits_for(id) {
+        if cx.tilt.is_none() && self.failover.state().waits_for(id) {
             self.give_up_on(id, cx);
             self.advance(cx);
         }
@@ -180,13 +180,13 @@ impl Group {
             return self.advance_all(cx);
         }
         self.note_role(id, &info, cx);
-        if id == self.master && info.role == Some(Role::Master) {
+        if id == self.nodes.master_id() && info.role == Some(Role::Master) {
             self.welcome_replicas(&info, cx);
         }
-        if let Some(node) = self.nodes.get_mut(&id) {
+        if let Some(node) = self.nodes.get_mut(id) {
             node.info = Some((cx.now, info));
         }
-        if id == self.master {
+        if id == self.nodes.master_id() {
             self.vouch(cx);
         }
         self.advance_node(id, cx);
@@ -194,7 +194,9 @@ impl Group {
             return;
         }
         self.consider_reboot(id, cx);
-        if self.failover.waits_for(id) && self.nodes.get(&id).is_some_and(|node| node.obeyed_as_master()) {
+        if self.failover.state().waits_for(id)
+            && self.nodes.get(id).is_some_and(|node| node.obeyed_as_master())
+        {
             self.on_promoted(cx);
         }
         self.on_reconf_info(id, cx);
@@ -204,7 +206,7 @@ impl Group {
     }
 
     fn note_run_id(&mut self, id: NodeId, info: &Info, cx: &mut Context) {
-        let Some(node) = self.nodes.get_mut(&id) else { return };
+        let Some(node) = self.nodes.get_mut(id) else { return };
         if info.run_id.is_none() || node.run_id == info.run_id {
             return;
         }
@@ -217,15 +219,16 @@ impl Group {
     }
 
     fn note_role(&mut self, id: NodeId, info: &Info, cx: &mut Context) {
-        let Some(node) = self.nodes.get_mut(&id) else { return };
+        let Some(node) = self.nodes.get_mut(id) else { return };
         let Some(role) = info.role else { return };
         if node.info().and_then(|info| info.master.as_ref()) != info.master.as_ref() {
             node.follows_since = cx.now;
         }
         let follows_ours = info.master.as_ref().is_some_and(|master| self.is_master_at(master, cx));
-        let Some(node) = self.nodes.get_mut(&id) else { return };
+        let is_master = id == self.nodes.master_id();
+        let Some(node) = self.nodes.get_mut(id) else { return };
         // A replaced master that follows somebody else has not been put right yet.
-        if role == Role::Replica && (follows_ours || id == self.master) {
+        if role == Role::Replica && (follows_ours || is_master) {
             node.ousted = false;
         }
         if node.role == role {
@@ -234,7 +237,7 @@ impl Group {
         node.role = role;
         node.role_since = cx.now;
         let before = node.described_as.take();
-        let expected = if id == self.master && before.is_none() { Role::Master } else { Role::Replica };
+        let expected = if is_master && before.is_none() { Role::Master } else { Role::Replica };
         let event = if role == expected { Event::RoleAsExpected } else { Event::RoleUnexpected };
         let what = before.unwrap_or_else(|| self.describe(id, cx));
         self.event(event, what.with(Remark::Role(role)), cx);
@@ -255,7 +258,7 @@ impl Group {
             if self.nodes.len() > MOST_NODES {
                 continue;
             }
-            let id = self.add_node(addr.clone(), Role::Replica, cx.now);
+            let id = self.nodes.add(addr.clone(), Role::Replica, cx.now);
             self.event(Event::NewReplica, self.describe(id, cx), cx);
             self.advance_node(id, cx);
             self.note_names(addr, cx);

@@ -5,14 +5,14 @@
 //! when it is known whether this sentinel leads.
 
 use super::Group;
-use super::failover::Goal;
+use super::failover_state::Goal;
 use crate::context::Context;
 use crate::rng::hash;
 use crate::{Action, ClientId, Epoch, Level, Refusal, Response, SentinelId, mix};
 use std::time::Duration;
 
 /// An order under way, until its failover has ended.
-pub(crate) struct Order {
+pub(super) struct Order {
     /// Who waits for the answer.
     client: Option<ClientId>,
     /// How many elections were split.
@@ -38,7 +38,7 @@ impl Group {
             return Err(Refusal::NotSaved);
         }
         cx.log(Level::Notice, format!("Executing user requested FAILOVER of '{}'", self.name));
-        self.order = Some(Order { client: Some(client), splits: 0, alone: false });
+        self.failover.obey(Order { client: Some(client), splits: 0, alone: false });
         self.agreement.ask_from(cx.now);
         self.stand(Goal::Obey, cx);
         self.advance(cx);
@@ -47,7 +47,7 @@ impl Group {
 
     /// Several were ordered at once, and none has a majority: they stand again, one after the other.
     pub(super) fn order_again(&mut self, cx: &mut Context) {
-        match &mut self.order {
+        match self.failover.order_mut() {
             Some(order) if order.splits < MOST_SPLITS => {
                 order.splits += 1;
                 self.hold(Goal::Obey, cx);
@@ -61,7 +61,7 @@ impl Group {
     pub(super) fn epoch_of_order(&mut self, cx: &mut Context) -> Epoch {
         let next = cx.current_epoch.next();
         let alone = !self.peers.is_empty() && !self.peers.keys().any(|slot| self.is_reachable(*slot, cx));
-        if let Some(order) = &mut self.order {
+        if let Some(order) = self.failover.order_mut() {
             order.alone = alone;
         }
         if !alone {
@@ -90,7 +90,7 @@ impl Group {
 
     /// It is known whether this sentinel carries the order out.
     pub(super) fn answer_order(&mut self, leads: bool, cx: &mut Context) {
-        let Some(client) = self.order.as_mut().and_then(|order| order.client.take()) else { return };
+        let Some(client) = self.failover.order_mut().and_then(|order| order.client.take()) else { return };
         let response = match self.led_by_another(cx).or_else(|| self.voted_elsewhere(cx)) {
             _ if leads => Response::Ok,
             Some((leader, epoch)) => Response::Refused(Refusal::LedByAnother { leader, epoch }),

@@ -7,7 +7,8 @@
 //! successor that does not catch up in time is not promoted, and nothing was changed. A server that cannot hold writes
 //! back (before 6.2, or where that is not allowed to us) is failed over as the original does it.
 
-use super::{Failover, Group};
+use super::Group;
+use super::failover_state::FailoverState;
 use crate::channel::Purpose;
 use crate::context::{Context, for_log};
 use crate::ids::{NodeId, PeerId};
@@ -54,9 +55,10 @@ impl Group {
     }
 
     fn hold_writes(&mut self, span: Duration, cx: &mut Context) -> bool {
-        let (node, since) = self.held.map_or((self.master, cx.now), |hold| (hold.node, hold.since));
+        let (node, since) =
+            self.held.map_or((self.nodes.master_id(), cx.now), |hold| (hold.node, hold.since));
         let until = cx.now + span;
-        let Some(server) = self.nodes.get_mut(&node) else { return false };
+        let Some(server) = self.nodes.get_mut(node) else { return false };
         let asked =
             !span.is_zero() && server.command.call(Command::HoldWrites(span), Purpose::HoldWrites, cx);
         if asked {
@@ -67,7 +69,8 @@ impl Group {
 
     /// The master's answer to being asked to hold writes back.
     pub(super) fn on_hold_answered(&mut self, reply: &Reply, cx: &mut Context) {
-        let Failover::Planned { epoch, successor, since, step: PlannedStep::Asked } = self.failover else {
+        let FailoverState::Planned { epoch, successor, step: PlannedStep::Asked, .. } = self.failover.state()
+        else {
             return;
         };
         if let Reply::Error(text) = reply {
@@ -80,8 +83,8 @@ impl Group {
             );
             return self.go_on_to_promote(epoch, successor, cx);
         }
-        self.failover = Failover::Planned { epoch, successor, since, step: PlannedStep::Held(cx.now) };
-        let master = self.master;
+        self.failover.step(PlannedStep::Held(cx.now));
+        let master = self.nodes.master_id();
         self.ask_for_info(master, cx);
     }
 
@@ -105,7 +108,7 @@ impl Group {
         if !master.is_usable() || master.role != Role::Master || silent {
             return self.give_up_planned(successor, "the master does not answer any more", cx);
         }
-        if self.nodes.get(&successor).is_none_or(|node| !node.is_usable()) {
+        if self.nodes.get(successor).is_none_or(|node| !node.is_usable()) {
             return self.give_up_planned(successor, "the replica does not answer any more", cx);
         }
         if late {
@@ -117,7 +120,7 @@ impl Group {
             PlannedStep::Held(at) if self.master().told_since(at) => {
                 let goal = self.master().info().map(|info| info.master_repl_offset).unwrap_or_default();
                 let step = PlannedStep::Follow { goal, come: Offset(0), at: cx.now };
-                self.failover = Failover::Planned { epoch, successor, since, step };
+                self.failover.step(step);
                 self.advance_node_only(successor, cx);
             }
             PlannedStep::Held(_) => {}
@@ -127,11 +130,11 @@ impl Group {
             }
             PlannedStep::Follow { goal, come, at } => {
                 let offset =
-                    self.nodes.get(&successor).and_then(|node| node.info()).map(|info| info.repl_offset);
+                    self.nodes.get(successor).and_then(|node| node.info()).map(|info| info.repl_offset);
                 match offset {
                     Some(offset) if offset > come => {
                         let step = PlannedStep::Follow { goal, come: offset, at: cx.now };
-                        self.failover = Failover::Planned { epoch, successor, since, step };
+                        self.failover.step(step);
                     }
                     _ if cx.now >= at + self.hold_lasts() / 2 => {
                         self.give_up_planned(successor, NOT_CAUGHT_UP, cx);
@@ -159,14 +162,14 @@ impl Group {
     /// Whether a replica lacks what the master had when it was asked in this election, in a failover by order.
     pub(super) fn is_behind(&self, id: NodeId, asked: Time) -> bool {
         let master = self.master();
-        let well = self.order.is_some() && master.is_usable() && master.role == Role::Master;
+        let well = self.failover.is_ordered() && master.is_usable() && master.role == Role::Master;
         let offset = master.info().filter(|_| master.told_since(asked)).map(|info| info.master_repl_offset);
         well && offset.is_none_or(|offset| !self.has_come_to(id, offset))
     }
 
     fn has_come_to(&self, successor: NodeId, goal: Offset) -> bool {
         let replid = self.master().info().and_then(|info| info.replid.clone());
-        let info = self.nodes.get(&successor).and_then(|node| node.info());
+        let info = self.nodes.get(successor).and_then(|node| node.info());
         info.is_some_and(|info| info.replid == replid && info.repl_offset >= goal && !info.syncing)
     }
 
@@ -195,7 +198,7 @@ impl Group {
 
     /// Whether that node's INFO is what a planned failover waits for.
     pub(super) fn planned_waits_for(&self, node: NodeId) -> bool {
-        matches!(self.failover, Failover::Planned { successor, step: PlannedStep::Follow { .. }, .. } if successor == node)
+        matches!(self.failover.state(), FailoverState::Planned { successor, step: PlannedStep::Follow { .. }, .. } if successor == node)
     }
 
     /// While the promotion or the switch takes long, the master goes on holding back.
@@ -219,7 +222,10 @@ impl Group {
 
     /// The old master is made a replica while it still holds writes back, and when all tell the new one.
     pub(super) fn demote_held(&mut self, cx: &mut Context) {
-        let Some(WriteHold { node, .. }) = self.held.filter(|hold| hold.node != self.master) else { return };
+        let Some(WriteHold { node, .. }) = self.held.filter(|hold| hold.node != self.nodes.master_id())
+        else {
+            return;
+        };
         if cx.now < self.demotion_deadline(cx) {
             return self.keep_holding(cx);
         }
@@ -228,20 +234,22 @@ impl Group {
 
     /// Whether a replaced master still waits to be made a replica.
     pub(super) fn awaits_demotion(&self) -> bool {
-        self.held.is_some_and(|hold| hold.node != self.master)
+        self.held.is_some_and(|hold| hold.node != self.nodes.master_id())
     }
 
     /// When the old master is made a replica: once the switch is told by all that answer, and stands in Consul. What
     /// does not answer in time is not waited for, and the hold must not end before.
     pub(super) fn demotion_deadline(&self, cx: &Context) -> Time {
-        let Some(hold) = self.held.filter(|hold| hold.node != self.master) else { return Time::NEVER };
+        let Some(hold) = self.held.filter(|hold| hold.node != self.nodes.master_id()) else {
+            return Time::NEVER;
+        };
         let end = self.hold_ends(hold.since).earlier(DEMOTION_TAKES);
         if self.announced.pending().is_some() {
             return end;
         }
         let told = self.announced.at();
         let behind = |(slot, opinion): (&PeerId, &super::Opinion)| {
-            let knows = opinion.config_epoch >= self.config_epoch || !self.is_reachable(*slot, cx);
+            let knows = opinion.config_epoch >= self.config_epoch() || !self.is_reachable(*slot, cx);
             (!knows).then(|| told + (opinion.vote_took * 2).max(SWITCH_SLACK))
         };
         let peers = self.peers.iter().filter_map(behind).max().unwrap_or(told);
@@ -252,14 +260,14 @@ impl Group {
     /// The failover is over. If it did not come about, writes pass again.
     pub(super) fn end_hold(&mut self, cx: &mut Context) {
         match self.held {
-            Some(hold) if hold.node == self.master && self.ballot.leader() == Some(&cx.myid) => {
+            Some(hold) if hold.node == self.nodes.master_id() && self.ballot.leader() == Some(&cx.myid) => {
                 self.let_writes_pass(cx);
             }
             // A replaced master is not let write again by us, nor one that another leader may hold by now: a hold ends by
             // itself, or when that master is made a replica.
             _ => {
                 if let Some(hold) = self.held.take()
-                    && let Some(node) = self.nodes.get_mut(&hold.node)
+                    && let Some(node) = self.nodes.get_mut(hold.node)
                 {
                     node.may_hold_until = hold.until;
                 }
@@ -270,7 +278,7 @@ impl Group {
     /// Writes pass again: there is no failover, or the old master has been made a replica and refuses them itself.
     fn let_writes_pass(&mut self, cx: &mut Context) {
         let Some(hold) = self.held.take() else { return };
-        if let Some(node) = self.nodes.get_mut(&hold.node) {
+        if let Some(node) = self.nodes.get_mut(hold.node) {
             node.release_until = Some(hold.until);
         }
         self.release(hold.node, cx);
@@ -278,7 +286,7 @@ impl Group {
 
     /// Whatever that server holds goes on: an old master that was made a replica may hold it for a leader that died.
     pub(super) fn release(&mut self, id: NodeId, cx: &mut Context) {
-        if let Some(node) = self.nodes.get_mut(&id) {
+        if let Some(node) = self.nodes.get_mut(id) {
             node.command.call(Command::LetWritesPass, Purpose::Release, cx);
         }
     }
@@ -286,9 +294,9 @@ impl Group {
     /// A link is open again: if the word that ends a hold was lost with the one before, it is said again. Not where
     /// another leader may hold the master's writes by now.
     pub(super) fn release_again(&mut self, id: NodeId, cx: &mut Context) {
-        let ours = id != self.master || self.ballot.leader() == Some(&cx.myid);
+        let ours = id != self.nodes.master_id() || self.ballot.leader() == Some(&cx.myid);
         let waits =
-            self.nodes.get(&id).and_then(|node| node.release_until).is_some_and(|until| cx.now < until);
+            self.nodes.get(id).and_then(|node| node.release_until).is_some_and(|until| cx.now < until);
         if waits && ours {
             self.release(id, cx);
         }

@@ -7,114 +7,22 @@
 
 mod health;
 mod heard;
+mod state;
 
 use self::health::stray;
+pub(super) use self::state::Publication;
+use self::state::{Asked, Awaited, ShutOut, Slot, WriteKind, Writing};
 use super::Group;
-use super::failover::Goal;
+use super::failover_state::{FailoverState, Goal};
 use crate::context::Context;
 use crate::mutation::{Mutation, active};
 use crate::node::Node;
 use crate::registry::MOST_SENTINELS;
 use crate::{
-    Action, Cause, Entry, EntryKey, Epoch, Guard, Level, Lock, PublicationCounters, PublicationState,
-    PublicationView, Published, Record, RegistryError, RegistryFault, RegistryRequest, Role, SentinelId,
-    Time, Transaction,
+    Action, Cause, EntryKey, Epoch, Guard, Level, Lock, PublicationState, PublicationView, Published, Record,
+    RegistryFault, RegistryRequest, Role, SentinelId, Time, Transaction,
 };
-use std::ops::{Deref, DerefMut};
-use std::sync::LazyLock;
 use std::time::Duration;
-
-/// Where the publishing of a group is kept: nowhere, as long as nothing is published.
-#[derive(Default)]
-pub(crate) struct Publication(Option<Box<Publishing>>);
-
-static EMPTY: LazyLock<Publishing> = LazyLock::new(Publishing::default);
-
-impl Deref for Publication {
-    type Target = Publishing;
-    fn deref(&self) -> &Publishing {
-        self.0.as_deref().unwrap_or(&EMPTY)
-    }
-}
-
-impl DerefMut for Publication {
-    fn deref_mut(&mut self) -> &mut Publishing {
-        self.0.get_or_insert_default()
-    }
-}
-
-/// How far the publishing of a group has come.
-#[derive(Default)]
-pub(crate) struct Publishing {
-    /// What Consul held when it was last looked at, or written to.
-    seen: Option<(Time, Published)>,
-    /// The write that has no answer yet.
-    writing: Option<Writing>,
-    /// What has no answer yet, apart from a write.
-    asked: Option<Asked>,
-    /// Whether the lock was given back. That is answered only when it is in vain.
-    unlocking: bool,
-    /// How many times in a row it was in vain, or somebody was quicker.
-    tries: u32,
-    bounces: u32,
-    /// What failed last, and how, until the same succeeds.
-    error: Option<(Asked, RegistryError)>,
-    /// The epoch whose publication has failed already: it waits its time.
-    failed: Option<Epoch>,
-    /// What is due, and when it is our turn to do it; and what that was the last time.
-    turn: Option<(Slot, Time)>,
-    held: Option<(Slot, Time)>,
-    /// Whether the master's word is waited for.
-    gated: bool,
-    /// Somebody was quicker: what was seen is not what stands there.
-    outdated: bool,
-    /// Since when the record has not been ours to write.
-    shut_out: Option<ShutOut>,
-    /// The objective end of the master that was published as a stranger to the lock.
-    doom: Option<Time>,
-    /// When the word of another that it was down was last taken back.
-    lifted: Option<Time>,
-    /// What stood as it should when it was last compared.
-    settled: Vec<Entry>,
-    /// When there is something to do even if nothing happens.
-    due: Option<Time>,
-    counters: PublicationCounters,
-}
-
-#[derive(Clone, Copy)]
-struct ShutOut {
-    state: PublicationState,
-    since: Time,
-    told: bool,
-}
-
-struct Writing {
-    transaction: Transaction,
-    kind: WriteKind,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Asked {
-    Look,
-    Lock,
-    Unlock,
-    Write,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum WriteKind {
-    Claim,
-    Update,
-    Repair,
-}
-
-/// What sentinels do one after the other, lest all do it at the same instant.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Slot {
-    Claim(Epoch),
-    Lock,
-    PutBack,
-}
 
 impl Group {
     /// Does what is due. At most one thing: its answer brings the next.
@@ -138,8 +46,9 @@ impl Group {
         if !unseen && self.announced.pending().is_some() && !active(Mutation::PublishedBeforeSaved) {
             return;
         }
-        let unheard = state == PublicationState::Behind && self.publishing.failed != Some(self.config_epoch);
-        if self.publishing.asked.is_some() && self.publishing.tries > 0 && !unheard {
+        let unheard =
+            state == PublicationState::Behind && self.publishing.failed != Some(self.config_epoch());
+        if !self.publishing.awaited.is_nothing() && self.publishing.tries > 0 && !unheard {
             return;
         }
         let shut_out = self.publishing.shut_out.take();
@@ -171,7 +80,7 @@ impl Group {
         if self.is_of_others(record, cx) {
             return PublicationState::Taken;
         }
-        let (ours, master) = (self.config_epoch, &self.master().addr);
+        let (ours, master) = (self.config_epoch(), &self.master().addr);
         // Only the holder of the lock says so: others may show the same server by another address on purpose.
         let moved = record.master != cx.shown(master) && seen.lock == Lock::Ours;
         match record.epoch.cmp(&ours) {
@@ -201,7 +110,7 @@ impl Group {
         };
         let mut sentinels = [&record.publisher].into_iter().chain(&record.sentinels);
         !active(Mutation::PublishedOverOthers)
-            && !self.nodes.values().any(|node| is_server(node))
+            && !self.nodes.all().any(|node| is_server(node))
             && !sentinels.any(is_sentinel)
     }
 
@@ -212,17 +121,17 @@ impl Group {
     }
 
     fn look(&mut self, cx: &mut Context) {
-        if self.publishing.asked.is_none() {
+        if self.publishing.awaited.is_nothing() {
             let tries = self.publishing.tries.max(self.publishing.bounces);
             self.ask_registry(RegistryRequest::Look { tries }, cx);
         }
     }
 
     fn ask_registry(&mut self, request: RegistryRequest, cx: &mut Context) {
-        self.publishing.asked = match request {
-            RegistryRequest::Look { .. } => Some(Asked::Look),
-            RegistryRequest::Lock => Some(Asked::Lock),
-            _ => None,
+        self.publishing.awaited = match request {
+            RegistryRequest::Look { .. } => Awaited::Look { outdated: false },
+            RegistryRequest::Lock => Awaited::Lock,
+            _ => Awaited::Nothing,
         };
         cx.out.push_back(Action::Register { group: self.name.clone(), request });
     }
@@ -244,13 +153,13 @@ impl Group {
         if !self.answers_as_master(cx) && !active(Mutation::PublishedWithoutGate) {
             // Its next word brings us back here: it is asked for soon.
             self.publishing.gated = true;
-            return self.advance_node_only(self.master, cx);
+            return self.advance_node_only(self.nodes.master_id(), cx);
         }
         if seen.record.is_none() && !self.hears_majority(cx) {
             // Where nothing holds back the one who knows less, it takes a majority to begin.
             return;
         }
-        let epoch = self.config_epoch;
+        let epoch = self.config_epoch();
         let delay = match (self.announced.is_led(), seen.record.is_none()) {
             (true, _) => (Duration::ZERO, Duration::ZERO),
             // Nobody else has led a failover that could publish it first.
@@ -286,14 +195,14 @@ impl Group {
     /// Where there is no record, nothing vouches for what was seen beside it: a write may have come in between, whose
     /// record was then lost. Whichever of the servers it has made the master is one no more.
     fn may_stand_as_masters(&self, removed: &[EntryKey], cx: &Context) -> Vec<EntryKey> {
-        let others = self.nodes.iter().filter(|(id, _)| **id != self.master);
+        let others = self.nodes.replicas();
         let keys = others.map(|(_, node)| EntryKey { role: Role::Master, addr: cx.shown(&node.addr) });
         keys.filter(|key| !removed.contains(key)).collect()
     }
 
     fn write(&mut self, transaction: Transaction, kind: WriteKind, cx: &mut Context) {
         self.ask_registry(RegistryRequest::Write(Box::new(transaction.clone())), cx);
-        self.publishing.writing = Some(Writing { transaction, kind });
+        self.publishing.awaited = Awaited::Write(Box::new(Writing { transaction, kind }));
         self.publishing.due = None;
     }
 
@@ -325,7 +234,7 @@ impl Group {
         // Or the one that came in its place knows nothing of it.
         let publisher = publisher || cx.gone_peers.contains_key(&record.publisher);
         if (publisher || record.publisher == cx.myid)
-            && self.failover == super::Failover::Idle
+            && self.failover.state() == FailoverState::Idle
             && self.may_reaffirm(cx)
         {
             cx.adopt_epoch(record.epoch, &self.name, &self.config);
@@ -335,7 +244,7 @@ impl Group {
 
     fn tell_shut_out(&self, state: PublicationState, record: &Record, cx: &mut Context) {
         let Record { epoch, master, publisher, .. } = record;
-        let (name, our_epoch, master) = (&self.name, self.config_epoch, master.joined());
+        let (name, our_epoch, master) = (&self.name, self.config_epoch(), master.joined());
         let ours = cx.shown(&self.master().addr).joined();
         if state == PublicationState::Taken {
             let text = format!(
@@ -375,7 +284,7 @@ impl Group {
 
     /// Whether the record in Consul is of our configuration.
     pub(super) fn is_published(&self) -> bool {
-        self.published().is_some_and(|(_, epoch)| epoch >= self.config_epoch)
+        self.published().is_some_and(|(_, epoch)| epoch >= self.config_epoch())
     }
 
     /// Whether that may still come about soon: there is a Consul, and it answers.
@@ -401,31 +310,11 @@ impl Group {
             },
             error: publishing.error.as_ref().map(|(_, error)| error.clone()),
             tries: publishing.tries,
-            desired: self.desired(self.config_epoch, known, cx),
+            desired: self.desired(self.config_epoch(), known, cx),
             seen: seen.cloned(),
             seen_at: publishing.seen.as_ref().map(|(at, _)| *at),
             counters: publishing.counters,
         })
-    }
-}
-
-impl Publishing {
-    /// Whether the lock was ours when it was last seen.
-    fn holds_lock(&self) -> bool {
-        self.seen.as_ref().is_some_and(|(_, seen)| seen.lock == Lock::Ours)
-    }
-
-    /// Whether an answer must come first: to a write, or of what stands there now.
-    fn is_busy(&self) -> bool {
-        self.writing.is_some() || self.outdated
-    }
-
-    /// There is nothing to do, or it was done.
-    fn rest(&mut self) {
-        self.bounces = 0;
-        if self.error.is_none() {
-            self.tries = 0;
-        }
     }
 }
 

@@ -25,7 +25,7 @@ impl Group {
     /// Whether the master has come back before anybody was promoted. With a replica that has found it first it acknowledges
     /// writes which no other replica has.
     pub(super) fn master_returns(&self, asked: Time, cx: &Context) -> Option<Return> {
-        if self.order.is_some() {
+        if self.failover.is_ordered() {
             return None;
         }
         let master = self.master();
@@ -38,7 +38,7 @@ impl Group {
             let follows_it = info.master.as_ref().is_some_and(|addr| self.is_master_at(addr, cx));
             info.master_link_up && follows_it && info.replid.as_ref().is_some_and(|replid| replid != history)
         };
-        let mut replicas = self.nodes.iter().filter(|(id, _)| **id != self.master).map(|(_, node)| node);
+        let mut replicas = self.nodes.replicas().map(|(_, node)| node);
         replicas
             .any(|node| node.told_since(asked) && node.info().is_some_and(has_copied))
             .then_some(Return::Likely)
@@ -46,19 +46,20 @@ impl Group {
 
     /// Tries again at once to connect to a master that seems to be there.
     pub(super) fn reach_for_master(&mut self, cx: &mut Context) {
-        let master = self.master;
-        if let Some(node) = self.nodes.get_mut(&master) {
+        let master = self.nodes.master_id();
+        if let Some(node) = self.nodes.get_mut(master) {
             node.command.hurry(cx);
         }
         self.advance_node_only(master, cx);
     }
 
     pub(super) fn on_reboot(&mut self, id: NodeId, info: &Info, cx: &mut Context) {
-        let Some(node) = self.nodes.get_mut(&id) else { return };
+        let is_master = id == self.nodes.master_id();
+        let Some(node) = self.nodes.get_mut(id) else { return };
         if info.role == Some(Role::Master) && !active(Mutation::EmptyMasterTrusted) {
             node.reboot = judge(info, cx.now);
         }
-        if id == self.master && node.reboot.is_some() {
+        if is_master && node.reboot.is_some() {
             self.ask_replicas(cx);
         }
     }
@@ -68,7 +69,7 @@ impl Group {
         let Some(reboot) = self.master().reboot else { return };
         let Some(info) = self.master().info().cloned() else { return };
         let next = match reboot {
-            Reboot::Loading(_) if told == self.master && !info.loading => judge(&info, cx.now),
+            Reboot::Loading(_) if told == self.nodes.master_id() && !info.loading => judge(&info, cx.now),
             // Counted from the restart: what it says while it loads does not start the period anew.
             Reboot::Loading(since) => Some(Reboot::Loading(since)),
             Reboot::Suspected { since, keys } if self.somebody_remembers(&info, keys, since) => {
@@ -84,7 +85,7 @@ impl Group {
         if next == Some(reboot) {
             return;
         }
-        self.master_mut().reboot = next;
+        self.nodes.master_mut().reboot = next;
         match next {
             Some(Reboot::Emptied { .. }) => {
                 let text = format!(
@@ -96,11 +97,11 @@ impl Group {
             Some(_) => self.ask_replicas(cx),
             None => {}
         }
-        self.advance_node(self.master, cx);
+        self.advance_node(self.nodes.master_id(), cx);
     }
 
     fn ask_replicas(&mut self, cx: &mut Context) {
-        for id in self.replica_ids() {
+        for id in self.nodes.replica_ids() {
             self.ask_for_info(id, cx);
         }
     }
@@ -113,11 +114,11 @@ impl Group {
             let info = node.info().filter(|info| info.priority != 0 && more(info));
             info.is_some() && node.is_usable() && node.told_since(since)
         };
-        self.nodes.iter().any(|(id, node)| *id != self.master && remembers(node))
+        self.nodes.replicas().any(|(_, node)| remembers(node))
     }
 
     fn has_usable_replica(&self) -> bool {
-        self.nodes.iter().any(|(id, node)| *id != self.master && node.is_usable())
+        self.nodes.replicas().any(|(_, node)| node.is_usable())
     }
 }
 

@@ -1,6 +1,6 @@
 //! After the promotion: the other replicas are led to the new master, a few at a time.
 
-use super::{Failover, Group};
+use super::{FailoverState, Group};
 use crate::context::Context;
 use crate::ids::NodeId;
 use crate::mutation::{Mutation, active};
@@ -15,14 +15,14 @@ impl Group {
         if self.odown().is_some() {
             // The new master is gone as well: what has to be done now is another failover.
             self.event(Event::FailoverEndForTimeout, self.describe_master(cx), cx);
-            return self.enter(Failover::Idle, cx);
+            return self.enter(FailoverState::Idle, cx);
         }
         self.demote_held(cx);
         self.note_slow_replicas(cx);
         let busy = |node: &Node| matches!(node.reconf, Reconf::Sent(_) | Reconf::InProgress(_));
-        let mut syncing = self.nodes.values().filter(|node| busy(node)).count();
-        for id in self.replica_ids() {
-            let Some(node) = self.nodes.get(&id) else { continue };
+        let mut syncing = self.nodes.all().filter(|node| busy(node)).count();
+        for id in self.nodes.replica_ids() {
+            let Some(node) = self.nodes.get(id) else { continue };
             if node.reconf == Reconf::None
                 && !node.is_replaced_master()
                 && syncing < self.config.parallel_syncs as usize
@@ -31,15 +31,15 @@ impl Group {
                 syncing += usize::from(self.turn_replica(id, Event::ReconfSent, cx));
             }
         }
-        let waiting = |id: &NodeId, node: &Node| {
-            *id != self.master
+        let waiting = |id: NodeId, node: &Node| {
+            id != self.nodes.master_id()
                 && !node.is_replaced_master()
                 && node.sdown.is_none()
                 && node.reconf != Reconf::Done
         };
         if !self.awaits_demotion() && !self.nodes.iter().any(|(id, node)| waiting(id, node)) {
             self.event(Event::FailoverEnd, self.describe_master(cx), cx);
-            self.enter(Failover::Idle, cx);
+            self.enter(FailoverState::Idle, cx);
         }
     }
 
@@ -55,7 +55,7 @@ impl Group {
         }
         let target = cx.shown(&self.master().addr);
         let itself = self.is_master_itself(id, cx);
-        let Some(node) = self.nodes.get_mut(&id) else { return false };
+        let Some(node) = self.nodes.get_mut(id) else { return false };
         if node.run_id.is_none() {
             // It may be the new master by another address: that is not known before it has said who it is.
             return false;
@@ -76,8 +76,8 @@ impl Group {
 
     fn note_slow_replicas(&mut self, cx: &mut Context) {
         let limit = cx.config.timing.replica_reconf_timeout;
-        for id in self.replica_ids() {
-            let Some(node) = self.nodes.get_mut(&id) else { continue };
+        for id in self.nodes.replica_ids() {
+            let Some(node) = self.nodes.get_mut(id) else { continue };
             if matches!(node.reconf, Reconf::Sent(at) if cx.now >= at + limit) {
                 node.reconf = Reconf::Done;
                 self.event(Event::ReconfSentTimeout, self.describe(id, cx), cx);
@@ -87,7 +87,7 @@ impl Group {
 
     pub(super) fn reconf_deadline(&self, cx: &Context) -> Time {
         let limit = cx.config.timing.replica_reconf_timeout;
-        let sent = self.nodes.values().filter_map(|node| match node.reconf {
+        let sent = self.nodes.all().filter_map(|node| match node.reconf {
             Reconf::Sent(at) => Some(at + limit),
             _ => None,
         });
@@ -98,24 +98,24 @@ impl Group {
     fn end_by_force(&mut self, cx: &mut Context) {
         self.event(Event::FailoverEndForTimeout, self.describe_master(cx), cx);
         self.event(Event::FailoverEnd, self.describe_master(cx), cx);
-        for id in self.replica_ids() {
+        for id in self.nodes.replica_ids() {
             // The replaced master is another matter: others may have settled meanwhile that it is the master after all.
             let untold = |node: &Node| {
                 node.reconf == Reconf::None && !node.is_replaced_master() && node.command.is_open()
             };
-            if self.nodes.get(&id).is_some_and(|node| untold(node)) {
+            if self.nodes.get(id).is_some_and(|node| untold(node)) {
                 self.turn_replica(id, Event::ReconfSentBestEffort, cx);
             }
         }
-        self.enter(Failover::Idle, cx);
+        self.enter(FailoverState::Idle, cx);
     }
 
     /// A replica that we turned says whom it follows now.
     pub(super) fn on_reconf_info(&mut self, id: NodeId, cx: &mut Context) {
-        if !self.failover.turns_replicas() || id == self.master {
+        if !self.failover.state().turns_replicas() || id == self.nodes.master_id() {
             return;
         }
-        let Some(node) = self.nodes.get(&id) else { return };
+        let Some(node) = self.nodes.get(id) else { return };
         let Some(info) = node.info().filter(|info| info.role == Some(Role::Replica)) else { return };
         let follows = info.master.as_ref().is_some_and(|master| self.is_master_at(master, cx));
         let (synced, mut reconf) = (info.master_link_up, node.reconf);
@@ -127,7 +127,7 @@ impl Group {
             reconf = Reconf::Done;
             self.event(Event::ReconfDone, self.describe(id, cx), cx);
         }
-        if let Some(node) = self.nodes.get_mut(&id) {
+        if let Some(node) = self.nodes.get_mut(id) {
             node.reconf = reconf;
         }
     }

@@ -6,8 +6,8 @@
 //! that. When it cannot be shown (somebody was elected, and then vanished), an election that makes no new master but
 //! gives the present one a new epoch settles it.
 
-use super::failover::Goal;
-use super::{Failover, Group};
+use super::failover_state::Goal;
+use super::{FailoverState, Group};
 use crate::channel::Purpose;
 use crate::context::Context;
 use crate::ids::{NodeId, PeerId};
@@ -35,15 +35,15 @@ impl Group {
     /// Looks whether a node that has just told about itself is where it should be.
     pub(super) fn repair(&mut self, id: NodeId, cx: &mut Context) {
         let Some(need) = self.need_of(id, cx).filter(|_| !cx.config.observe) else { return };
-        let ousted = self.nodes.get(&id).is_some_and(|node| node.ousted);
+        let ousted = self.nodes.get(id).is_some_and(|node| node.ousted);
         // The leader of the failover that replaced it needs to ask nobody: this epoch is his.
         // After a while others may have settled it otherwise, in an epoch that did not reach us.
-        let lately = cx.now < self.failover_since + cx.config.timing.publish_period * STRAY_PERIODS;
-        let ours = ousted && self.failover.turns_replicas() && lately;
+        let lately = cx.now < self.failover.since() + cx.config.timing.publish_period * STRAY_PERIODS;
+        let ours = ousted && self.failover.state().turns_replicas() && lately;
         // It is good for a moment only: whoever said that he has not voted may vote now.
         let settled = self.survey.as_ref().and_then(|survey| survey.conclusive);
         let certain = settled.is_some_and(|at| cx.now <= at + CERTAIN)
-            && self.ballot.leader_epoch() <= self.config_epoch;
+            && self.ballot.leader_epoch() <= self.config_epoch();
         let asking = self.survey.is_some() && settled.is_none();
         if ours || certain || active(Mutation::DemotionWithoutSurvey) {
             self.turn_to_master(id, need.event, cx);
@@ -53,7 +53,7 @@ impl Group {
     }
 
     fn need_of(&self, id: NodeId, cx: &Context) -> Option<Need> {
-        let node = self.nodes.get(&id)?;
+        let node = self.nodes.get(id)?;
         let told = node.turned_to.as_ref().is_some_and(|to| self.is_master_at(to, cx));
         let turned_lately = told && node.turned.is_some_and(|at| cx.now < at + TURN_AGAIN);
         if self.is_master_itself(id, cx) {
@@ -72,10 +72,10 @@ impl Group {
             // It refuses everything until it has read its data.
             return None;
         }
-        if id == self.master
+        if id == self.nodes.master_id()
             || !node.is_usable()
             || turned_lately
-            || self.failover.promotes(id)
+            || self.failover.state().promotes(id)
             || !self.master_looks_sane(cx)
         {
             return None;
@@ -87,7 +87,7 @@ impl Group {
     }
 
     fn need_of_master(&self, id: NodeId, cx: &Context) -> Option<Need> {
-        let node = self.nodes.get(&id)?;
+        let node = self.nodes.get(id)?;
         let patience = cx.config.timing.publish_period * STRAY_PERIODS;
         let long = cx.now - node.role_since > patience && self.well_for(id, patience, cx);
         let needs = (node.ousted || long) && !active(Mutation::StrayMasterTolerated);
@@ -95,10 +95,10 @@ impl Group {
     }
 
     fn need_of_replica(&self, id: NodeId, cx: &Context) -> Option<Need> {
-        let node = self.nodes.get(&id)?;
+        let node = self.nodes.get(id)?;
         let follows = node.info()?.master.as_ref()?;
         let patience = self.config.failover_timeout;
-        let astray = !self.is_master_at(follows, cx) && !self.failover.turns_replicas();
+        let astray = !self.is_master_at(follows, cx) && !self.failover.state().turns_replicas();
         let long = cx.now - node.follows_since > patience && self.well_for(id, patience, cx);
         (astray && (long || node.ousted) && !active(Mutation::ReplicasNotTurned))
             .then_some(Need { event: Event::FixReplicaConfig, long })
@@ -108,14 +108,14 @@ impl Group {
         if self.is_master_itself(id, cx) {
             return;
         }
-        let may_hold = self.nodes.get(&id).is_some_and(|node| cx.now < node.may_hold_until);
+        let may_hold = self.nodes.get(id).is_some_and(|node| cx.now < node.may_hold_until);
         if may_hold || self.held.is_some_and(|hold| hold.node == id) {
             self.held = self.held.filter(|hold| hold.node != id);
             self.plan_cuts(id, cx);
         }
         let gently = self.cuts_later(id) && !active(Mutation::HeldWritesCut);
         let master = cx.shown(&self.master().addr);
-        let Some(node) = self.nodes.get_mut(&id) else { return };
+        let Some(node) = self.nodes.get_mut(id) else { return };
         node.may_hold_until = Time::ZERO;
         let sent = if gently { node.demote(master, cx) } else { node.turn(Some(master), false, cx) };
         if sent {
@@ -137,7 +137,7 @@ impl Group {
 
     /// Neither it nor our link to it was down lately.
     fn well_for(&self, id: NodeId, long: Duration, cx: &Context) -> bool {
-        let open_since = self.nodes.get(&id).and_then(|node| node.command.open_since());
+        let open_since = self.nodes.get(id).and_then(|node| node.command.open_since());
         open_since.is_some_and(|since| cx.now - since > long)
     }
 
@@ -148,7 +148,7 @@ impl Group {
             // Epoch zero can win no vote: whoever is asked only says whom he voted for last.
             let candidate = Some(cx.myid.clone());
             let command = Command::IsMasterDown { master: master.clone(), epoch: Epoch(0), candidate };
-            let purpose = Purpose::Survey { group: self.id, config_epoch: self.config_epoch };
+            let purpose = Purpose::Survey { group: self.id, config_epoch: self.config_epoch() };
             cx.with_peer(slot, |peer, cx| peer.channel.call(command, purpose, cx));
         }
         self.conclude_survey(cx);
@@ -156,7 +156,7 @@ impl Group {
 
     /// A peer has said when it last voted. Zero says nothing: it may not know our master at all.
     pub(crate) fn on_survey_answer(&mut self, slot: PeerId, asked: Epoch, voted: Epoch, cx: &mut Context) {
-        if asked != self.config_epoch || voted == Epoch(0) || voted > self.config_epoch {
+        if asked != self.config_epoch() || voted == Epoch(0) || voted > self.config_epoch() {
             return;
         }
         if let Some(survey) = &mut self.survey {
@@ -168,7 +168,7 @@ impl Group {
 
     fn conclude_survey(&mut self, cx: &mut Context) {
         let majority = self.majority();
-        let own = self.ballot.leader_epoch() <= self.config_epoch && self.is_calm();
+        let own = self.ballot.leader_epoch() <= self.config_epoch() && self.is_calm();
         let Some(survey) = &mut self.survey else { return };
         if own && survey.conclusive.is_none() && survey.confirmed.len() + 1 >= majority {
             survey.conclusive = Some(cx.now);
@@ -178,11 +178,11 @@ impl Group {
 
     /// Whether nothing of ours is under way that could make another master.
     fn is_calm(&self) -> bool {
-        matches!(self.failover, Failover::Idle | Failover::Reconfiguring { .. })
+        matches!(self.failover.state(), FailoverState::Idle | FailoverState::Reconfiguring { .. })
     }
 
     fn repair_all(&mut self, cx: &mut Context) {
-        for id in self.replica_ids() {
+        for id in self.nodes.replica_ids() {
             self.repair(id, cx);
         }
     }
@@ -195,7 +195,8 @@ impl Group {
         }
         let Some(survey) = self.survey.take() else { return };
         let astray = |id: &NodeId| self.need_of(*id, cx).is_some_and(|need| need.long);
-        if survey.conclusive.is_none() && self.may_reaffirm(cx) && self.replica_ids().iter().any(astray) {
+        if survey.conclusive.is_none() && self.may_reaffirm(cx) && self.nodes.replica_ids().iter().any(astray)
+        {
             self.hold(Goal::Reaffirm, cx);
         }
     }
@@ -213,9 +214,9 @@ impl Group {
     pub(super) fn reaffirmed(&mut self, epoch: Epoch, cx: &mut Context) {
         let text = format!("{} stays the master of {}, now by epoch {epoch}", self.master().addr, self.name);
         cx.log(Level::Notice, text);
-        self.config_epoch = epoch;
+        self.configuration.set_epoch(epoch);
         self.ballot.forget_attempts();
-        self.enter(Failover::Idle, cx);
+        self.enter(FailoverState::Idle, cx);
         self.mark_changed(true, cx);
         self.survey = Some(Survey { begun: cx.now, confirmed: BTreeSet::new(), conclusive: Some(cx.now) });
         self.repair_all(cx);

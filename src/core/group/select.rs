@@ -18,18 +18,17 @@ impl Group {
     }
 
     fn candidates(&self, cx: &Context) -> Vec<(NodeId, Merit)> {
-        let candidates =
-            self.nodes.iter().filter(|(id, node)| **id != self.master && self.unfit(node, cx).is_none());
-        candidates.map(|(id, node)| (*id, self.merit(node))).collect()
+        let candidates = self.nodes.replicas().filter(|(_, node)| self.unfit(node, cx).is_none());
+        candidates.map(|(id, node)| (id, self.merit(node))).collect()
     }
 
     /// How each replica stands in the choice, by what is known now: the chosen one first.
     pub(super) fn suitabilities(&self, cx: &Context) -> Vec<(NodeId, Suitability)> {
         let chosen = self.select_replica(cx);
-        let best = chosen.and_then(|id| self.nodes.get(&id)).map(|node| self.merit(node));
-        let suitability = |id: &NodeId, node: &Node| match (self.unfit(node, cx), &best) {
+        let best = chosen.and_then(|id| self.nodes.get(id)).map(|node| self.merit(node));
+        let suitability = |id: NodeId, node: &Node| match (self.unfit(node, cx), &best) {
             (Some(unfit), _) => Suitability::Unfit(unfit),
-            (None, Some(best)) if chosen != Some(*id) => {
+            (None, Some(best)) if chosen != Some(id) => {
                 // Only one that is master already comes before others that would be better.
                 match self.merit(node).differs(best) {
                     (Ordering::Greater, Some(worse)) => Suitability::Behind(worse),
@@ -38,22 +37,22 @@ impl Group {
             }
             _ => Suitability::Chosen,
         };
-        let replicas = self.nodes.iter().filter(|(id, _)| **id != self.master);
-        let mut all: Vec<_> = replicas.map(|(id, node)| (*id, suitability(id, node))).collect();
+        let replicas = self.nodes.replicas();
+        let mut all: Vec<_> = replicas.map(|(id, node)| (id, suitability(id, node))).collect();
         all.sort_by_key(|(id, suitability)| {
             let rank = match suitability {
                 Suitability::Chosen => 0,
                 Suitability::Behind(_) => 1,
                 Suitability::Unfit(_) => 2,
             };
-            (rank, self.nodes.get(id).map(|node| node.addr.clone()))
+            (rank, self.nodes.get(*id).map(|node| node.addr.clone()))
         });
         all
     }
 
     /// Whether all replicas that could be chosen have told their offsets since then.
     pub(super) fn all_told_since(&self, then: Time) -> bool {
-        let mut usable = self.nodes.iter().filter(|(id, node)| **id != self.master && node.is_usable());
+        let mut usable = self.nodes.replicas().filter(|(_, node)| node.is_usable());
         usable.all(|(_, node)| node.told_since(then))
     }
 
@@ -91,7 +90,7 @@ impl Group {
     /// was started later than that, as long as the one that had it last.
     fn master_gone(&self, cx: &Context) -> Duration {
         let Some(since) = self.master().sdown else { return Duration::ZERO };
-        let usable = self.nodes.iter().filter(|(id, node)| **id != self.master && node.is_usable());
+        let usable = self.nodes.replicas().filter(|(_, node)| node.is_usable());
         let unlinked = usable.filter_map(|(_, node)| node.info()).map(|info| info.master_link_down);
         unlinked.min().unwrap_or_default().max(cx.now - since)
     }

@@ -10,8 +10,8 @@ use crate::{Endpoint, Epoch, GroupView, Health, LinkView, NodeView, PeerView, Re
 
 impl Group {
     pub(crate) fn view(&self, cx: &Context) -> GroupView {
-        let replicas = self.nodes.keys().filter(|id| **id != self.master);
-        let mut replicas: Vec<_> = replicas.filter_map(|id| self.view_node(*id, cx)).collect();
+        let replicas = self.nodes.replica_ids().into_iter();
+        let mut replicas: Vec<_> = replicas.filter_map(|id| self.view_node(id, cx)).collect();
         replicas.sort_by(|a, b| a.addr.cmp(&b.addr));
         let mut sentinels = self.view_peers(cx);
         sentinels.sort_by(|a, b| a.id.cmp(&b.id));
@@ -19,19 +19,22 @@ impl Group {
             name: self.name.clone(),
             config: self.config.clone(),
             address: self.address(cx),
-            config_epoch: self.config_epoch,
-            master: self.view_node(self.master, cx).expect("a group always has its master among its nodes"),
+            config_epoch: self.config_epoch(),
+            master: self
+                .view_node(self.nodes.master_id(), cx)
+                .expect("a group always has its master among its nodes"),
             replicas,
             sentinels,
             outgoing: self.outgoing(cx).map(Box::new),
-            ordered: self.order.is_some(),
+            ordered: self.failover.is_ordered(),
             odown: self.odown(),
-            failover: self.failover.phase(),
-            failover_since: self.failover_since,
+            failover: self.failover.state().phase(),
+            failover_since: self.failover.since(),
             successor: self
                 .failover
+                .state()
                 .successor()
-                .and_then(|id| self.nodes.get(&id))
+                .and_then(|id| self.nodes.get(id))
                 .map(|node| node.addr.clone()),
             last_attempt: self.ballot.last_attempt(),
             next_attempt: self.next_attempt(cx),
@@ -42,7 +45,7 @@ impl Group {
     }
 
     fn outgoing(&self, cx: &Context) -> Option<NodeView> {
-        let told = self.find(self.announced.master(), cx).filter(|id| *id != self.master)?;
+        let told = self.find(self.announced.master(), cx).filter(|id| *id != self.nodes.master_id())?;
         self.view_node(told, cx)
     }
 
@@ -52,7 +55,7 @@ impl Group {
     }
 
     pub(crate) fn config_epoch(&self) -> Epoch {
-        self.config_epoch
+        self.configuration.epoch()
     }
 
     /// Our end of the connection to the master.
@@ -61,7 +64,7 @@ impl Group {
     }
 
     fn view_node(&self, id: NodeId, cx: &Context) -> Option<NodeView> {
-        let node = self.nodes.get(&id)?;
+        let node = self.nodes.get(id)?;
         Some(NodeView {
             addr: node.addr.clone(),
             ip: cx.hosts.ip(&node.addr.host),
@@ -78,7 +81,7 @@ impl Group {
                 Reconf::InProgress(_) => ReconfPhase::InProgress,
                 Reconf::Done => ReconfPhase::Done,
             },
-            promoted: self.failover.promotes(id),
+            promoted: self.failover.state().promotes(id),
             emptied: match node.reboot {
                 Some(Reboot::Emptied { since, .. }) => Some(since),
                 _ => None,
@@ -90,8 +93,8 @@ impl Group {
 
     /// As Consul would be told, whether there is one or not.
     fn verdict(&self, id: NodeId, node: &Node, cx: &Context) -> Option<(Health, String)> {
-        let verdict = match id == self.master {
-            true => Some(self.judge_master(self.config_epoch)),
+        let verdict = match id == self.nodes.master_id() {
+            true => Some(self.judge_master(self.config_epoch())),
             false => self.judge_replica(node, self.published_cause(node, cx), cx),
         };
         verdict.map(|verdict| (verdict.health, verdict.sentence))

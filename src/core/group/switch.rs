@@ -1,6 +1,6 @@
 //! The master changes: first in memory, then on disk, then for everybody.
 
-use super::Group;
+use super::{FailoverState, Group};
 use crate::context::Context;
 use crate::ids::NodeId;
 use crate::mutation::{Mutation, active};
@@ -12,14 +12,14 @@ impl Group {
         let planned = !led && self.master().is_usable() && self.odown().is_none();
         let until = planned.then(|| cx.now + self.config.down_after.min(LEADER_DEMOTES));
         let holds = cx.now + self.hold_lasts_once_promoted();
-        if let Some(node) = self.nodes.get_mut(&self.master) {
+        if let Some(node) = self.nodes.get_mut(self.nodes.master_id()) {
             node.left_to_leader = until;
             if planned {
                 node.may_hold_until = holds;
             }
         }
-        let old = std::mem::replace(&mut self.master, new);
-        self.switched = cx.now;
+        let old = self.nodes.make_master(new);
+        self.configuration.begin(cx.now);
         self.dns.vouched = false;
         self.ballot.forget_attempts();
         self.ballot.forget_leaders();
@@ -29,15 +29,15 @@ impl Group {
             opinion.down = opinion.down.filter(|_| active(Mutation::OpinionsOutliveTheMaster));
         }
         // Freshly promoted, freshly judged: nothing that was seen in the old role counts in the new one.
-        for (id, node) in &mut self.nodes {
-            if *id == old || *id == new {
+        for (id, node) in self.nodes.iter_mut() {
+            if id == old || id == new {
                 node.start_afresh(cx.now);
             }
-            node.ousted = *id == old || (node.ousted && *id != new);
+            node.ousted = id == old || (node.ousted && id != new);
             node.reconf = crate::node::Reconf::None;
         }
         self.mark_changed(led, cx);
-        for id in self.nodes.keys().copied().collect::<Vec<_>>() {
+        for id in self.nodes.ids() {
             self.advance_node_only(id, cx);
         }
     }
@@ -49,9 +49,9 @@ impl Group {
 
     /// Somebody else's failover has come to our ears.
     pub(super) fn adopt_config(&mut self, master: &Endpoint, epoch: Epoch, cx: &mut Context) {
-        self.config_epoch = epoch;
+        self.configuration.set_epoch(epoch);
         self.abandon_failover(cx);
-        if let Some(node) = self.find(master, cx).and_then(|id| self.nodes.get_mut(&id))
+        if let Some(node) = self.find(master, cx).and_then(|id| self.nodes.get_mut(id))
             && node.other_addrs.contains(master)
         {
             // All sentinels are to tell clients the same address.
@@ -65,13 +65,13 @@ impl Group {
         }
         let new = match self.find(master, cx) {
             Some(id) => id,
-            None => self.add_node(master.clone(), Role::Master, cx.now),
+            None => self.nodes.add(master.clone(), Role::Master, cx.now),
         };
         // Nobody says so before the new one has said itself that it is master. Who has followed so far goes on following;
         // who has not seen any master yet waits for its own word.
         let vouched = self.dns.vouched;
         let described = self.describe(new, cx);
-        if let Some(node) = self.nodes.get_mut(&new).filter(|node| node.role == Role::Replica) {
+        if let Some(node) = self.nodes.get_mut(new).filter(|node| node.role == Role::Replica) {
             node.described_as = Some(described);
         }
         self.switch_to(new, false, cx);
@@ -79,11 +79,11 @@ impl Group {
     }
 
     fn abandon_failover(&mut self, cx: &mut Context) {
-        let promoted = self.nodes.keys().copied().find(|id| self.failover.promotes(*id));
-        if let Some(node) = promoted.and_then(|id| self.nodes.get_mut(&id)) {
+        let promoted = self.nodes.ids().into_iter().find(|id| self.failover.state().promotes(*id));
+        if let Some(node) = promoted.and_then(|id| self.nodes.get_mut(id)) {
             node.ousted = true;
         }
-        self.enter(super::Failover::Idle, cx);
+        self.enter(FailoverState::Idle, cx);
     }
 
     /// Tells everybody who the master is, once it is on disk.
@@ -100,7 +100,7 @@ impl Group {
         let now = self.master().addr.clone();
         let before = self.announced.tell_clients(now, cx.now);
         if saved || self.announced.is_led() {
-            self.announced.tell_peers(self.config_epoch);
+            self.announced.tell_peers(self.config_epoch());
         }
         cx.dns_may_change(self.id);
         if !cx.hosts.same_place(&before, self.announced.master()) {
@@ -121,7 +121,7 @@ impl Group {
             cx.scripts.queue(script, words.into_iter().chain(places).collect(), cx.now);
             cx.timers.set(crate::timers::Key::Scripts, Some(cx.now));
         }
-        for id in self.replica_ids() {
+        for id in self.nodes.replica_ids() {
             self.event(Event::NewReplica, self.describe(id, cx), cx);
         }
     }

@@ -18,10 +18,10 @@ impl Group {
 
     /// Whether a node is the same process as the master.
     pub(super) fn is_master_itself(&self, id: NodeId, cx: &Context) -> bool {
-        let Some(node) = self.nodes.get(&id) else { return false };
+        let Some(node) = self.nodes.get(id) else { return false };
         let same_run = node.run_id.is_some() && node.run_id == self.master().run_id;
         let same_run = same_run && !active(Mutation::MasterTurnedToItself);
-        id == self.master || same_run || self.is_master_at(&node.addr, cx)
+        id == self.nodes.master_id() || same_run || self.is_master_at(&node.addr, cx)
     }
 
     /// A node has told its run id: if another one has the same, the two become one. Returns whether that node is still
@@ -30,14 +30,14 @@ impl Group {
         if active(Mutation::MasterTurnedToItself) {
             return true;
         }
-        let Some(run_id) = self.nodes.get(&id).and_then(|node| node.run_id.clone()) else { return true };
+        let Some(run_id) = self.nodes.get(id).and_then(|node| node.run_id.clone()) else { return true };
         let twin =
-            self.nodes.iter().find(|(other, node)| **other != id && node.run_id.as_ref() == Some(&run_id));
-        let Some(twin) = twin.map(|(other, _)| *other) else { return true };
+            self.nodes.iter().find(|(other, node)| *other != id && node.run_id.as_ref() == Some(&run_id));
+        let Some(twin) = twin.map(|(other, _)| other) else { return true };
         let (kept, gone) = if self.is_preferred(id, twin) { (id, twin) } else { (twin, id) };
-        let Some(mut old) = self.nodes.remove(&gone) else { return true };
+        let Some(mut old) = self.nodes.remove(gone) else { return true };
         old.retire(self.id, gone, cx);
-        let Some(node) = self.nodes.get_mut(&kept) else { return true };
+        let Some(node) = self.nodes.get_mut(kept) else { return true };
         let text = format!(
             "{} and {} are one server of {}: the first address is kept",
             node.addr, old.addr, self.name
@@ -53,15 +53,16 @@ impl Group {
     /// Which of two nodes is kept: the master or its successor, then the one that the master lists, then the one that
     /// has just answered.
     fn is_preferred(&self, id: NodeId, over: NodeId) -> bool {
-        let indispensable = |id: NodeId| id == self.master || self.failover.successor() == Some(id);
+        let indispensable =
+            |id: NodeId| id == self.nodes.master_id() || self.failover.state().successor() == Some(id);
         let listed = |id: NodeId| {
             let master = self.master().info().map_or(&[][..], |info| &info.replicas);
-            self.nodes.get(&id).is_some_and(|node| master.contains(&node.addr))
+            self.nodes.get(id).is_some_and(|node| master.contains(&node.addr))
         };
         match (indispensable(id), indispensable(over)) {
             (true, false) => true,
             (false, true) => false,
-            (true, true) => id == self.master,
+            (true, true) => id == self.nodes.master_id(),
             (false, false) => listed(id) || !listed(over),
         }
     }
@@ -69,9 +70,9 @@ impl Group {
     /// The master lists its replicas by the addresses that they announce now: a replica that is listed by its other
     /// address only is known by that from here on.
     pub(super) fn follow_announced(&mut self, id: NodeId, addr: &Endpoint, info: &Info, cx: &mut Context) {
-        let master = self.master;
+        let master = self.nodes.master_id();
         let Some(node) =
-            self.nodes.get_mut(&id).filter(|node| id != master && node.other_addrs.contains(addr))
+            self.nodes.get_mut(id).filter(|node| id != master && node.other_addrs.contains(addr))
         else {
             return;
         };

@@ -21,7 +21,7 @@ impl Group {
         let lock = if active(Mutation::HealthWithoutLock) { Lock::Ours } else { seen.lock };
         match lock {
             Lock::Free if self.hears_majority(cx) => {
-                if self.publishing.asked.is_none()
+                if self.publishing.awaited.is_nothing()
                     && self.is_turn(Slot::Lock, (Duration::ZERO, CLAIM_SPREAD), cx)
                 {
                     self.ask_registry(RegistryRequest::Lock, cx);
@@ -36,7 +36,7 @@ impl Group {
     /// While a failover is likely, or under way, the next write is to be its own.
     fn health_waits(&mut self, cx: &Context) -> bool {
         let down = self.master().sdown.max(self.odown());
-        let since = down.max(self.failover.is_active().then_some(self.failover_since));
+        let since = down.max(self.failover.state().is_active().then_some(self.failover.since()));
         let until = since.map_or(Time::ZERO, |since| since + HEALTH_PAUSE);
         if cx.now < until {
             self.publishing.due = Some(until);

@@ -1,6 +1,6 @@
 //! What Consul has answered, or told by itself.
 
-use super::{Asked, WriteKind, Writing};
+use super::{Asked, Awaited, WriteKind, Writing};
 use crate::context::Context;
 use crate::group::Group;
 use crate::{Entry, EntryKey, Level, Lock, Record, RegistryError, RegistryEvent, RegistryFault, Transaction};
@@ -12,14 +12,17 @@ impl Group {
         }
         match event {
             RegistryEvent::Seen(seen) => {
-                let answered = self.publishing.asked.take();
+                // A watch may have brought it: a write goes on.
+                let answered = self.publishing.awaited.kind().filter(|kind| *kind != Asked::Write);
+                if answered.is_some() {
+                    self.publishing.awaited = Awaited::Nothing;
+                }
                 self.on_registry_answers(answered.unwrap_or(Asked::Look), cx);
                 if seen.lock != Lock::Ours {
                     self.on_registry_answers(Asked::Unlock, cx);
                     self.publishing.unlocking = false;
                 }
                 self.publishing.seen = Some((cx.now, *seen));
-                self.publishing.outdated = false;
             }
             RegistryEvent::Written(fence) => {
                 self.on_registry_answers(Asked::Write, cx);
@@ -30,10 +33,9 @@ impl Group {
                 cx.log(Level::Notice, text);
                 self.on_registry_answers(Asked::Write, cx);
                 self.publishing.counters.stale += 1;
-                self.publishing.writing = None;
-                self.publishing.outdated = true;
-                self.publishing.asked = None;
+                self.publishing.awaited = Awaited::Nothing;
                 self.look(cx);
+                self.publishing.awaited = Awaited::Look { outdated: true };
                 self.publishing.bounces += 1;
             }
             RegistryEvent::Failed(error) => self.on_registry_failed(error, cx),
@@ -58,15 +60,14 @@ impl Group {
         if let Some(at) = RegistryFault::ALL.iter().position(|kind| *kind == error.kind) {
             publishing.counters.failures[at] += 1;
         }
-        let asked = publishing.asked.take();
-        let writing = publishing.writing.take();
-        let unlocking = std::mem::take(&mut publishing.unlocking) && asked.is_none();
-        let what = match asked {
-            _ if writing.is_some() => Asked::Write,
-            None if unlocking => Asked::Unlock,
-            other => other.unwrap_or(Asked::Look),
-        };
-        if let Some(writing) = writing.filter(|writing| writing.kind == WriteKind::Claim) {
+        let awaited = std::mem::take(&mut publishing.awaited);
+        let unlocking = std::mem::take(&mut publishing.unlocking);
+        let otherwise = if unlocking { Asked::Unlock } else { Asked::Look };
+        let what = awaited.kind().unwrap_or(otherwise);
+        let outdated = matches!(awaited, Awaited::Look { outdated: true });
+        if let Awaited::Write(writing) = &awaited
+            && writing.kind == WriteKind::Claim
+        {
             publishing.failed = Some(writing.transaction.guard.record().epoch);
         }
         publishing.tries = publishing.tries.saturating_add(1);
@@ -76,12 +77,14 @@ impl Group {
         }
         self.publishing.error = Some(error);
         self.look(cx);
+        if outdated {
+            self.publishing.awaited = Awaited::Look { outdated };
+        }
     }
 
     fn on_written(&mut self, fence: crate::Fence, cx: &mut Context) {
         let publishing = &mut self.publishing;
-        publishing.asked = None;
-        let Some(Writing { transaction, kind }) = publishing.writing.take() else { return };
+        let Some(Writing { transaction, kind }) = publishing.awaited.take_write() else { return };
         publishing.rest();
         let counter = match kind {
             WriteKind::Claim => &mut publishing.counters.claims,
