@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// A client of a Redis server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ClientLine {
     /// Its number on that server.
     pub id: u64,

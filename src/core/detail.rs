@@ -13,6 +13,7 @@ use std::fmt;
 /// assert!(detail.is_master());
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Detail {
     /// A server or a sentinel.
     Instance {
@@ -69,6 +70,7 @@ pub enum InstanceKind {
 
 /// What is said of an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Remark {
     /// How many sentinels must agree.
     Quorum(Quorum),

@@ -4,14 +4,80 @@
 //! comes in as an [`Input`] together with the time; what it wants done comes out as an [`Action`]. The same inputs
 //! give the same actions, on every machine.
 //!
+//! # The loop of a driver
+//!
+//! A driver owns the [`Sentinel`], and does three things in a circle: it gives in one [`Input`], takes out all [`Action`]s in
+//! their order, and waits for what comes next, but not beyond [`Sentinel::poll_timeout`]. This one is complete: it keeps its state in
+//! memory, and reaches no server, because it opens no connection; what belongs there stands beside each arm.
+//!
 //! ```
-//! use consentinel_core::{Action, Durable, Input, Sentinel, Time};
-//! let mut sentinel = Sentinel::new(Durable::default(), 42, Time::ZERO);
-//! sentinel.handle(Time::ZERO, Input::Wake);
+//! use consentinel_core::{Action, Durable, Input, LinkError, Notice, Sentinel, Time};
+//! use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+//! use std::time::{Duration, Instant};
+//!
+//! /// Carries one action out. What comes of it later is an input.
+//! fn carry_out(action: Action, disk: &mut Durable, inputs: &Sender<Input>) {
+//!     let answer = match action {
+//!         // On another thread: the loop must never wait for a disk. Answered when it is synced, not before.
+//!         Action::Save { seq, state } => {
+//!             *disk = *state;
+//!             Some(Input::Saved { seq, result: Ok(()) })
+//!         }
+//!         // Connect, and report it: `Input::Link` with `Ok` now, and with an error when it is lost.
+//!         Action::Connect { link, .. } => Some(Input::Link { link, up: Err(LinkError::Refused) }),
+//!         Action::Disconnect(_link) => None,
+//!         // Send the command; `Input::Reply` when the server answers. Answers of a link come in the order of its calls.
+//!         Action::Call { .. } => None,
+//!         Action::Resolve { name } => Some(Input::Resolved { name, ip: None }),
+//!         // Exactly one for each `Input::Request`.
+//!         Action::Respond { .. } => None,
+//!         Action::Notify(Notice::Event { event, detail, .. }) => {
+//!             println!("{} {detail}", event.as_str());
+//!             None
+//!         }
+//!         Action::Notify(Notice::Log { text, .. }) => {
+//!             println!("{text}");
+//!             None
+//!         }
+//!         // Where there is a Consul, DNS, or a script to be run: see the crate consentinel-publisher, and the daemon.
+//!         Action::Register { .. } | Action::Dns { .. } => None,
+//!         Action::RunScript { .. } | Action::KillScript(_) => None,
+//!         Action::Exit => std::process::exit(1),
+//!     };
+//!     if let Some(input) = answer {
+//!         let _ = inputs.send(input);
+//!     }
+//! }
+//!
+//! let (sender, inputs) = channel();
+//! let mut disk = Durable::default();
+//! let started = Instant::now();
+//! let now = || Time::ZERO + started.elapsed();
+//! let mut sentinel = Sentinel::new(disk.clone(), 42, now());
+//! # let end = now() + Duration::from_millis(50);
+//! loop {
+//!     while let Some(action) = sentinel.poll_action() {
+//!         carry_out(action, &mut disk, &sender);
+//!     }
+//!     let patience = sentinel.poll_timeout().map_or(Duration::MAX, |at| at - now());
+//!     # let patience = patience.min(Duration::from_millis(20));
+//!     # if now() > end { break }
+//!     let input = match inputs.recv_timeout(patience) {
+//!         Ok(input) => input,
+//!         Err(RecvTimeoutError::Timeout) => Input::Wake,
+//!         Err(RecvTimeoutError::Disconnected) => break,
+//!     };
+//!     sentinel.handle(now(), input);
+//! }
 //! // A sentinel without an identity chooses one, and saves it before it uses it.
-//! let mut actions = std::iter::from_fn(|| sentinel.poll_action());
-//! assert!(actions.any(|action| matches!(action, Action::Save { .. })));
+//! assert!(disk.myid.is_some());
 //! ```
+//!
+//! # What grows, and what does not
+//!
+//! Errors, refusals, events and what is only shown may get more variants or fields: they are `#[non_exhaustive]` where nobody
+//! but the core makes them. [`Action`], [`Command`](crate::Command), [`RegistryRequest`] and [`Input`] are not: a driver that
+//! does not know one of them is no driver, and the compiler is to say so.
 
 mod action;
 mod channel;

@@ -17,9 +17,11 @@ use std::time::Duration;
 
 /// A Sentinel.
 ///
-/// Feed it with [`handle`](Self::handle); after each time call [`poll_action`](Self::poll_action) until it returns
-/// nothing, and carry the actions out in that order; then wait for the next input, but not beyond
-/// [`poll_timeout`](Self::poll_timeout), at which [`Input::Wake`] is due. A wake that comes too early does nothing.
+/// Its methods are, in this order: getters, which change nothing; `handle_*` and [`handle`](Self::handle), which take in what
+/// happened; `poll_*`, which give out what is to be done. After each `handle` call [`poll_action`](Self::poll_action) until it
+/// returns `None`, and carry the actions out in that order: a save stands before what waits for it. Only then ask
+/// [`poll_timeout`](Self::poll_timeout) how long to wait; at that moment [`Input::Wake`] is due. A wake that comes too early
+/// does nothing.
 pub struct Sentinel {
     pub(crate) cx: Context,
     pub(crate) groups: BTreeMap<GroupId, Box<Group>>,
@@ -54,34 +56,6 @@ impl Sentinel {
         sentinel
     }
 
-    /// Begins to watch a group.
-    pub(crate) fn watch(&mut self, name: GroupName, saved: DurableGroup) {
-        self.last_group += 1;
-        let id = GroupId(self.last_group);
-        let quorum = saved.config.quorum;
-        let mut group = Group::new(id, name.clone(), saved, &mut self.cx);
-        group.tell_monitor(quorum, &mut self.cx);
-        group.advance_all(&mut self.cx);
-        self.cx.dns_may_change(id);
-        self.names.insert(name, id);
-        self.groups.insert(id, Box::new(group));
-    }
-
-    /// The next thing to do. Call it until it returns nothing.
-    pub fn poll_action(&mut self) -> Option<Action> {
-        let next = self.cx.out.pop_front();
-        if next.is_none() && self.cx.out.capacity() > KEPT_ROOM {
-            // A start with a thousand masters leaves room for thousands of actions behind.
-            self.cx.out = Default::default();
-        }
-        next
-    }
-
-    /// When `Input::Wake` is due, unless something else happens before.
-    pub fn poll_timeout(&self) -> Option<Time> {
-        self.cx.timers.next().map(|at| at.earlier(self.skew))
-    }
-
     /// Takes in one thing that happened. It never fails: what peers do wrong is input, too.
     pub fn handle(&mut self, now: Time, input: Input) {
         self.detect_clock_jump(now);
@@ -99,6 +73,39 @@ impl Sentinel {
         self.fire_timers();
         self.save_if_due();
         self.announce_dns();
+    }
+
+    /// A script that was to be run runs now, as that process. Only to be shown: nothing depends on it.
+    pub fn handle_script_pid(&mut self, job: crate::JobId, pid: u32) {
+        self.cx.scripts.note_pid(job, pid);
+    }
+
+    /// The next thing to do. Call it until it returns `None`.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        let next = self.cx.out.pop_front();
+        if next.is_none() && self.cx.out.capacity() > KEPT_ROOM {
+            // A start with a thousand masters leaves room for thousands of actions behind.
+            self.cx.out = Default::default();
+        }
+        next
+    }
+
+    /// When `Input::Wake` is due, unless something else happens before.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        self.cx.timers.next().map(|at| at.earlier(self.skew))
+    }
+
+    /// Begins to watch a group.
+    pub(crate) fn watch(&mut self, name: GroupName, saved: DurableGroup) {
+        self.last_group += 1;
+        let id = GroupId(self.last_group);
+        let quorum = saved.config.quorum;
+        let mut group = Group::new(id, name.clone(), saved, &mut self.cx);
+        group.tell_monitor(quorum, &mut self.cx);
+        group.advance_all(&mut self.cx);
+        self.cx.dns_may_change(id);
+        self.names.insert(name, id);
+        self.groups.insert(id, Box::new(group));
     }
 
     /// Tells what DNS may say of each group to which something happened in this step.
@@ -313,11 +320,6 @@ impl Sentinel {
         for group in self.groups.values_mut() {
             work(group, &mut self.cx);
         }
-    }
-
-    /// A script that was to be run runs now, as that process. Only to be shown: nothing depends on it.
-    pub fn handle_script_pid(&mut self, job: crate::JobId, pid: u32) {
-        self.cx.scripts.note_pid(job, pid);
     }
 
     /// Answers a request now, or when what it changed is on disk.

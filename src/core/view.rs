@@ -30,6 +30,7 @@ pub struct View {
 
 /// A script, waiting or running.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ScriptView {
     /// The command line.
     pub argv: Vec<String>,
@@ -86,6 +87,7 @@ pub struct GroupView {
 
 /// How the publishing of a group stands.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct PublicationView {
     /// In a word.
     pub state: PublicationState,
@@ -146,6 +148,7 @@ impl PublicationState {
 
 /// What the publishing has come to since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PublicationCounters {
     /// Transactions that replaced the record.
     pub claims: u64,
@@ -300,6 +303,7 @@ pub struct DnsView {
 
 /// Whether the sentinels could do their work: SENTINEL CKQUORUM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct QuorumCheck {
     /// Sentinels that answer, this one included.
     pub usable: usize,

@@ -1,9 +1,10 @@
 //! What is seen of the servers, the daemons and DNS, as it is seen.
 
 use super::dns::{Answer, Dns};
-use super::redis::{self, Client, Value};
+use super::redis::{self, Client};
 use super::stage::GROUP;
 use crate::status::Picture;
+use consentinel_resolver::shared::Reply;
 use std::cell::Cell;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -128,7 +129,7 @@ impl Eyes {
         client.send(&[&["PSUBSCRIBE", "*"]]).await?;
         loop {
             let message = client.next().await?;
-            let words: Vec<_> = message.items().iter().filter_map(Value::text).collect();
+            let words: Vec<_> = message.items().iter().filter_map(Reply::text).collect();
             if let ["pmessage", _, name, payload] = words[..] {
                 let (name, payload) = (name.to_owned(), payload.to_owned());
                 self.see(Seen::Event { daemon, name, payload });
@@ -141,7 +142,7 @@ impl Eyes {
         let mut client = None;
         loop {
             let reply = ask(&mut client, port, &["INFO", "replication"]).await;
-            let said = reply.as_ref().and_then(Value::text).map(Replication::read);
+            let said = reply.as_ref().and_then(Reply::text).map(Replication::read);
             if !self.see(Seen::Server(server, said)) {
                 return;
             }
@@ -155,7 +156,7 @@ impl Eyes {
         loop {
             let reply = ask(&mut client, port, &["SENTINEL", "STATUS"]).await;
             let picture =
-                reply.as_ref().and_then(Value::text).and_then(|text| serde_json::from_str(text).ok());
+                reply.as_ref().and_then(Reply::text).and_then(|text| serde_json::from_str(text).ok());
             if !self.see(Seen::Daemon(daemon, picture.map(Box::new))) {
                 return;
             }
@@ -179,7 +180,7 @@ impl Eyes {
 }
 
 /// Asks over the connection that there is, or a new one: a server whose part changes closes those that it has.
-async fn ask(client: &mut Option<Client>, port: u16, words: &[&str]) -> Option<Value> {
+async fn ask(client: &mut Option<Client>, port: u16, words: &[&str]) -> Option<Reply> {
     if let Some(mut old) = client.take() {
         match old.call(words).await {
             Ok(reply) => {
@@ -199,7 +200,7 @@ async fn ask(client: &mut Option<Client>, port: u16, words: &[&str]) -> Option<V
 /// Orders a failover of the master.
 pub(super) async fn order_failover(port: u16) -> Result<(), String> {
     match redis::call(port, PATIENCE, &["SENTINEL", "FAILOVER", GROUP]).await {
-        Ok(Value::Error(text)) => Err(text),
+        Ok(refusal @ Reply::Error(_)) => Err(refusal.to_string()),
         Ok(_) => Ok(()),
         Err(error) => Err(error.to_string()),
     }

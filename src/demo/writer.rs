@@ -2,8 +2,9 @@
 
 use super::dns::Dns;
 use super::ledger::KEPT;
-use super::redis::{self, Client, Value};
+use super::redis::{self, Client};
 use super::watch::{Eyes, Seen};
+use consentinel_resolver::shared::Reply;
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io::{Error, Result};
@@ -82,12 +83,12 @@ impl Writer {
         };
         let at = Instant::now();
         match answer {
-            Value::Integer(_) => {}
-            Value::Error(text) => return Err(Error::other(text)),
+            Reply::Integer(_) => {}
+            refusal @ Reply::Error(_) => return Err(Error::other(refusal.to_string())),
             other => return Err(Error::other(format!("no answer to a write: {other:?}"))),
         }
         let replicas = client.answer().await;
-        let confirmed = matches!(replicas, Ok(Value::Integer(1..)));
+        let confirmed = matches!(replicas, Ok(Reply::Integer(1..)));
         self.eyes.see_at(at, Seen::Wrote { port, number: self.number, confirmed });
         replicas.map(drop)
     }

@@ -110,7 +110,7 @@ impl Group {
         };
         let mut sentinels = [&record.publisher].into_iter().chain(&record.sentinels);
         !active(Mutation::PublishedOverOthers)
-            && !self.nodes.all().any(|node| is_server(node))
+            && !self.nodes.all().any(is_server)
             && !sentinels.any(is_sentinel)
     }
 

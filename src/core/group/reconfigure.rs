@@ -103,7 +103,7 @@ impl Group {
             let untold = |node: &Node| {
                 node.reconf == Reconf::None && !node.is_replaced_master() && node.command.is_open()
             };
-            if self.nodes.get(id).is_some_and(|node| untold(node)) {
+            if self.nodes.get(id).is_some_and(untold) {
                 self.turn_replica(id, Event::ReconfSentBestEffort, cx);
             }
         }

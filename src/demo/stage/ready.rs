@@ -2,7 +2,8 @@
 
 use super::{COUNT, GROUP, Stage};
 use crate::demo::dns::Dns;
-use crate::demo::redis::{self, Value};
+use crate::demo::redis;
+use consentinel_resolver::shared::Reply;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -25,7 +26,7 @@ impl Stage {
             let (is, last) = if number == 0 { ("master", 0) } else { ("slave", 3) };
             self.eventually(&format!("redis {port} does not become a {}", role(is)), async || {
                 let role = redis::call(port, ANSWER, &["ROLE"]).await.ok()?;
-                let text = |at: usize| role.items().get(at).and_then(Value::text);
+                let text = |at: usize| role.items().get(at).and_then(Reply::text);
                 let linked = number == 0 || text(last) == Some("connected");
                 (text(0) == Some(is) && linked).then_some(())
             })
