@@ -139,6 +139,12 @@ pub enum Command {
     HoldWrites(std::time::Duration),
     /// CLIENT UNPAUSE.
     LetWritesPass,
+    /// SENTINEL myid: who is there?
+    MyId,
+    /// SENTINEL get-master-addr-by-name: where is the master, for you?
+    MasterAddress(GroupName),
+    /// SENTINEL master, of which the epoch counts: since which failover?
+    MasterEpoch(GroupName),
     /// SENTINEL is-master-down-by-addr.
     IsMasterDown {
         /// Where we think that the master is.

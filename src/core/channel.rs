@@ -47,6 +47,16 @@ pub(crate) enum Purpose {
         config_epoch: Epoch,
         election: Option<Epoch>,
     },
+    /// Who is there?
+    Identify,
+    /// Does the sentinel itself say what a hello said in its name? First the address, then the epoch.
+    ConfirmAddress {
+        group: GroupId,
+    },
+    /// The second half.
+    ConfirmEpoch {
+        group: GroupId,
+    },
     /// Whom did you last vote for? Asked before a returned master is demoted at first sight.
     Survey {
         group: GroupId,

@@ -3,6 +3,7 @@
 use crate::channel::Owner;
 use crate::host_cache::HostCache;
 use crate::ids::{GroupId, PeerId};
+use crate::mutation::{Mutation, active};
 use crate::peer::Peer;
 use crate::rng::hash;
 use crate::save_gate::SaveGate;
@@ -40,6 +41,8 @@ pub(crate) struct Context {
     pub(crate) crash_after_promotion: bool,
     /// Since when this identity has existed, if it was made at this start.
     pub(crate) born: Option<Time>,
+    /// When an epoch was last refused in the log.
+    told_absurd: Option<Time>,
     last_link: u64,
     last_call: u64,
     last_peer: u32,
@@ -67,6 +70,7 @@ impl Context {
             crash_after_election: false,
             crash_after_promotion: false,
             born: None,
+            told_absurd: None,
             last_link: 0,
             last_call: 0,
             last_peer: 0,
@@ -152,8 +156,36 @@ impl Context {
         Some(result)
     }
 
-    /// Takes over a higher epoch that somebody told us.
+    /// Whether that epoch is so far above ours that no sentinel can have come there by elections. Whoever could make us take
+    /// it over would leave no epoch for an election.
+    pub(crate) fn is_far(&self, epoch: Epoch) -> bool {
+        epoch.0.saturating_sub(self.current_epoch.0) > MOST_AHEAD && !active(Mutation::AnyEpochTaken)
+    }
+
+    /// The same, and says so in the log, once an hour.
+    pub(crate) fn is_absurd(&mut self, epoch: Epoch) -> bool {
+        let absurd = self.is_far(epoch);
+        if absurd && self.told_absurd.is_none_or(|at| self.now >= at + ABSURD_AGAIN) {
+            self.told_absurd = Some(self.now);
+            let ours = self.current_epoch;
+            let text = format!(
+                "epoch {epoch} is refused: it is more than {MOST_AHEAD} above ours ({ours}), which no elections can have \
+                 brought about; it stands in a hello, in a request for a vote or in Consul"
+            );
+            self.log(Level::Warning, text);
+        }
+        absurd
+    }
+
+    /// Takes over a higher epoch that another sentinel told us.
     pub(crate) fn adopt_epoch(&mut self, epoch: Epoch, group: &GroupName, config: &GroupConfig) {
+        if !self.is_absurd(epoch) {
+            self.take_epoch(epoch, group, config);
+        }
+    }
+
+    /// Takes over an epoch, however far above ours it is: a majority has confirmed it.
+    pub(crate) fn take_epoch(&mut self, epoch: Epoch, group: &GroupName, config: &GroupConfig) {
         if epoch > self.current_epoch && epoch <= Epoch::MAX {
             self.current_epoch = epoch;
             self.save_gate.urgently();
@@ -203,6 +235,10 @@ impl Context {
         endpoint.host.ip().is_some() || self.config.resolve_hostnames
     }
 }
+
+/// An epoch may be so far above ours: an election each second for twelve days.
+const MOST_AHEAD: u64 = 1 << 20;
+const ABSURD_AGAIN: std::time::Duration = std::time::Duration::from_secs(3600);
 
 const PUBLISHING: u64 = 0x636f_6e73_756c;
 

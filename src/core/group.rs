@@ -8,7 +8,7 @@
 //! Each file adds one concern: `observe` takes in what servers say, `agreement` finds out whether the master is objectively
 //! down, `election` and `failover` act on it, `order` begins it when an operator says so, `planned_failover` sees to it that
 //! nothing is lost then, `cuts` that no client stays behind, `select` chooses, `reconfigure` turns the other replicas,
-//! `switch` changes and announces the master, `gossip` speaks and hears hellos, `repair` puts strayed servers right, `reboot`
+//! `switch` changes and announces the master, `gossip` speaks and hears hellos, `confirm` asks whether they are true, `repair` puts strayed servers right, `reboot`
 //! guards the replicas against a master that came back empty, `publish` and `entries` say what Consul is to hold, `dns_view`
 //! what DNS may answer, `admin` carries out what operators ask for, `twins` keeps a server with two addresses once, `show`
 //! lets others look, `explain` says why nothing happens.
@@ -18,6 +18,7 @@ mod agreement;
 mod announced;
 mod ballot;
 mod configuration;
+mod confirm;
 mod cuts;
 mod dns_view;
 mod election;
@@ -54,7 +55,8 @@ use agreement::Agreement;
 pub(crate) use agreement::PeerAnswer;
 use announced::Announced;
 use ballot::Ballot;
-use configuration::Configuration;
+use configuration::{Configuration, is_newer};
+use confirm::Strangers;
 use dns_view::DnsState;
 use failover_state::{Failover, FailoverState};
 use gossip::Hellos;
@@ -72,6 +74,7 @@ pub(crate) struct Group {
     beat: Beat,
     nodes: Nodes,
     peers: BTreeMap<PeerId, Opinion>,
+    strangers: Strangers,
     configuration: Configuration,
     ballot: Ballot,
     agreement: Agreement,
@@ -99,6 +102,7 @@ impl Group {
             config: saved.config,
             nodes: Nodes::new(saved.master.clone(), beat, now),
             peers: BTreeMap::new(),
+            strangers: Strangers::default(),
             configuration: Configuration::new(saved.config_epoch, now),
             ballot: Ballot::new(saved.leader_epoch, now),
             agreement: Agreement::new(),

@@ -117,6 +117,12 @@ pub enum Reply {
     Info(Arc<Info>),
     /// CLIENT LIST.
     Clients(Vec<ClientLine>),
+    /// SENTINEL myid.
+    Id(SentinelId),
+    /// SENTINEL get-master-addr-by-name; nothing where no such master is watched.
+    Address(Option<Endpoint>),
+    /// SENTINEL master.
+    Epoch(Epoch),
     /// SENTINEL is-master-down-by-addr.
     Down {
         /// Whether the peer takes the master for down.

@@ -34,6 +34,10 @@ pub enum Mutation {
     HeldWritesCut,
     /// What another fleet has published under the same names is written over.
     PublishedOverOthers,
+    /// What a hello says of a master is believed, whoever has published it.
+    HelloUnconfirmed,
+    /// Any epoch is taken over, so that one message can leave none for an election.
+    AnyEpochTaken,
     /// Hellos say what is in memory, not what is on disk.
     HelloBeforeSave,
     /// One's own opinion makes a master objectively down.
@@ -95,6 +99,8 @@ impl Mutation {
     /// All of them.
     pub const ALL: &'static [Mutation] = &[
         Mutation::VoteNotSaved,
+        Mutation::HelloUnconfirmed,
+        Mutation::AnyEpochTaken,
         Mutation::VoteSaidBeforeSaved,
         Mutation::VoteGivenTwice,
         Mutation::VoteForgottenByRestart,

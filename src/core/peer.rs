@@ -20,6 +20,8 @@ pub(crate) struct Peer {
     pub(crate) groups: BTreeSet<GroupId>,
     /// Silent for long enough that the groups watch for the end of their `down_after`.
     pub(crate) suspect: bool,
+    /// Whether the one that answers at its address says that it is this sentinel.
+    identity: Identity,
     /// Whether it has answered at all since this sentinel was started.
     pub(crate) heard: bool,
     /// Whether it has answered a PING at the address where it is thought to be.
@@ -42,6 +44,7 @@ impl Peer {
         let (alive, groups) = (Liveness::new(beat, now), BTreeSet::new());
         let (suspect, heard, answered, replaced_by) = (false, false, false, None);
         let (refused, refuses, watched) = (None, false, None);
+        let identity = Identity::Unasked;
         Peer {
             slot,
             id,
@@ -50,6 +53,7 @@ impl Peer {
             alive,
             groups,
             suspect,
+            identity,
             heard,
             answered,
             refused,
@@ -74,6 +78,7 @@ impl Peer {
         if cx.now >= self.silent_link_deadline(cx) {
             self.channel.close(cx);
             self.alive.on_link_lost(cx.now);
+            self.identity = Identity::Unasked;
         }
         let suspect = self.alive.is_silent(SUSPECT_AFTER, cx.now);
         let changed = suspect != self.suspect;
@@ -121,6 +126,7 @@ impl Peer {
         if self.channel.on_up(link, local, &auth, cx) {
             self.refuses = false;
             self.alive.on_link_up(cx.now);
+            self.channel.call(Command::MyId, Purpose::Identify, cx);
         }
     }
 
@@ -131,6 +137,7 @@ impl Peer {
         }
         self.channel.on_lost(cx);
         self.alive.on_link_lost(cx.now);
+        self.identity = Identity::Unasked;
     }
 
     /// Something hangs on how soon it is known that it is gone.
@@ -165,6 +172,31 @@ impl Peer {
         }
     }
 
+    /// Takes in who is there.
+    pub(crate) fn on_identified(&mut self, reply: &Reply) {
+        self.identity = match reply {
+            Reply::Id(id) if *id == self.id => Identity::Proven,
+            Reply::Id(_) => Identity::Another,
+            _ => Identity::Unknown,
+        };
+    }
+
+    /// Whether the one that answers over our own connection says that it is this sentinel. Originals before 6.2 cannot say
+    /// who they are.
+    pub(crate) fn is_identified(&self) -> bool {
+        self.channel.is_open() && matches!(self.identity, Identity::Proven | Identity::Unknown)
+    }
+
+    /// Whether it is another sentinel that answers at its address.
+    pub(crate) fn is_another(&self) -> bool {
+        self.channel.is_open() && self.identity == Identity::Another
+    }
+
+    /// Whether it is certainly at its address: it says so itself, and answers.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.channel.is_open() && self.identity == Identity::Proven && !self.suspect
+    }
+
     /// It has moved, or we have learnt better.
     pub(crate) fn move_to(&mut self, addr: Endpoint, cx: &mut Context) {
         self.addr = addr;
@@ -172,7 +204,19 @@ impl Peer {
         cx.dns_changed.extend(&self.groups);
         self.channel.reopen(cx);
         self.alive.on_link_lost(cx.now);
+        self.identity = Identity::Unasked;
     }
+}
+
+/// What the one that answers at a sentinel's address has said of itself, since the connection stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Identity {
+    Unasked,
+    Proven,
+    /// It is another sentinel.
+    Another,
+    /// It could not say.
+    Unknown,
 }
 
 impl Peer {

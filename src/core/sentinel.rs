@@ -266,6 +266,16 @@ impl Sentinel {
                 let answer = PeerAnswer { down, leader, epoch };
                 self.with_group(group, |group, cx| group.on_answer(slot, config_epoch, election, answer, cx));
             }
+            (Some(Purpose::Identify), reply) => {
+                peer.on_identified(&reply);
+                self.each_group_of(slot, |group, cx| group.on_identified(slot, cx));
+            }
+            (Some(Purpose::ConfirmAddress { group }), reply) => {
+                self.with_group(group, |group, cx| group.on_address(slot, reply, cx));
+            }
+            (Some(Purpose::ConfirmEpoch { group }), reply) => {
+                self.with_group(group, |group, cx| group.on_epoch(slot, reply, cx));
+            }
             (Some(Purpose::Survey { group, config_epoch }), Reply::Down { epoch, .. }) => {
                 self.with_group(group, |group, cx| group.on_survey_answer(slot, config_epoch, epoch, cx));
             }
@@ -278,6 +288,10 @@ impl Sentinel {
             // What comes over a link that was closed is ignored, like everything else from it.
             let Some(Owner::PubSub(group, node)) = self.cx.links.get(&link).copied() else { return };
             self.with_group(group, |group, cx| group.on_heard(node, cx));
+            // A server carries hellos of its own group: what it says of another one is of a stranger to that.
+            if self.names.get(&hello.group) != Some(&group) {
+                return;
+            }
         }
         if hello.id == self.cx.myid {
             return;

@@ -55,6 +55,8 @@ pub struct GroupView {
     pub address: Endpoint,
     /// The epoch of the failover that made it master.
     pub config_epoch: Epoch,
+    /// The epoch that belongs to `address`: that of a new master is told when it is on disk.
+    pub announced_epoch: Epoch,
     /// The master.
     pub master: NodeView,
     /// The replicas, by address.

@@ -18,6 +18,12 @@ pub(crate) enum Awaited {
     Info,
     /// An opinion and a vote.
     Down,
+    /// Who a sentinel is.
+    Id,
+    /// Where the master is for it.
+    Address,
+    /// By which epoch.
+    Epoch,
     /// Who is connected.
     Clients,
     /// This many frames more, then the last one.
@@ -85,6 +91,18 @@ pub(crate) fn encode(command: &Command, renames: &BTreeMap<String, String>, out:
         Command::KillNormalClients => put(&["CLIENT", "KILL", "TYPE", "normal"]),
         Command::HoldWrites(span) => put(&["CLIENT", "PAUSE", &span.as_millis().to_string(), "WRITE"]),
         Command::LetWritesPass => put(&["CLIENT", "UNPAUSE"]),
+        Command::MyId => {
+            put(&["SENTINEL", "MYID"]);
+            return Awaited::Id;
+        }
+        Command::MasterAddress(name) => {
+            put(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", name.as_str()]);
+            return Awaited::Address;
+        }
+        Command::MasterEpoch(name) => {
+            put(&["SENTINEL", "MASTER", name.as_str()]);
+            return Awaited::Epoch;
+        }
         Command::IsMasterDown { master, epoch, candidate } => {
             let (host, port) = (master.host.to_string(), master.port.to_string());
             let candidate = candidate.as_ref().map_or("*", |id| id.as_str());
@@ -142,6 +160,12 @@ impl Awaited {
                 Reply::Clients(ClientLine::parse(&String::from_utf8_lossy(text)))
             }
             (Awaited::Down, Frame::Array(items)) => down(items),
+            (Awaited::Id, Frame::Bulk(id)) => {
+                SentinelId::parse(&text_of(id)).map_or_else(unexpected, Reply::Id)
+            }
+            (Awaited::Address, Frame::Null) => Reply::Address(None),
+            (Awaited::Address, Frame::Array(items)) => address(items),
+            (Awaited::Epoch, Frame::Array(items)) => config_epoch(items),
             (Awaited::Exec(_), Frame::Array(items)) => match items.first() {
                 // A server that follows that master already adds so.
                 Some(Frame::Simple(text)) if code(text) == b"OK" => Reply::Ok,
@@ -164,6 +188,29 @@ fn down(items: &[Frame<'_>]) -> Reply {
                 _ => unexpected(),
             }
         }
+        _ => unexpected(),
+    }
+}
+
+fn address(items: &[Frame<'_>]) -> Reply {
+    match items {
+        [] => Reply::Address(None),
+        [Frame::Bulk(host), Frame::Bulk(port)] => match Endpoint::parse(&text_of(host), &text_of(port)) {
+            Ok(address) => Reply::Address(Some(address)),
+            Err(_) => unexpected(),
+        },
+        _ => unexpected(),
+    }
+}
+
+/// The epoch among the fields of SENTINEL MASTER.
+fn config_epoch(items: &[Frame<'_>]) -> Reply {
+    let value = items.chunks_exact(2).find(|pair| pair[0] == Frame::Bulk(b"config-epoch"));
+    match value.map(|pair| &pair[1]) {
+        Some(Frame::Bulk(text)) => match text_of(text).parse().map(Epoch) {
+            Ok(epoch) if epoch <= Epoch::MAX => Reply::Epoch(epoch),
+            _ => unexpected(),
+        },
         _ => unexpected(),
     }
 }
@@ -250,6 +297,26 @@ mod tests {
         assert!(matches!(replies(Awaited::Pong, b"-MASTERDOWN Link down\r\n"), Reply::Pong));
         assert!(matches!(replies(Awaited::Pong, b"-BUSY Redis is busy\r\n"), Reply::Busy));
         assert!(matches!(replies(Awaited::Pong, b"-NOAUTH Authentication\r\n"), Reply::Error(_)));
+    }
+
+    #[test]
+    fn what_a_sentinel_says_of_itself_is_read() {
+        let name = consentinel_core::GroupName::new("mymaster");
+        let (text, awaited) = sent(&Command::MasterEpoch(name.clone()), &[]);
+        assert_eq!((text.as_str(), awaited), ("SENTINEL MASTER mymaster\n", Awaited::Epoch));
+        let fields = b"*4\r\n$4\r\nname\r\n$12\r\nconfig-epoch\r\n$12\r\nconfig-epoch\r\n$2\r\n17\r\n";
+        assert!(matches!(replies(awaited, fields), Reply::Epoch(Epoch(17))));
+        assert!(matches!(replies(awaited, b"-ERR No such master with that name\r\n"), Reply::Error(_)));
+        let (_, awaited) = sent(&Command::MasterAddress(name), &[]);
+        assert!(matches!(replies(awaited, b"*-1\r\n"), Reply::Address(None)));
+        assert!(matches!(
+            replies(awaited, b"*2\r\n$9\r\n127.0.0.1\r\n$4\r\n6379\r\n"),
+            Reply::Address(Some(address)) if address == Endpoint::parse("127.0.0.1", "6379").expect("an address")
+        ));
+        let (_, awaited) = sent(&Command::MyId, &[]);
+        let id = format!("$40\r\n{}\r\n", "ab".repeat(20));
+        assert!(matches!(replies(awaited, id.as_bytes()), Reply::Id(_)));
+        assert!(matches!(replies(awaited, b"$1\r\nx\r\n"), Reply::Error(_)));
     }
 
     #[test]

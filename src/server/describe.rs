@@ -62,7 +62,7 @@ pub(super) fn master(group: &GroupView, shown: Shown) -> Fields {
     let config = &group.config;
     fields.put("down-after-milliseconds", config.down_after.as_millis());
     server(&mut fields, node, shown.now);
-    fields.put("config-epoch", group.config_epoch);
+    fields.put("config-epoch", group.announced_epoch);
     fields.put("num-slaves", group.replicas.len());
     fields.put("num-other-sentinels", group.sentinels.len());
     fields.put("quorum", config.quorum);

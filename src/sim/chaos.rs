@@ -84,6 +84,7 @@ impl<'a> Chaos<'a> {
             self.disaster(kind, at);
         }
         self.world.plan_consul_disasters(self.from, self.length);
+        self.world.plan_forgeries(self.from, self.length);
         self.losses
     }
 

@@ -56,9 +56,26 @@ impl World {
                     let request = Request::IsMasterDown { master, epoch, candidate };
                     self.feed(sentinel, Input::Request { client, request });
                 }
-                _ => self.answer(conn, call, Reply::Ok),
+                other => {
+                    let reply = self.told_by(sentinel, &other);
+                    self.answer(conn, call, reply);
+                }
             },
             _ => {}
+        }
+    }
+
+    /// What a sentinel tells of itself.
+    fn told_by(&mut self, sentinel: u16, command: &Command) -> Reply {
+        let host = self.sentinel(sentinel);
+        match command {
+            Command::MyId => Reply::Id(host.id.clone()),
+            Command::MasterAddress(name) => Reply::Address(host.brain.group(name).map(|group| group.address)),
+            Command::MasterEpoch(name) => match host.brain.group(name) {
+                Some(group) => Reply::Epoch(group.announced_epoch),
+                None => Reply::Error(consentinel_core::Refusal::NoSuchMaster.to_string()),
+            },
+            _ => Reply::Ok,
         }
     }
 

@@ -22,6 +22,7 @@ mod data;
 mod disk;
 mod event;
 mod failover_times;
+mod forger;
 mod generate;
 mod host;
 mod identity;

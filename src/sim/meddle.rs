@@ -121,6 +121,7 @@ impl World {
                 }
             }
             Step::Consul(deed) => self.apply_to_consul(deed),
+            Step::Forge { what, chance } => self.forge(what, chance),
             Step::Ambush(ambush) => self.ambushes.push(ambush),
             Step::Heal => self.heal(),
         }

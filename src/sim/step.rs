@@ -2,6 +2,7 @@
 
 use crate::consul::ConsulDeed;
 use crate::disk::DiskMode;
+use crate::forger::Forgery;
 use crate::network::{NodeId, Path};
 use consentinel_core::{Endpoint, Event, Request, SentinelId};
 use std::time::Duration;
@@ -80,6 +81,8 @@ pub(crate) enum Step {
     Torn { node: NodeId, kept: bool },
     /// Does something to Consul.
     Consul(ConsulDeed),
+    /// A neighbour publishes a forged hello.
+    Forge { what: Forgery, chance: u64 },
     /// Lies in wait.
     Ambush(Ambush),
     /// Ends all disasters: everything runs, is connected and can write.
@@ -149,7 +152,12 @@ impl Step {
             ) => {
                 fix(node);
             }
-            Step::Consul(_) | Step::Repair | Step::Ambush(_) | Step::ForgetIdentity { .. } | Step::Heal => {}
+            Step::Consul(_)
+            | Step::Forge { .. }
+            | Step::Repair
+            | Step::Ambush(_)
+            | Step::ForgetIdentity { .. }
+            | Step::Heal => {}
         }
         self
     }

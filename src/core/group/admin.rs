@@ -27,6 +27,7 @@ impl Group {
                 cx.leave_peer(slot, self.id);
             }
         }
+        self.forget_strangers(cx);
         if !self.failover.state().is_active() {
             self.ballot.forget_attempts();
             self.survey = None;
@@ -63,6 +64,7 @@ impl Group {
         for id in self.nodes.ids() {
             self.forget_node(id, cx);
         }
+        self.forget_strangers(cx);
         for slot in self.peers.into_keys() {
             cx.leave_peer(slot, self.id);
         }

@@ -1,5 +1,6 @@
 //! By which epoch the master is the master, and since when.
 
+use crate::mutation::{Mutation, active};
 use crate::{Epoch, Time};
 
 /// The configuration of a group; who the master is stands among its nodes.
@@ -35,4 +36,11 @@ impl Configuration {
     pub(super) fn begin(&mut self, now: Time) {
         self.switched = now;
     }
+}
+
+/// Whether the configuration of that epoch takes the place of ours.
+pub(super) fn is_newer(epoch: Epoch, ours: Epoch) -> bool {
+    epoch > ours && !active(Mutation::NewerConfigIgnored)
+        || epoch < ours && active(Mutation::OlderConfigAccepted)
+        || epoch == ours && active(Mutation::EqualConfigAccepted)
 }

@@ -21,6 +21,9 @@ impl Group {
         if cx.config.observe || cx.save_gate.failure().is_some() && !active(Mutation::VoteWithoutDisk) {
             return (None, Epoch(0));
         }
+        if cx.is_absurd(epoch) {
+            return (self.ballot.leader().cloned(), self.ballot.leader_epoch());
+        }
         cx.adopt_epoch(epoch, &self.name, &self.config);
         if self.may_vote(epoch) {
             self.vote_for(candidate.clone(), epoch, cx);

@@ -1,7 +1,8 @@
 //! Hellos: what we say of ourselves, and what we learn from others.
 
+use super::confirm::MOST_PEERS;
 use super::failover_state::Goal;
-use super::{FailoverState, Group, Opinion};
+use super::{FailoverState, Group, is_newer};
 use crate::context::Context;
 use crate::ids::PeerId;
 use crate::mutation::{Mutation, active};
@@ -35,6 +36,7 @@ impl Hellos {
 impl Group {
     /// Says hello through every server and to every peer. Only what is on disk is said.
     pub(super) fn say_hello(&mut self, cx: &mut Context) {
+        self.drop_outdated_strangers(cx);
         let period = cx.config.timing.publish_period;
         self.hellos.next = self.beat.after(cx.now, period);
         if !cx.save_gate.has_identity() || cx.config.observe {
@@ -68,21 +70,17 @@ impl Group {
         }
         if let Some(peer) = cx.peers.get_mut(&slot) {
             peer.channel.retry_now(cx.now);
-            if !std::mem::replace(&mut peer.heard, true) {
-                cx.dns_changed.extend(&peer.groups);
-            }
         }
         cx.advance_peer(slot);
         cx.adopt_epoch(hello.current_epoch, &self.name, &self.config);
-        let newer = hello.config_epoch > self.config_epoch() && !active(Mutation::NewerConfigIgnored)
-            || hello.config_epoch < self.config_epoch() && active(Mutation::OlderConfigAccepted)
-            || hello.config_epoch == self.config_epoch() && active(Mutation::EqualConfigAccepted);
-        if newer && hello.master.port != 0 {
-            if !self.is_master_at(&hello.master, cx) {
-                self.event(Event::ConfigUpdateFrom, self.describe_peer(slot, cx), cx);
+        if is_newer(hello.config_epoch, self.config_epoch()) && hello.master.port != 0 {
+            if active(Mutation::HelloUnconfirmed) {
+                return self.believe(slot, &hello.master, hello.config_epoch, cx);
             }
-            self.adopt_config(&hello.master, hello.config_epoch, cx);
-            self.advance(cx);
+            if let Some(opinion) = self.peers.get_mut(&slot) {
+                opinion.claim = Some((hello.master.clone(), hello.config_epoch));
+            }
+            self.confirm(slot, cx);
         } else if self.contradicts(hello, cx)
             && self.failover.state() == FailoverState::Idle
             && self.may_reaffirm(cx)
@@ -163,7 +161,7 @@ impl Group {
         }
     }
 
-    /// Finds the speaker among the peers, or welcomes a new one.
+    /// Finds the speaker among the peers. A new one is asked first whether it is there.
     fn meet(&mut self, hello: &Hello, cx: &mut Context) -> Option<PeerId> {
         let known = cx.peer_named(&hello.id).filter(|slot| self.peers.contains_key(slot));
         let lately = |at: Time| cx.now < at + OLD_HELLOS_LAST;
@@ -180,33 +178,24 @@ impl Group {
             self.follow_peer(slot, hello, cx);
             return Some(slot);
         }
-        if hello.addr.port == 0 {
-            return None;
+        if active(Mutation::HelloUnconfirmed) && hello.addr.port != 0 && self.peers.len() < MOST_PEERS {
+            let slot = cx.join_peer(&hello.id, &hello.addr, self.id);
+            self.welcome(slot, hello, cx);
+            return Some(slot);
         }
-        if self.peers.len() >= MOST_PEERS {
-            cx.log(
-                Level::Warning,
-                format!("sentinel {} is one too many for {}: ignored", hello.id, self.name),
-            );
-            return None;
-        }
-        self.displace(&hello.addr, &hello.id, cx);
-        let slot = cx.join_peer(&hello.id, &hello.addr, self.id);
-        self.peers.insert(slot, Opinion::new(cx.now));
-        if cx.born.is_some_and(|born| cx.now < born + self.election_timeout(cx)) {
-            // A sentinel that lost its file does not know how it voted in an election that may still be under way.
-            self.ballot.spend_up_to(hello.current_epoch);
-        }
-        self.event(Event::NewSentinel, self.describe_peer(slot, cx), cx);
-        self.follow_peer(slot, hello, cx);
-        cx.save_gate.soon(cx.now);
-        Some(slot)
+        self.hear_stranger(hello, cx);
+        None
     }
 
     /// A known sentinel says where it is now.
     fn follow_peer(&mut self, slot: PeerId, hello: &Hello, cx: &mut Context) {
         let moved = cx.peers.get(&slot).is_some_and(|peer| !cx.hosts.same_place(&peer.addr, &hello.addr));
-        if !moved || hello.addr.port == 0 {
+        // One that answers where it is has not moved, whatever is published in its name; nor to the place of another one.
+        let settled = |peer: &crate::peer::Peer| peer.is_settled() && !active(Mutation::HelloUnconfirmed);
+        let stays = cx.peers.get(&slot).is_some_and(settled);
+        let at = |peer: &&crate::peer::Peer| cx.hosts.same_place(&peer.addr, &hello.addr);
+        let taken = self.peers.keys().filter_map(|slot| cx.peers.get(slot)).filter(at).any(settled);
+        if !moved || hello.addr.port == 0 || stays || taken {
             return;
         }
         let to = cx.shown(&hello.addr);
@@ -222,9 +211,10 @@ impl Group {
     }
 
     /// Another sentinel was thought to be at that address: it is not there any more.
-    fn displace(&mut self, addr: &Endpoint, by: &SentinelId, cx: &mut Context) {
+    pub(super) fn displace(&mut self, addr: &Endpoint, by: &SentinelId, cx: &mut Context) {
         for slot in self.peers.keys().copied().collect::<Vec<_>>() {
-            if cx.peers.get(&slot).is_some_and(|peer| cx.hosts.same_place(&peer.addr, addr)) {
+            if cx.peers.get(&slot).is_some_and(|peer| peer.id != *by && cx.hosts.same_place(&peer.addr, addr))
+            {
                 self.event(Event::SentinelInvalidAddr, self.describe_peer(slot, cx), cx);
                 cx.with_peer(slot, |peer, cx| {
                     let nowhere = Endpoint::new(peer.addr.host.clone(), 0);
@@ -270,8 +260,6 @@ impl Group {
     }
 }
 
-/// More sentinels than anybody runs: a bound for what a forger could make us remember.
-const MOST_PEERS: usize = 64;
 /// A peer that does not take it in is not told more often than that.
 const CORRECT_AGAIN: Duration = Duration::from_millis(100);
 /// So long a hello may have waited on its way.

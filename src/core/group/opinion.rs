@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::mutation::{Mutation, active};
-use crate::{Epoch, SentinelId, Time};
+use crate::{Endpoint, Epoch, SentinelId, Time};
 use std::time::Duration;
 
 /// What another sentinel thinks, as far as it told us.
@@ -20,6 +20,14 @@ pub(super) struct Opinion {
     pub(super) config_epoch: Epoch,
     /// How long its last vote took.
     pub(super) vote_took: Duration,
+    /// A newer configuration that was said in its name, and that it has not confirmed yet.
+    pub(super) claim: Option<(Endpoint, Epoch)>,
+    /// The address with which it began to confirm it.
+    pub(super) confirms: Option<Endpoint>,
+    /// The epoch of its configuration, as it has told over our own connection.
+    pub(super) confirmed: Epoch,
+    /// When it was last logged that it does not confirm what is said in its name.
+    pub(super) denied: Option<Time>,
     /// When it was last told that its configuration is an old one.
     pub(super) corrected: Option<Time>,
     /// Since when this sentinel has taken it for down.

@@ -74,7 +74,9 @@ impl Group {
     /// How the record compares with our configuration.
     fn publication_state(&self, cx: &Context) -> PublicationState {
         let Some((_, seen)) = self.publishing.seen.as_ref() else { return PublicationState::Unseen };
-        let Some(record) = seen.record.as_ref().filter(|record| record.epoch <= Epoch::MAX) else {
+        let Some(record) =
+            seen.record.as_ref().filter(|record| record.epoch <= Epoch::MAX && !cx.is_far(record.epoch))
+        else {
             return PublicationState::Behind;
         };
         if self.is_of_others(record, cx) {

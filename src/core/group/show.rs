@@ -20,6 +20,7 @@ impl Group {
             config: self.config.clone(),
             address: self.address(cx),
             config_epoch: self.config_epoch(),
+            announced_epoch: self.announced.config().1,
             master: self
                 .view_node(self.nodes.master_id(), cx)
                 .expect("a group always has its master among its nodes"),

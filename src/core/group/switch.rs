@@ -43,6 +43,7 @@ impl Group {
     }
 
     pub(super) fn mark_changed(&mut self, led: bool, cx: &mut Context) {
+        cx.dns_may_change(self.id);
         cx.save_gate.urgently();
         self.announced.wait_for(cx.save_gate.covering(), led);
     }

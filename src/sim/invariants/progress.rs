@@ -49,8 +49,9 @@ pub(super) struct Waiting {
 const FINE: Duration = Duration::from_millis(50);
 const COARSE: Duration = Duration::from_secs(1);
 
-/// What a failover takes beyond down-after, with room to spare.
-const BASE: Duration = Duration::from_secs(1);
+/// What a failover takes beyond down-after: up to a second until the next ping, where down-after is ten and more, a quarter of
+/// one for a replica that does not answer, and some room.
+const BASE: Duration = Duration::from_millis(1350);
 /// What each sentinel that died, each that fell silent, each order adds.
 const PER_DEATH: Duration = Duration::from_secs(1);
 const PER_STOP: Duration = Duration::from_secs(1);
@@ -318,7 +319,8 @@ impl World {
             // What was silent begins to be silent when it is watched anew.
             + down_after * (waiting.resets + u32::from(waiting.uninformed))
             + PER_FAILING_DISK * u32::from(waiting.failing_disk)
-            + waiting.disk * WRITES
+            // Each order is an election more, with votes that wait for the disks.
+            + waiting.disk * (WRITES + waiting.orders)
             + weather
     }
 

@@ -33,6 +33,7 @@ impl OriginalSentinel {
             config: group.config.clone(),
             address: group.address().clone(),
             config_epoch: group.config_epoch,
+            announced_epoch: group.config_epoch,
             master: node_view(group, &group.master),
             replicas: group.replicas.values().map(|node| node_view(group, node)).collect(),
             sentinels: group.peers.iter().map(|(id, peer)| self.peer_view(id, peer)).collect(),

@@ -22,6 +22,10 @@ impl Group {
                     self.on_registry_answers(Asked::Unlock, cx);
                     self.publishing.unlocking = false;
                 }
+                if let Some(record) = &seen.record {
+                    // Nobody has come there by elections: it is written over.
+                    let _ = cx.is_absurd(record.epoch);
+                }
                 self.publishing.seen = Some((cx.now, *seen));
             }
             RegistryEvent::Written(fence) => {

@@ -3,8 +3,8 @@
 use crate::registry::Registry;
 use consentinel_core::{
     Action, ClientId, ClientLine, Command, DnsView, Durable, DurableGroup, Endpoint, Event, GroupConfig,
-    GroupName, Host, Info, Input, JobId, LinkError, LinkId, LinkUp, Notice, Quorum, Reply, Request, Response,
-    Role, RunId, SaveError, Sentinel, Time,
+    GroupName, Hello, Host, Info, Input, JobId, LinkError, LinkId, LinkUp, Notice, Quorum, Reply, Request,
+    Response, Role, RunId, SaveError, Sentinel, Seq, Time,
 };
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -19,11 +19,15 @@ pub(crate) struct Bench {
     pub(crate) sentinel: Sentinel,
     pub(crate) now: Time,
     pub(crate) servers: BTreeMap<u16, Info>,
+    /// Other sentinels that answer, and what they say of themselves.
+    pub(crate) peers: BTreeMap<u16, Hello>,
     /// What a server answers instead of obeying, to PING and to being turned.
     pub(crate) stubborn: BTreeMap<u16, Reply>,
     /// The addresses behind the names.
     pub(crate) names: BTreeMap<String, IpAddr>,
     pub(crate) disk: Result<(), SaveError>,
+    /// Saves that are not answered yet, where the disk is slow.
+    pub(crate) held: Option<Vec<Seq>>,
     pub(crate) events: Vec<(Event, String)>,
     pub(crate) logs: Vec<String>,
     /// Who was told to follow whom.
@@ -68,9 +72,11 @@ impl Bench {
             sentinel: Sentinel::new(durable, 1, Time::ZERO),
             now: Time::ZERO,
             servers,
+            peers: BTreeMap::new(),
             stubborn: BTreeMap::new(),
             names: BTreeMap::new(),
             disk: Ok(()),
+            held: None,
             events: vec![],
             logs: vec![],
             turned: vec![],
@@ -122,13 +128,14 @@ impl Bench {
             Action::Connect { link, to, ip, .. } => {
                 self.connected.push(ip);
                 self.links.insert(link, to.port);
-                let listens = self.servers.contains_key(&to.port);
+                let listens = self.servers.contains_key(&to.port) || self.peers.contains_key(&to.port);
                 let up = if listens { Ok(LinkUp { local: LOCAL }) } else { Err(LinkError::Refused) };
                 return Some(Input::Link { link, up });
             }
             Action::Call { link, call, command } => {
                 return self.answer(link, command).map(|reply| Input::Reply { link, call, reply });
             }
+            Action::Save { seq, .. } if self.held.is_some() => self.held.get_or_insert_default().push(seq),
             Action::Save { seq, .. } => return Some(Input::Saved { seq, result: self.disk.clone() }),
             Action::Resolve { name } => {
                 let ip = self.names.get(&*name).copied();
@@ -152,6 +159,11 @@ impl Bench {
 
     fn answer(&mut self, link: LinkId, command: Command) -> Option<Reply> {
         let port = *self.links.get(&link)?;
+        if let Some(hello) = self.peers.get(&port) {
+            let reply = answer_of(hello, &command);
+            self.commands.push((port, command));
+            return Some(reply);
+        }
         let server = self.servers.get_mut(&port)?;
         let stubborn = self.stubborn.get(&port).cloned();
         let reply = match &command {
@@ -178,8 +190,22 @@ impl Bench {
         Some(reply)
     }
 
+    /// The disk is quick again.
+    pub(crate) fn release(&mut self) {
+        for seq in self.held.take().unwrap_or_default() {
+            self.input(Input::Saved { seq, result: Ok(()) });
+        }
+    }
+
+    /// A sentinel that runs says hello.
+    pub(crate) fn hear(&mut self, hello: Hello) {
+        self.peers.insert(hello.addr.port, hello.clone());
+        self.input(Input::Hello { link: None, hello });
+    }
+
     pub(crate) fn kill(&mut self, port: u16) {
         self.servers.remove(&port);
+        self.peers.remove(&port);
         let lost: Vec<_> = self.links.iter().filter(|(_, of)| **of == port).map(|(link, _)| *link).collect();
         for link in lost {
             self.links.remove(&link);
@@ -194,6 +220,16 @@ impl Bench {
     /// Where clients are sent.
     pub(crate) fn master(&self) -> Endpoint {
         self.sentinel.master_of(group().as_str()).expect("it is watched")
+    }
+}
+
+fn answer_of(hello: &Hello, command: &Command) -> Reply {
+    match command {
+        Command::Ping => Reply::Pong,
+        Command::MyId => Reply::Id(hello.id.clone()),
+        Command::MasterAddress(_) => Reply::Address(Some(hello.master.clone())),
+        Command::MasterEpoch(_) => Reply::Epoch(hello.config_epoch),
+        _ => Reply::Ok,
     }
 }
 

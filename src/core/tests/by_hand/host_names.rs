@@ -1,7 +1,7 @@
 //! Host names: looked up when they are needed, and again when they have moved.
 
 use crate::bench::{Bench, LOCAL, MASTER, group};
-use consentinel_core::{Endpoint, Hello, Host, Input};
+use consentinel_core::{Endpoint, Hello, Host};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ fn two_nodes_that_turn_out_to_be_one_server_become_one() {
     // A peer has looked the moved name up before us: for us its address is another server, until we look it up, too.
     let elsewhere: IpAddr = "127.0.0.9".parse().expect("an address");
     let text = format!("127.0.0.1,26380,{},1,mymaster,127.0.0.9,6379,1", "ab".repeat(20));
-    bench.input(Input::Hello { link: None, hello: Hello::parse(&text).expect("well formed") });
+    bench.hear(Hello::parse(&text).expect("well formed"));
     // It answers there with the run id that the master has: it is the same process.
     assert!(bench.sentinel.group(&group()).expect("it is watched").replicas.is_empty());
     bench.names.insert("redis-1.example".to_owned(), elsewhere);

@@ -4,6 +4,7 @@ mod bench;
 mod dns_view;
 mod explain;
 mod failover;
+mod gossip;
 mod host_names;
 mod operators;
 mod publish;

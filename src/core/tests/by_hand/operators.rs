@@ -2,7 +2,7 @@
 
 use crate::bench::{Bench, MASTER, endpoint, group};
 use consentinel_core::{
-    ClientLine, Command, Epoch, Event, GroupChange, GroupName, Hello, Input, Quorum, Refusal, Reply, Request,
+    ClientLine, Command, Epoch, Event, GroupChange, GroupName, Hello, Quorum, Refusal, Reply, Request,
     Response, SaveError, SentinelId,
 };
 use std::time::Duration;
@@ -85,8 +85,9 @@ fn a_dead_sentinel_can_be_forgotten_alone() {
     let mut bench = Bench::new(&[]);
     let id = SentinelId::parse(&"ab".repeat(20)).expect("an identity");
     let text = format!("127.0.0.1,26380,{id},0,mymaster,127.0.0.1,6379,0");
-    bench.input(Input::Hello { link: None, hello: Hello::parse(&text).expect("well formed") });
+    bench.hear(Hello::parse(&text).expect("well formed"));
     assert_eq!(bench.sentinel.group(&group()).expect("it is watched").sentinels.len(), 1);
+    bench.kill(26380);
     let forget = || Request::ForgetSentinel { group: group(), sentinel: id.clone() };
     assert_eq!(bench.ask(forget()), Response::Ok);
     assert_eq!(refused(bench.ask(forget())), Refusal::Unknown("sentinel", group()));

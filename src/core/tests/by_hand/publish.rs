@@ -240,7 +240,7 @@ fn nothing_is_published_that_is_not_on_disk() {
     bench.disk = Err(SaveError("no space".into()));
     let server = bench.servers.get_mut(&6380).expect("it is there");
     (server.role, server.master) = (Some(Master), None);
-    bench.input(Input::Hello { link: None, hello });
+    bench.hear(hello);
     bench.run(SECOND * 2);
     assert_eq!(record(&bench).0, Epoch(0));
     bench.disk = Ok(());
@@ -299,7 +299,7 @@ fn an_observer_publishes_what_hellos_say_and_does_nothing_else() {
     bench.run(SECOND * 30);
     let server = bench.servers.get_mut(&6380).expect("it is there");
     (server.role, server.master) = (Some(Master), None);
-    bench.input(Input::Hello { link: None, hello });
+    bench.hear(hello);
     bench.run(MS * 200);
     assert_eq!(record(&bench), (Epoch(4), endpoint(6380)));
     assert!(bench.turned.is_empty() && !bench.saw(Event::TryFailover));
