@@ -45,6 +45,7 @@ mod e2e {
     mod examples_scripts;
     mod examples_stage;
     mod failover;
+    mod forged;
     mod http;
     mod leader;
     mod links;

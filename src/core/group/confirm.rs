@@ -16,7 +16,11 @@ use std::time::Duration;
 
 /// Sentinels that were named, and have not confirmed it yet.
 #[derive(Default)]
-pub(super) struct Strangers(BTreeMap<PeerId, Stranger>);
+pub(super) struct Strangers {
+    all: BTreeMap<PeerId, Stranger>,
+    /// When it was last logged that one was turned away.
+    told: Option<Time>,
+}
 
 struct Stranger {
     hello: Hello,
@@ -26,10 +30,11 @@ struct Stranger {
 impl Strangers {
     /// The ones that have not been heard of for a while, or the one that is longest ago where there are too many.
     fn outdated(&self, now: Time) -> Vec<PeerId> {
-        let old = self.0.iter().filter(|(_, stranger)| now >= stranger.heard + STRANGERS_LAST);
+        let old = self.all.iter().filter(|(_, stranger)| now >= stranger.heard + STRANGERS_LAST);
         let mut outdated: Vec<_> = old.map(|(slot, _)| *slot).collect();
-        if outdated.is_empty() && self.0.len() >= MOST_STRANGERS {
-            outdated.extend(self.0.iter().min_by_key(|(_, stranger)| stranger.heard).map(|(slot, _)| *slot));
+        if outdated.is_empty() && self.all.len() >= MOST_STRANGERS {
+            outdated
+                .extend(self.all.iter().min_by_key(|(_, stranger)| stranger.heard).map(|(slot, _)| *slot));
         }
         outdated
     }
@@ -41,13 +46,13 @@ impl Group {
         if hello.addr.port == 0 || self.peers.len() >= MOST_PEERS {
             return;
         }
-        let known = cx.peer_named(&hello.id).filter(|slot| self.strangers.0.contains_key(slot));
+        let known = cx.peer_named(&hello.id).filter(|slot| self.strangers.all.contains_key(slot));
         if known.is_none() {
             self.drop_outdated_strangers(cx);
         }
         let slot = known.unwrap_or_else(|| cx.join_peer(&hello.id, &hello.addr, self.id));
         let stranger = Stranger { hello: hello.clone(), heard: cx.now };
-        self.strangers.0.insert(slot, stranger);
+        self.strangers.all.insert(slot, stranger);
         let elsewhere = cx
             .peers
             .get(&slot)
@@ -67,13 +72,13 @@ impl Group {
 
     /// None of them is asked any more.
     pub(super) fn forget_strangers(&mut self, cx: &mut Context) {
-        for slot in std::mem::take(&mut self.strangers.0).into_keys() {
+        for slot in std::mem::take(&mut self.strangers.all).into_keys() {
             cx.leave_peer(slot, self.id);
         }
     }
 
     fn drop_stranger(&mut self, slot: PeerId, cx: &mut Context) {
-        if self.strangers.0.remove(&slot).is_some() {
+        if self.strangers.all.remove(&slot).is_some() {
             cx.leave_peer(slot, self.id);
         }
     }
@@ -99,11 +104,14 @@ impl Group {
 
     /// A sentinel has told where the master is for it.
     pub(crate) fn on_address(&mut self, slot: PeerId, reply: Reply, cx: &mut Context) {
-        if let Some(Stranger { hello, .. }) = self.strangers.0.get(&slot) {
+        if let Some(Stranger { hello, .. }) = self.strangers.all.get(&slot) {
             let hello = hello.clone();
             match reply {
-                Reply::Address(None) => self.drop_stranger(slot, cx),
-                _ => self.admit(slot, &hello, cx),
+                Reply::Address(Some(_)) => self.admit(slot, &hello, cx),
+                // Its operator does not let us ask. That it is a sentinel is certain: others do not know the command.
+                Reply::Error(text) if text.starts_with("NOPERM") => self.admit(slot, &hello, cx),
+                Reply::Error(text) => self.turn_away(slot, &hello, &text, cx),
+                _ => self.drop_stranger(slot, cx),
             }
             return;
         }
@@ -116,9 +124,26 @@ impl Group {
                     peer.channel.call(Command::MasterEpoch(name), Purpose::ConfirmEpoch { group }, cx)
                 });
             }
-            Reply::Error(text) => self.believe_unasked(slot, &text, cx),
+            Reply::Error(text) if text.starts_with("NOPERM") => self.believe_unasked(slot, &text, cx),
             _ => {}
         }
+    }
+
+    /// It answers, and not as a sentinel does that knows us.
+    fn turn_away(&mut self, slot: PeerId, hello: &Hello, why: &str, cx: &mut Context) {
+        self.drop_stranger(slot, cx);
+        if self.strangers.told.is_some_and(|at| cx.now < at + DENIED_AGAIN) {
+            return;
+        }
+        self.strangers.told = Some(cx.now);
+        let Hello { id, addr, .. } = hello;
+        let (at, why) = (addr.joined(), crate::context::for_log(why));
+        let text = format!(
+            "sentinel {id} is said to be at {at} and to watch {}, but what answers there does not confirm it ({why}): it does \
+             not count. If it is one of yours, look at its requirepass and at sentinel-pass here",
+            self.name
+        );
+        cx.log(Level::Warning, text);
     }
 
     /// The rest of its answer: by which epoch.
@@ -126,7 +151,9 @@ impl Group {
         let Some(opinion) = self.peers.get_mut(&slot) else { return };
         let (epoch, address) = match (reply, opinion.confirms.take()) {
             (Reply::Epoch(epoch), Some(address)) => (epoch, address),
-            (Reply::Error(text), _) => return self.believe_unasked(slot, &text, cx),
+            (Reply::Error(text), _) if text.starts_with("NOPERM") => {
+                return self.believe_unasked(slot, &text, cx);
+            }
             _ => return,
         };
         opinion.confirmed = opinion.confirmed.max(epoch);
@@ -148,8 +175,7 @@ impl Group {
         }
     }
 
-    /// A sentinel that may not be asked, by its operator's rules or because it is too old, is believed as the original
-    /// believes it.
+    /// A sentinel that may not be asked, by its operator's rules, is believed as the original believes it.
     fn believe_unasked(&mut self, slot: PeerId, why: &str, cx: &mut Context) {
         let Some(opinion) = self.peers.get_mut(&slot) else { return };
         let Some((master, epoch)) = opinion.claim.take() else { return };
@@ -195,8 +221,10 @@ impl Group {
 
     /// It has given its identity and watches this master: from here on it counts.
     fn admit(&mut self, slot: PeerId, hello: &Hello, cx: &mut Context) {
-        self.strangers.0.remove(&slot);
+        self.strangers.all.remove(&slot);
         self.welcome(slot, hello, cx);
+        // It may not know us yet either.
+        self.say_hello_to(slot, cx);
         self.on_hello(hello, cx);
         self.advance(cx);
     }
