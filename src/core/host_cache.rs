@@ -8,6 +8,8 @@ use std::sync::Arc;
 #[derive(Default)]
 pub(crate) struct HostCache {
     known: BTreeMap<Arc<str>, IpAddr>,
+    /// Where names have led before, the newest last.
+    former: BTreeMap<Arc<str>, Vec<IpAddr>>,
     asked: BTreeSet<Arc<str>>,
 }
 
@@ -23,7 +25,17 @@ impl HostCache {
     /// address is another one now.
     pub(crate) fn on_resolved(&mut self, name: &Arc<str>, ip: Option<IpAddr>) -> bool {
         self.asked.remove(name);
-        ip.is_some_and(|ip| self.known.insert(name.clone(), ip) != Some(ip))
+        let Some(ip) = ip else { return false };
+        let before = self.known.insert(name.clone(), ip);
+        if let Some(before) = before.filter(|before| *before != ip) {
+            let former = self.former.entry(name.clone()).or_default();
+            former.retain(|at| *at != before);
+            former.push(before);
+            if former.len() > MOST_FORMER {
+                former.remove(0);
+            }
+        }
+        before != Some(ip)
     }
 
     pub(crate) fn ip(&self, host: &Host) -> Option<IpAddr> {
@@ -33,6 +45,13 @@ impl HostCache {
         }
     }
 
+    /// Whether an endpoint is where the other one, which has a name, was before.
+    pub(crate) fn was_at(&self, now: &Endpoint, before: &Endpoint) -> bool {
+        let Host::Name(name) = &now.host else { return false };
+        let led = |ip: &IpAddr| before.host == Host::Ip(*ip);
+        now.port == before.port && self.former.get(name).is_some_and(|former| former.iter().any(led))
+    }
+
     /// Whether two endpoints are the same place, be one written as a name and the other as an address.
     pub(crate) fn same_place(&self, a: &Endpoint, b: &Endpoint) -> bool {
         a.port == b.port
@@ -40,3 +59,6 @@ impl HostCache {
                 || matches!((self.ip(&a.host), self.ip(&b.host)), (Some(a), Some(b)) if a == b))
     }
 }
+
+/// So many places are remembered of a name that moves.
+const MOST_FORMER: usize = 8;

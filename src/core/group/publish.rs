@@ -89,7 +89,9 @@ impl Group {
             std::cmp::Ordering::Greater if active(Mutation::PublishedOverNewer) => PublicationState::Behind,
             std::cmp::Ordering::Less => PublicationState::Behind,
             std::cmp::Ordering::Greater => PublicationState::Fenced,
-            std::cmp::Ordering::Equal if !self.is_master_at(&record.master, cx) => {
+            std::cmp::Ordering::Equal
+                if !self.is_master_at(&record.master, cx) && !cx.hosts.was_at(master, &record.master) =>
+            {
                 PublicationState::Contradicted
             }
             // The same server, by another address: the record must tell, for the next flip goes by it.

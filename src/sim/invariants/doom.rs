@@ -5,7 +5,7 @@ use crate::consul::Behaviour;
 use crate::host::SentinelHost;
 use crate::network::{NodeId, Path};
 use crate::world::World;
-use consentinel_core::{Cause, FailoverPhase, GroupView, Health, PublicationState};
+use consentinel_core::{Cause, FailoverPhase, GroupView, Health};
 use std::time::Duration;
 
 /// How long it may go on.
@@ -78,10 +78,7 @@ impl World {
         let Some(consul) = &self.consul else { return false };
         let link = &view.master.link;
         let reaches = [self.net.path(host.node, consul.node), self.net.path(consul.node, host.node)];
-        // A master that came back at another address stands in Consul by the one before, until a new epoch says so.
-        let publishes = view.publication.as_ref().is_some_and(|it| {
-            it.error.is_none() && it.tries == 0 && it.state != PublicationState::Contradicted
-        });
+        let publishes = view.publication.as_ref().is_some_and(|it| it.error.is_none() && it.tries == 0);
         self.is_able(host)
             && publishes
             && reaches == [Path::Open; 2]

@@ -1,8 +1,8 @@
 //! What Consul is told, and when.
 
-use crate::bench::{Bench, MASTER, MS, endpoint, group, info};
+use crate::bench::{Bench, LOCAL, MASTER, MS, endpoint, group, info};
 use consentinel_core::{
-    Durable, Endpoint, Entry, Epoch, Event, Fence, Guard, Health, Hello, Info, Input, Offset, Record,
+    Durable, Endpoint, Entry, Epoch, Event, Fence, Guard, Health, Hello, Host, Info, Input, Offset, Record,
     RegistryFault, RegistryRequest, Role, RunId, SaveError, SentinelId,
 };
 use std::time::Duration;
@@ -316,4 +316,27 @@ fn a_group_that_is_removed_stays_published() {
     bench.ask(consentinel_core::Request::Remove { group: group() });
     assert_eq!(bench.registry.requests.last(), Some(&RegistryRequest::Forget));
     assert_eq!(catalog(&bench), before);
+}
+
+#[test]
+fn a_master_whose_name_leads_elsewhere_now_is_published_there_at_once() {
+    let mut bench = Bench::with(&[6380], |durable| {
+        (durable.config.registry.on, durable.config.resolve_hostnames) = (true, true);
+        let host = Host::parse("redis-1.example").expect("a host name");
+        durable.groups.get_mut(&group()).expect("the bench watches it").master = Endpoint::new(host, MASTER);
+    });
+    bench.names.insert("redis-1.example".to_owned(), LOCAL);
+    bench.run(SECOND * 5);
+    assert_eq!(record(&bench), (Epoch(0), endpoint(MASTER)));
+    // Its machine is replaced in less than the time after which it would be taken for down.
+    let server = bench.servers.get(&MASTER).cloned().expect("it runs");
+    bench.kill(MASTER);
+    let elsewhere: std::net::IpAddr = "127.0.0.9".parse().expect("an address");
+    bench.names.insert("redis-1.example".to_owned(), elsewhere);
+    bench.servers.insert(MASTER, Info { run_id: Some(RunId::new("another")), ..server });
+    bench.run(SECOND * 2);
+    assert_eq!(record(&bench), (Epoch(0), Endpoint::new(Host::Ip(elsewhere), MASTER)));
+    let masters = bench.registry.held.entries.iter().filter(|entry| entry.role == Master);
+    let held: Vec<_> = masters.map(|entry| entry.addr.host.to_string()).collect();
+    assert_eq!(held, ["127.0.0.9"], "the entry of the old place is gone");
 }
