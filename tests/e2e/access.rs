@@ -49,10 +49,12 @@ fn passwords_of_servers_are_used_and_changed_while_running() {
 }
 
 /// Sentinels let each other in as a user with no more rights than that takes, and everybody else by a password.
-#[test]
-fn sentinels_know_each_other_as_a_user_with_few_rights() {
-    let rights = "on >among-sentinels resetchannels &__sentinel__:hello -@all +ping +auth +hello +publish \
-                  +client|setname +client|getname +sentinel|is-master-down-by-addr";
+/// What one sentinel asks of another.
+const AMONG_SENTINELS: &str = "+ping +auth +hello +publish +client|setname +client|getname \
+     +sentinel|is-master-down-by-addr +sentinel|myid +sentinel|get-master-addr-by-name +sentinel|master";
+
+fn with_rights_among_sentinels(rights: &str) -> Cluster {
+    let rights = format!("on >among-sentinels resetchannels &__sentinel__:hello -@all {rights}");
     let extra = Extra::default()
         .password("of-the-clients")
         .line(&format!("user peer {}", rights.split_whitespace().collect::<Vec<_>>().join(" ")))
@@ -60,7 +62,12 @@ fn sentinels_know_each_other_as_a_user_with_few_rights() {
         .line("sentinel sentinel-pass among-sentinels");
     let mut setup = Setup::new(vec![Program::Original, ours(), ours()]).with(&extra);
     setup.down_after = super::mixed::DOWN_AFTER;
-    let mut cluster = Cluster::start(&setup);
+    Cluster::start(&setup)
+}
+
+#[test]
+fn sentinels_know_each_other_as_a_user_with_few_rights() {
+    let mut cluster = with_rights_among_sentinels(AMONG_SENTINELS);
     kill_and_return(&mut cluster, 0);
     for sentinel in &cluster.sentinels {
         let is_peer = |line: &&str| line.contains("name=sentinel-") && line.contains("user=peer");
@@ -73,6 +80,17 @@ fn sentinels_know_each_other_as_a_user_with_few_rights() {
         let text = sentinel.config_text();
         assert!(text.contains("sentinel sentinel-user") && text.contains("user peer on"), "{text}");
     }
+}
+
+/// What was enough for the original, and for our release before, goes on, and the log says what to allow.
+#[test]
+fn sentinels_that_may_not_be_asked_are_believed() {
+    let few =
+        AMONG_SENTINELS.replace("+sentinel|myid +sentinel|get-master-addr-by-name +sentinel|master", "");
+    let mut cluster = with_rights_among_sentinels(&few);
+    kill_and_return(&mut cluster, 0);
+    let told = |sentinel: &&Sentinel| sentinel.log().contains("Allow it to be asked: +sentinel|myid");
+    assert!(cluster.sentinels[1..].iter().any(|sentinel| told(&sentinel)), "{}", cluster.sentinels[1].log());
 }
 
 #[test]
