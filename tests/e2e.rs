@@ -46,6 +46,7 @@ mod e2e {
     mod examples_stage;
     mod failover;
     mod forged;
+    mod hostile_servers;
     mod http;
     mod leader;
     mod links;

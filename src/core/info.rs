@@ -95,6 +95,9 @@ impl Default for Info {
     }
 }
 
+/// More replicas of one master are not looked at: a server must not make us connect to thousands.
+const MAX_REPLICAS: usize = 512;
+
 impl Info {
     /// Reads the reply to INFO. Lines that are unknown or malformed are passed over: a server of another version
     /// says other things, and what is missing shows in the result.
@@ -140,9 +143,9 @@ impl Info {
 }
 
 impl Info {
-    /// A line `slaveN`. The second connection of a replica that copies over two channels (Valkey 8) is no replica.
+    /// A line `slaveN`; those after the first 512 are passed over. The second connection of a replica that copies over two channels (Valkey 8) is no replica.
     fn follower(&mut self, value: &str) {
-        if field_of(value, "type") == Some("rdb-channel") {
+        if self.replicas.len() == MAX_REPLICAS || field_of(value, "type") == Some("rdb-channel") {
             return;
         }
         let Some(addr) = replica(value) else { return };
@@ -244,6 +247,27 @@ mod tests {
     fn servers_before_2_8_list_replicas_without_names() {
         let info = Info::parse("slave0:10.0.0.7,6380,online\n");
         assert_eq!(format!("{:?}", info.replicas), "[10.0.0.7:6380]");
+    }
+
+    #[test]
+    fn no_more_than_512_replicas_are_looked_at() {
+        let line = |at: u32| {
+            format!("slave{at}:ip=10.0.{}.{},port=6379,state=online,offset=1,lag=0\r\n", at >> 8, at & 255)
+        };
+        let text: String = (0..2000).map(line).collect();
+        let info = Info::parse(&(text + "role:master\r\n"));
+        assert_eq!((info.replicas.len(), info.replica_offsets.len()), (512, 512));
+        assert_eq!(info.role, Some(Role::Master), "what follows is read");
+    }
+
+    /// Half a million lines, which would each be compared with 190 known ones, and kept.
+    #[test]
+    fn what_no_server_says_is_passed_over_cheaply() {
+        let info = Info::parse(&("a:\r\n".repeat(500_000) + "role:master\r\n"));
+        assert_eq!(info.role, Some(Role::Master));
+        assert!(info.text.to_string().len() <= 64 << 10);
+        let long = "db0:keys=1,".to_owned() + &",".repeat(1 << 20) + "\r\nrole:slave\r\n";
+        assert_eq!((Info::parse(&long).keys, Info::parse(&long).role), (0, Some(Role::Replica)));
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! Stores a server's INFO as it was answered, in little memory: there may be thousands of servers.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
 /// The lines of an INFO, in half bytes. What they begin with is nearly always the same, and in the same order, and what
 /// follows is mostly a number:
 ///
@@ -31,8 +34,14 @@ const HEAD: usize = 12;
 /// So many digits in a row are worth an end of the bytes before them.
 const DIGITS: usize = 3;
 
+/// So many bytes of a text are kept: nothing depends on them, and servers are many.
+const MAX_KEPT: usize = 64 << 10;
+
+/// Longer lines tell nothing: no server writes them.
+const MAX_LINE: usize = 4 << 10;
+
 impl StoredInfo {
-    /// Keeps a text.
+    /// Keeps a text, 64 kB of it at most.
     ///
     /// ```
     /// use consentinel_core::StoredInfo;
@@ -45,8 +54,8 @@ impl StoredInfo {
 
     /// Keeps a text, and tells each field with its value: in one pass, as thousands of servers answer every ten seconds.
     pub(crate) fn read<'a>(text: &'a str, mut tell: impl FnMut(&'a str, &'a str)) -> Self {
-        let mut halves = Vec::with_capacity(text.len() / 3);
-        let (mut rest, mut expected) = (text, 0);
+        let mut halves = Vec::with_capacity(text.len().min(MAX_KEPT) / 3);
+        let (mut rest, mut expected, mut room) = (text, 0, MAX_KEPT);
         while !rest.is_empty() {
             let usual = KNOWN.get(expected).filter(|known| rest.starts_with(**known));
             let skipped = usual.map_or(0, |known| known.len());
@@ -56,7 +65,9 @@ impl StoredInfo {
             rest = rest.get(end + 1..).unwrap_or_default();
             let known = usual.map(|_| expected).or_else(|| beginning(line));
             let value = known.map_or(line, |known| &line[KNOWN[known].len()..]);
+            room = room.saturating_sub(line.len() + 2);
             match known {
+                _ if room == 0 => {}
                 Some(_) if usual.is_some() && value == "0" => halves.push(ZERO),
                 Some(_) if usual.is_some() => {
                     halves.push(USUAL);
@@ -69,6 +80,9 @@ impl StoredInfo {
                 }
             }
             expected = known.map_or(expected, |known| known + 1);
+            if line.len() > MAX_LINE {
+                continue;
+            }
             match known.map(|known| KNOWN[known].trim_end_matches(':')) {
                 Some(field) => tell(field, value),
                 None => line.split_once(':').into_iter().for_each(|(field, value)| tell(field, value)),
@@ -190,7 +204,8 @@ impl std::fmt::Debug for StoredInfo {
 /// Which of the known beginnings a line has whose turn it is not.
 fn beginning(line: &str) -> Option<usize> {
     // Headings and empty lines are the only ones without a colon.
-    line.contains(':').then(|| KNOWN.iter().position(|known| line.starts_with(known))).flatten()
+    let end = line.bytes().take(MAX_NAME).position(|c| c == b':')?;
+    PLACES.get(&line[..=end]).copied()
 }
 
 /// What lines begin with, in the order of a server of version 7.
@@ -249,6 +264,13 @@ const KNOWN: &[&str] = &[
     "used_cpu_user:", "used_cpu_sys_children:", "used_cpu_user_children:", "used_cpu_sys_main_thread:",
     "used_cpu_user_main_thread:", "cluster_enabled:",
 ];
+
+/// Longer than the longest of them.
+const MAX_NAME: usize = 64;
+
+/// Where each of them stands: a server may say half a million lines of other kinds.
+static PLACES: LazyLock<BTreeMap<&str, usize>> =
+    LazyLock::new(|| KNOWN.iter().enumerate().map(|(at, known)| (*known, at)).collect());
 
 const _: () = assert!(KNOWN.len() < u8::MAX as usize);
 

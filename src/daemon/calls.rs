@@ -1,5 +1,6 @@
 //! The core's commands as words, and what servers and peers answer to them.
 
+use crate::net::bounds::{self, Limits};
 use crate::net::wire::{Frame, write_command};
 use bytes::BytesMut;
 use consentinel_core::{ClientLine, Command, Endpoint, Epoch, HELLO_CHANNEL, Info, Reply, SentinelId};
@@ -133,7 +134,28 @@ fn cut_clients(put: &mut impl FnMut(&[&str])) {
     put(&["CLIENT", "KILL", "TYPE", "pubsub"]);
 }
 
+/// More lines no INFO has: of 512 replicas, thousands of databases, modules.
+const MAX_INFO_LINES: usize = 8192;
+
+/// An INFO that is longer than that is text.
+const MAX_MENDED: usize = 256 << 10;
+
 impl Awaited {
+    /// How much the answer may measure.
+    pub(crate) fn limits(self) -> &'static Limits {
+        if self == Awaited::Clients { &bounds::CLIENTS } else { &bounds::REPLY }
+    }
+
+    /// Why an answer is not read although it is short enough: reading it would keep everybody else waiting.
+    pub(crate) fn refuse(self, frame: &Frame<'_>) -> Option<String> {
+        let (Awaited::Info, Frame::Bulk(text)) = (self, frame) else { return None };
+        if text.iter().filter(|c| **c == b'\n').count() > MAX_INFO_LINES {
+            return Some(format!("an INFO of more than {MAX_INFO_LINES} lines"));
+        }
+        let is_text = text.len() <= MAX_MENDED || std::str::from_utf8(text).is_ok();
+        (!is_text).then(|| format!("an INFO of more than {MAX_MENDED} bytes that is no text"))
+    }
+
     /// Takes in one frame. Gives the reply, or what is still awaited.
     pub(crate) fn take(self, frame: &Frame<'_>) -> Result<Reply, Awaited> {
         Ok(match (self, frame) {

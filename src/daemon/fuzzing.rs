@@ -4,6 +4,8 @@
 use crate::acl::has_space;
 use crate::config::{self, Settings};
 use crate::daemon::calls::Awaited;
+use crate::net::bounds;
+use crate::net::scan::Scan;
 use crate::net::wire::{self, Frame};
 use crate::server;
 use crate::server::acl::Acl;
@@ -74,7 +76,16 @@ pub fn acl(bytes: &[u8]) {
 pub fn replies(bytes: &[u8]) {
     let mut awaited = [Awaited::Done, Awaited::Pong, Awaited::Info, Awaited::Down, Awaited::Exec(5)];
     let mut rest = bytes;
+    let mut scan = Scan::default();
     while let Ok(Some((frame, length))) = wire::reply(rest) {
+        // In pieces of a byte it ends there, too, unless it is over a limit of the whole.
+        let ends: Vec<_> = (0..=length).map(|end| scan.end(&rest[..end], &bounds::REPLY)).collect();
+        let refused = ends.iter().any(Result::is_err);
+        assert!(refused || ends[length] == Ok(Some(length)), "{:?}", &rest[..length]);
+        assert!(refused || ends[..length].iter().all(|end| *end == Ok(None)), "{:?}", &rest[..length]);
+        if refused {
+            return;
+        }
         assert!((1..=rest.len()).contains(&length), "{length} of {}", rest.len());
         assert!(matches!(wire::reply(&rest[..length - 1]), Ok(None)), "{:?}", &rest[..length]);
         assert!(depth(&frame) <= 64, "nested without end");

@@ -77,6 +77,21 @@ impl Handle {
         self.driver().links.praise(to);
     }
 
+    /// A server or peer has answered more than is read.
+    pub(crate) fn doubt(&self, to: SocketAddr, what: &str) {
+        self.driver().links.doubts.doubt(to, what);
+    }
+
+    /// Whether it did so the last time.
+    pub(crate) fn is_doubted(&self, to: SocketAddr) -> bool {
+        self.driver().links.doubts.is_doubted(to)
+    }
+
+    /// It has answered within the limits.
+    pub(crate) fn believe(&self, to: SocketAddr) {
+        self.driver().links.doubts.believe(to);
+    }
+
     /// Ready when the loop must look at its alarm again.
     pub(crate) async fn changed(&self) {
         self.0.changed.notified().await;

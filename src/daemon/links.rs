@@ -6,6 +6,7 @@
 //! (before 6.0) get two connections, and so does one that accepted the guest and then sent it nothing.
 
 mod connection;
+mod doubts;
 mod link_state;
 mod pace;
 
@@ -15,6 +16,7 @@ use crate::daemon::handle::Handle;
 use crate::net::numbered::Numbered;
 use crate::net::tls::Tls;
 use consentinel_core::{CallId, Command, Input, LinkError, LinkId, LinkKind, LinkUp, Reply};
+use doubts::Doubts;
 pub(super) use link_state::LinkState;
 use link_state::{Expected, Sharing};
 use pace::Pace;
@@ -39,6 +41,8 @@ pub(super) struct Links {
     tls: Tls,
     /// What was last said about the TLS of an address.
     complaints: BTreeMap<SocketAddr, String>,
+    /// Servers and peers that answer more than is read.
+    pub(super) doubts: Doubts,
     places: Numbered<LinkId, Place>,
     /// Command links that have no guest and might take one, by where they lead.
     roomy: BTreeMap<SocketAddr, Vec<LinkId>>,
@@ -66,6 +70,7 @@ impl Links {
         Links {
             tls,
             complaints: BTreeMap::new(),
+            doubts: Doubts::default(),
             places: Numbered::default(),
             roomy: BTreeMap::new(),
             shunned: BTreeSet::new(),

@@ -16,8 +16,12 @@ pub(crate) struct Limits {
     pub total: usize,
 }
 
-/// What servers and peers may answer: INFO is long where there are many replicas.
-pub(crate) const REPLY: Limits = Limits { string: 64 << 20, items: 65_536, depth: 8, total: 65 << 20 };
+/// What servers and peers may answer. INFO with 512 replicas takes 60 kB; what is far above is no INFO, and would keep
+/// everybody else waiting.
+pub(crate) const REPLY: Limits = Limits { string: 2 << 20, items: 65_536, depth: 8, total: (2 << 20) + 4096 };
+
+/// What they may answer to CLIENT LIST: some 50,000 clients.
+pub(crate) const CLIENTS: Limits = Limits { string: 16 << 20, total: (16 << 20) + 4096, ..REPLY };
 
 /// What clients may ask.
 pub(crate) const COMMAND: Limits = Limits { string: 1 << 20, items: 1024, depth: 1, total: 2 << 20 };
@@ -26,7 +30,7 @@ pub(crate) const COMMAND: Limits = Limits { string: 1 << 20, items: 1024, depth:
 pub(crate) const STRANGER: Limits = Limits { string: 16 << 10, items: 10, ..COMMAND };
 
 /// The longest line: a length, a number, a simple string, an error.
-const MAX_LINE: usize = 64 << 10;
+pub(crate) const MAX_LINE: usize = 64 << 10;
 
 /// `txt:`
 const VERBATIM: usize = 4;
@@ -49,6 +53,12 @@ pub(crate) enum Broken {
     /// A longer word than a stranger may say.
     #[error("unauthenticated bulk length")]
     StrangerString,
+    /// A longer answer than a server may give.
+    #[error("an answer of more than {0} bytes")]
+    TooLong(usize),
+    /// An answer of more elements than a server may give.
+    #[error("an answer of more than {0} elements")]
+    TooMany(usize),
     /// A line that does not end.
     #[error("too big inline request")]
     Line,

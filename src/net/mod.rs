@@ -4,8 +4,9 @@
 
 mod arg;
 pub(crate) mod bell;
-mod bounds;
+pub(crate) mod bounds;
 pub(crate) mod numbered;
+pub(crate) mod scan;
 pub(crate) mod stream;
 pub(crate) mod tls;
 pub(crate) mod wire;

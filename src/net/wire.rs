@@ -2,7 +2,7 @@
 
 use crate::config;
 pub(crate) use crate::net::arg::{Arg, Args};
-use crate::net::bounds::{self, Broken};
+use crate::net::bounds::{self, Broken, Limits};
 use bytes::{BufMut, BytesMut};
 use consentinel_core::Host;
 use std::fmt::Write;
@@ -29,8 +29,14 @@ pub(crate) enum Frame<'a> {
 }
 
 /// The frame at the head of the buffer and its length; nothing when it is not complete yet.
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) fn reply(buf: &[u8]) -> Result<Option<(Frame<'_>, usize)>, Broken> {
     bounds::frame(buf, &bounds::REPLY)
+}
+
+/// The frame that these bytes are, which [`Scan`](crate::net::scan::Scan) has found to be whole within the same limits.
+pub(crate) fn whole<'a>(buf: &'a [u8], limits: &Limits) -> Result<Frame<'a>, Broken> {
+    bounds::frame(buf, limits)?.map(|(frame, _)| frame).ok_or(Broken::Malformed)
 }
 
 /// The command at the head of a client's buffer, an array or an inline one, and its length; nothing when it is not

@@ -3,12 +3,15 @@
 use super::link_state::{Expected, LinkState};
 use crate::daemon::calls::Awaited;
 use crate::daemon::handle::Handle;
+use crate::net::bounds::{self, Broken, Limits};
+use crate::net::scan::Scan;
 use crate::net::stream::Stream;
 use crate::net::tls::{Tls, explain};
 use crate::net::wire::{self, Frame};
 use crate::server::Owner;
 use bytes::{Buf, BytesMut};
 use consentinel_core::{HELLO_CHANNEL, Hello, Input, LinkError, LinkId, LinkKind, LinkUp, Reply};
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -18,6 +21,12 @@ use tracing::debug;
 
 /// Who sends more than this at once lets others come in between.
 const FAIR_SHARE: usize = 64 << 10;
+
+/// What a message costs besides its bytes: a server that says many small ones has had its share sooner.
+const EACH: usize = 64;
+
+/// No hello is longer.
+const MAX_HELLO: usize = 4096;
 
 /// Runs until the driver gives the connection up (`Ok`) or it is lost (`Err`).
 pub(super) async fn run(state: &LinkState, tls: Option<Tls>, driver: &Handle) -> Result<(), LinkError> {
@@ -32,13 +41,16 @@ pub(super) async fn run(state: &LinkState, tls: Option<Tls>, driver: &Handle) ->
     let (stream, local) = opened;
     state.local.set(Some(local));
     let to = secured.then_some(to);
-    let mut connection = Connection { to, stream, input: BytesMut::new(), state, driver };
+    let is_believed = Cell::new(!driver.is_doubted(state.to));
+    let (input, scan) = (BytesMut::new(), Scan::default());
+    let mut connection = Connection { to, stream, input, scan, messages: 0, is_believed, state, driver };
     driver.input(Input::Link { link, up: Ok(LinkUp { local }) });
     loop {
         if poll_fn(|cx| connection.poll(cx)).await? == Progress::GivenUp {
             return Ok(());
         }
-        tokio::task::yield_now().await;
+        // Of those that have more to say one goes on at a time, so that ten that flood us delay the others no more than one.
+        driver.others_first().await;
     }
 }
 
@@ -84,6 +96,13 @@ struct Connection<'a> {
     stream: Stream,
     /// What was read and is not a whole message yet.
     input: BytesMut,
+    /// How far that was looked at.
+    scan: Scan,
+    /// Messages that have come since the turn began.
+    messages: usize,
+    /// Whether a sign of life counts. Where the last connection ended by an answer over the limits, it does not before
+    /// one that is within them.
+    is_believed: Cell<bool>,
     state: &'a LinkState,
     driver: &'a Handle,
 }
@@ -93,12 +112,13 @@ impl Connection<'_> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Progress, LinkError>> {
         self.state.bell.listen(cx);
         let mut done = 0;
+        self.messages = 0;
         loop {
             if self.state.bell.is_given_up() {
                 return Poll::Ready(Ok(Progress::GivenUp));
             }
             self.write(cx)?;
-            if done > FAIR_SHARE {
+            if done + self.messages * EACH > FAIR_SHARE {
                 return Poll::Ready(Ok(Progress::Over));
             }
             match self.stream.poll_fill(cx, &mut self.input, self.driver.buffers()) {
@@ -144,11 +164,11 @@ impl Connection<'_> {
     /// What the bytes read so far mean, one after the other.
     fn next_input(&mut self) -> Result<Option<Input>, LinkError> {
         loop {
-            let Some((frame, end)) =
-                wire::reply(&self.input).map_err(|error| LinkError::Protocol(error.to_string()))?
-            else {
-                return Ok(None);
-            };
+            let limits = self.limits();
+            let end = self.scan.end(&self.input, limits).map_err(|broken| self.broken(&broken))?;
+            let Some(end) = end else { return Ok(None) };
+            let frame = wire::whole(&self.input[..end], limits).map_err(|broken| self.broken(&broken))?;
+            self.messages += 1;
             let input = match &frame {
                 Frame::Push(items) => self.pushed(items)?,
                 // In RESP2 a subscription looks like any other answer.
@@ -165,17 +185,60 @@ impl Connection<'_> {
         }
     }
 
+    /// How much may come next.
+    fn limits(&self) -> &'static Limits {
+        match self.state.queue.borrow().expected.front() {
+            Some(Expected::Reply(_, _, awaited)) => awaited.limits(),
+            _ => &bounds::REPLY,
+        }
+    }
+
+    fn broken(&self, broken: &Broken) -> LinkError {
+        let text = broken.to_string();
+        match broken {
+            Broken::TooLong(_) | Broken::TooMany(_) => self.over_limits(text),
+            _ => LinkError::Protocol(text),
+        }
+    }
+
+    /// An answer that is not read.
+    fn over_limits(&self, what: String) -> LinkError {
+        self.driver.doubt(self.state.to, &what);
+        LinkError::Protocol(what)
+    }
+
+    /// The reply, when it counts.
+    fn believed(&self, reply: Reply) -> Option<Reply> {
+        if self.is_believed.get() {
+            return Some(reply);
+        }
+        match reply {
+            Reply::Pong => return None,
+            Reply::Info(_) | Reply::Down { .. } => {
+                self.is_believed.set(true);
+                self.driver.believe(self.state.to);
+            }
+            _ => {}
+        }
+        Some(reply)
+    }
+
     /// What a frame means that answers a call; nothing while more of its kind must follow.
     fn answer(&self, frame: &Frame<'_>) -> Result<Option<Input>, LinkError> {
         let mut queue = self.state.queue.borrow_mut();
         match queue.expected.pop_front() {
-            Some(Expected::Reply(link, call, awaited)) => match awaited.take(frame) {
-                Ok(reply) => Ok(Some(Input::Reply { link, call, reply })),
-                Err(still) => {
-                    queue.expected.push_front(Expected::Reply(link, call, still));
-                    Ok(None)
+            Some(Expected::Reply(link, call, awaited)) => {
+                if let Some(what) = awaited.refuse(frame) {
+                    return Err(self.over_limits(what));
                 }
-            },
+                match awaited.take(frame) {
+                    Ok(reply) => Ok(self.believed(reply).map(|reply| Input::Reply { link, call, reply })),
+                    Err(still) => {
+                        queue.expected.push_front(Expected::Reply(link, call, still));
+                        Ok(None)
+                    }
+                }
+            }
             Some(Expected::Subscribed(link, call)) => {
                 let (Frame::Error(_), Ok(reply)) = (frame, Awaited::Done.take(frame)) else {
                     // It said that it speaks RESP3, and answers in another way.
@@ -238,7 +301,7 @@ fn unexpected() -> LinkError {
 fn published(items: &[Frame<'_>]) -> Option<String> {
     match items {
         [Frame::Bulk(b"message"), Frame::Bulk(channel), Frame::Bulk(payload)]
-            if *channel == HELLO_CHANNEL.as_bytes() =>
+            if *channel == HELLO_CHANNEL.as_bytes() && payload.len() <= MAX_HELLO =>
         {
             Some(String::from_utf8_lossy(payload).into_owned())
         }
