@@ -72,7 +72,19 @@ fn without_secrets(mut words: Vec<String>) -> Vec<String> {
         words.truncate(name + 2);
         words.iter_mut().skip(name + 1).for_each(|word| *word = "***".into());
     }
+    words.iter_mut().for_each(hide_credentials);
     words
+}
+
+/// Takes a user and a password out of an address: `http://user:password@host`.
+fn hide_credentials(word: &mut String) {
+    let from = word.find("://").map_or(0, |at| at + 3);
+    let place = word[from..].find('/').map_or(word.len(), |at| from + at);
+    if let Some(at) = word[from..place].rfind('@')
+        && (from > 0 || word[..at].contains(':'))
+    {
+        word.replace_range(from..from + at, "***");
+    }
 }
 
 /// A source with all that it includes, read to its end.

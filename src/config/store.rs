@@ -89,6 +89,7 @@ impl Store {
 
     pub(super) fn check_writable(&self) -> Result<(), ConfigError> {
         let path = self.state_file.as_ref().unwrap_or(&self.path);
+        file::clear(path);
         file::check_replaceable(path).map_err(|error| {
             let theirs = format!(
                 "Sentinel config file {} is not writable: {}. Exiting...",

@@ -379,10 +379,11 @@ fn a_master_that_was_never_seen_and_a_disk_that_fails_are_not_ready() {
     assert!(cluster.sentinels[0].call(&["SENTINEL", "REMOVE", "ghost"]).is_some());
     eventually("it is ready without it", PATIENCE, || (get(web, "/ready").status == 200).then_some(()));
 
-    // A folder where the new state is to be written is a disk that fails.
+    // A folder in the place of the file is a disk that fails.
     let sentinel = &cluster.sentinels[0];
-    let temporary = sentinel.folder().join(".sentinel.conf.tmp");
-    std::fs::create_dir(&temporary).expect("the folder is ours");
+    let (file, aside) = (sentinel.config(), sentinel.folder().join("aside"));
+    std::fs::rename(&file, &aside).expect("the folder is ours");
+    std::fs::create_dir(&file).expect("the folder is ours");
     assert!(sentinel.call(&["SENTINEL", "SET", "mymaster", "quorum", "1"]).is_some());
     let _ = sentinel.call(&["SENTINEL", "FLUSHCONFIG"]);
     let reply = eventually("the disk is told", PATIENCE, || {
@@ -391,7 +392,8 @@ fn a_master_that_was_never_seen_and_a_disk_that_fails_are_not_ready() {
     });
     assert!(reply.body.contains("its state cannot be written"), "{}", reply.body);
     assert!(get(web, "/metrics").body.contains("consentinel_storage_error 1\n"));
-    std::fs::remove_dir(&temporary).expect("it is empty");
+    std::fs::remove_dir(&file).expect("it is empty");
+    std::fs::rename(&aside, &file).expect("the folder is ours");
     eventually("it is ready again", PATIENCE, || (get(web, "/ready").status == 200).then_some(()));
     let failed = get(web, "/metrics").body;
     let failed = failed.lines().find_map(|line| line.strip_prefix("consentinel_save_failures_total "));

@@ -404,6 +404,10 @@ fn two_masters_under_one_service_name_are_refused_with_both_names() {
 
 #[test]
 fn a_token_is_never_shown_and_the_lines_for_consul_stay_as_they_are() {
+    for address in ["http://user:secret@host:8500", "user:secret@host:8500", "ftp://user:secret@host/x"] {
+        let text = refused(&format!("{ONE}sentinel consul address {address}\n"));
+        assert!(!text.contains("secret") && text.contains("line 2"), "{text}");
+    }
     let text = refused(&format!("{ONE}sentinel consul token secret more\n"));
     assert!(!text.contains("secret") && text.contains("line 2"), "{text}");
     let folder = Folder::new();
