@@ -197,6 +197,40 @@ fn scripts_are_repeated_and_killed(program: Program) {
     they_inherit_nothing(sentinel);
 }
 
+/// Once it says what it knows, starts a process of its own, and hangs.
+const SPYING: &str = "#!/bin/sh\nmkdir once 2>/dev/null || exit 0\nenv >env.part\nsleep 600 & echo $! >child\nmv env.part env\nwait\n";
+
+#[test]
+fn a_script_knows_no_token_and_what_it_has_started_ends_with_it() {
+    let folder = Folder::new();
+    let path = folder.path().join("script");
+    std::fs::write(&path, SPYING).expect("the folder is ours");
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("the script is ours");
+    let extra = Extra::default()
+        .variable("CONSUL_HTTP_TOKEN", "top-secret")
+        .variable("HARMLESS", "passed on")
+        .line(&format!("sentinel notification-script {GROUP} {}", path.display()));
+    let mut setup = Setup::new(vec![ours()]).with(&extra);
+    (setup.replicas, setup.quorum) = (0, 1);
+    let mut cluster = Cluster::start(&setup);
+    let sentinel = &cluster.sentinels[0];
+    let told = sentinel.call(&["SENTINEL", "DEBUG", "script-max-runtime", "1000"]);
+    assert_eq!(told.as_ref().and_then(Value::text), Some("OK"));
+    let events = sentinel.events();
+    cluster.redis[0].kill();
+    let sentinel = &cluster.sentinels[0];
+    let read = |name: &str| std::fs::read_to_string(sentinel.folder().join(name)).ok();
+    let environment = eventually("a script says what it knows", PATIENCE, || read("env"));
+    assert!(environment.contains("HARMLESS=passed on"), "{environment}");
+    assert!(!environment.contains("top-secret"), "{environment}");
+    let child: u32 = read("child").and_then(|text| text.trim().parse().ok()).expect("it says its child");
+    events.expect("-script-timeout", PATIENCE);
+    eventually("what it has started has ended", PATIENCE, || {
+        let stat = std::fs::read_to_string(format!("/proc/{child}/stat"));
+        stat.map_or(Some(()), |stat| stat.contains(") Z ").then_some(()))
+    });
+}
+
 fn field(job: &Value, name: &str) -> Option<String> {
     let at = job.items().iter().position(|item| item.text() == Some(name))?;
     match job.items().get(at + 1)? {
