@@ -3,7 +3,26 @@
 //! A word is bare, or in double quotes (with `\n`, `\r`, `\t`, `\a`, `\b`, `\\`, `\"` and `\xHH`), or in single
 //! quotes (with `\'`). After a closing quote comes a space or the end of the line.
 
+use std::borrow::Cow;
 use std::fmt::Write;
+
+/// A text of somebody else, harmless to whoever looks at it: what would move a terminal's cursor, or turn the direction of what
+/// is read, is shown as `\u{1b}`. Line breaks stay.
+pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+    let is_hidden = |c: char| match c {
+        '\n' | '\r' => false,
+        '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' => true,
+        c => c.is_control(),
+    };
+    if !text.contains(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_hidden(c) { shown.extend(c.escape_unicode()) } else { shown.push(c) }
+    }
+    Cow::Owned(shown)
+}
 
 /// Why a line cannot be split into words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,6 +1,7 @@
 //! What a line looks like: as Sentinel writes it, or one JSON object.
 
 use crate::clock;
+use crate::quoting::visible;
 use consentinel_core::Level;
 use serde_json::{Map, Value};
 use std::fmt::{self, Write};
@@ -18,7 +19,7 @@ pub(super) enum Form {
     Json,
 }
 
-/// What a line says.
+/// What a line says. It has no control characters but line breaks, whoever is quoted in it: each of them passes here.
 #[derive(Debug)]
 pub(super) struct Collected {
     /// Its words.
@@ -36,21 +37,23 @@ impl Collected {
     pub(super) fn new(target: &str) -> Self {
         Collected { message: String::new(), fields: Vec::new(), is_event: target == EVENT }
     }
+
+    /// A field, or the words.
+    pub(super) fn push_text(&mut self, name: &'static str, text: &str) {
+        match name {
+            "message" => self.message.push_str(&visible(text)),
+            name => self.fields.push((name, visible(text).into())),
+        }
+    }
 }
 
 impl Visit for Collected {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        match field.name() {
-            "message" => write!(self.message, "{value:?}").expect("writing to a string cannot fail"),
-            name => self.fields.push((name, format!("{value:?}").into())),
-        }
+        self.push_text(field.name(), &format!("{value:?}"));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        match field.name() {
-            "message" => self.message.push_str(value),
-            name => self.fields.push((name, value.into())),
-        }
+        self.push_text(field.name(), value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {

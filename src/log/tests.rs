@@ -134,3 +134,18 @@ fn an_object_has_the_parts_of_an_event() {
     assert_eq!((&object["port"], &object["message"]), (&6379.into(), &"+sdown \"a\"\n".into()));
     assert_eq!(object["spans"][0]["epoch"], 4);
 }
+
+#[test]
+fn who_is_quoted_in_the_log_cannot_steer_the_terminal_that_shows_it() {
+    let mut said = Collected::new("consentinel");
+    let evil = "CONFIG \u{1b}[2J\u{9b}1A\u{7}\t\u{202e}fdp\r\n+odown master";
+    said.push_text("message", evil);
+    said.push_text("ip", evil);
+    for form in [Form::Lines, Form::Json] {
+        let line = form.line(Level::Notice, &said, &[]);
+        let inside = line.strip_suffix('\n').expect("a whole line");
+        assert!(!inside.contains(|c: char| c.is_control() || c == '\u{202e}'), "{line:?}");
+        assert!(inside.contains("u{1b}[2J"), "{line}");
+    }
+    assert!(!said.message.contains('\u{1b}'), "syslog is told the same");
+}
