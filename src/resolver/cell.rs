@@ -29,6 +29,8 @@ pub(crate) struct State {
     pub known: Known,
     /// The highest epoch that was accepted.
     epoch: Option<Epoch>,
+    /// Until when none below it is. An epoch that nobody has confirmed for so long may have been a lie.
+    epoch_until: Option<Instant>,
     /// When the question was asked whose answer this is.
     asked: Option<Instant>,
     /// For how long it may be kept, by those who gave it.
@@ -115,31 +117,34 @@ impl<S: Slot> Cell<S> {
     /// For a look that begins now.
     pub(crate) fn ticket(&self, now: Instant) -> Ticket {
         let state = self.0.load();
-        Ticket { doubts: state.doubts, resets: state.resets, asked: now, floor: state.epoch }
+        Ticket { doubts: state.doubts, resets: state.resets, asked: now, floor: state.epoch_at(now) }
     }
 
     /// Somebody is named. He is published for so long, unless something newer is known: then that stays, or the
-    /// answer is refused.
+    /// answer is refused. Its epoch is remembered for as long as `memory`.
     pub(crate) fn offer(
         &self,
         ticket: Ticket,
         name: &str,
         found: &Found,
         lease: Duration,
+        memory: Duration,
         now: Instant,
     ) -> Result<Arc<Master>, LookupError> {
         self.update(|state| {
-            let newer = found.epoch > state.epoch && ticket.resets == state.resets;
+            let have = state.epoch_at(now);
+            let newer = found.epoch > have && ticket.resets == state.resets;
             if state.is_beyond(&ticket) && !newer {
                 return (None, state.answer());
             }
-            if let Err(error) = is_not_older(state.epoch, name, found) {
+            if let Err(error) = is_not_older(have, name, found) {
                 return (None, Err(error));
             }
             let master = state.master_as(found);
             let next = State {
                 known: Known::Master(master.clone(), now),
-                epoch: state.epoch.max(found.epoch),
+                epoch: have.max(found.epoch),
+                epoch_until: now.checked_add(memory),
                 asked: state.asked.max(Some(ticket.asked)),
                 ttl: found.ttl,
                 until: state.lease(&ticket, now, lease),
@@ -233,6 +238,11 @@ impl<S: Slot> Cell<S> {
 }
 
 impl State {
+    /// The epoch below which nothing is accepted.
+    fn epoch_at(&self, now: Instant) -> Option<Epoch> {
+        self.epoch.filter(|_| self.epoch_until.is_none_or(|until| now < until))
+    }
+
     /// Whether something is known that was asked for later, or the look began before a reset.
     fn is_beyond(&self, ticket: &Ticket) -> bool {
         ticket.resets < self.resets || self.asked.is_some_and(|asked| ticket.asked < asked)

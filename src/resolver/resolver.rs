@@ -229,6 +229,9 @@ impl fmt::Debug for Resolver {
     }
 }
 
+/// An epoch is remembered for at least so long after it was last confirmed, also where nothing stale is served.
+const MEMORY: Duration = Duration::from_secs(60);
+
 impl Inner {
     /// Asks, or waits with those who have asked already.
     pub(crate) async fn look(self: &Arc<Self>) -> Outcome {
@@ -278,7 +281,7 @@ impl Inner {
         let (now, settings) = (Instant::now(), &self.settings);
         let offered = answer.and_then(|found| {
             let lease = self.lease(found.ttl);
-            self.cell.offer(ticket, &settings.text, &found, lease, now)
+            self.cell.offer(ticket, &settings.text, &found, lease, settings.max_stale.max(MEMORY), now)
         });
         let outcome = match offered {
             Ok(master) => Ok(master),

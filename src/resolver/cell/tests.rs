@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 const NAME: &str = "redis.service.consul";
 const LEASE: Duration = Duration::from_secs(3600);
+const MEMORY: Duration = Duration::from_secs(60);
 const ROUNDS: usize = 3_000;
 
 /// A slot whose every step is one that another thread may come before.
@@ -46,7 +47,7 @@ fn of_epoch(epoch: u64) -> Found {
 }
 
 fn offer<S: Slot>(cell: &Cell<S>, ticket: Ticket, found: &Found) -> Result<Arc<Master>, LookupError> {
-    cell.offer(ticket, NAME, found, LEASE, Instant::now())
+    cell.offer(ticket, NAME, found, LEASE, MEMORY, Instant::now())
 }
 
 fn is_kept(cell: &Cell<impl Slot>) -> bool {
@@ -55,6 +56,22 @@ fn is_kept(cell: &Cell<impl Slot>) -> bool {
 
 fn nobody() -> LookupError {
     LookupError::Nobody { name: NAME.into(), from: "127.0.0.1:8600".into(), said: "NXDOMAIN".into() }
+}
+
+/// Whoever has once given an answer with the last of all epochs would be believed for ever.
+#[test]
+fn an_epoch_that_nobody_confirms_is_forgotten() {
+    let (cell, begin) = (Cell::default(), Instant::now());
+    let at = |seconds| begin + Duration::from_secs(seconds);
+    let offer = |found: &Found, now| cell.offer(cell.ticket(now), NAME, found, LEASE, MEMORY, now);
+    offer(&found(Some(u64::MAX), 6666), at(0)).expect("nothing is known that speaks against it");
+    assert!(offer(&of_epoch(5), at(59)).is_err());
+    assert_eq!(cell.ticket(at(59)).floor, Some(Epoch(u64::MAX)));
+    assert_eq!(cell.ticket(at(60)).floor, None);
+    assert_eq!(offer(&of_epoch(5), at(60)).expect("it has lapsed").addr.port(), 7005);
+    // What is confirmed is remembered.
+    offer(&of_epoch(5), at(100)).expect("the same");
+    assert!(offer(&of_epoch(4), at(159)).is_err());
 }
 
 #[test]
