@@ -188,6 +188,10 @@ impl Client {
             }
             body.extend_from_slice(&chunk);
         }
+        // What answers may say the token back, and what it says comes into the log.
+        if let Some(token) = token {
+            hide(&mut body, token.reveal().as_bytes());
+        }
         Ok(Answer { status, index, body })
     }
 
@@ -198,6 +202,22 @@ impl Client {
     fn lock(&self) -> std::sync::MutexGuard<'_, Arc<Built>> {
         // Nobody panics while holding it; and if, what it holds is still good.
         self.built.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// Puts stars in the place of a secret.
+fn hide(text: &mut [u8], secret: &[u8]) {
+    let Some(first) = secret.first() else { return };
+    let mut at = 0;
+    while let Some(found) = text[at..].iter().position(|byte| byte == first) {
+        at += found;
+        match text[at..].starts_with(secret) {
+            true => {
+                text[at..at + secret.len()].fill(b'*');
+                at += secret.len();
+            }
+            false => at += 1,
+        }
     }
 }
 
@@ -380,4 +400,17 @@ fn chain(error: &dyn Error) -> String {
 /// A text of somebody else, as far as it belongs into one line of ours.
 pub(super) fn shortened(text: &str) -> String {
     consentinel_resolver::shared::shortened(text, MAX_TEXT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_that_is_said_back_is_hidden() {
+        let mut said = b"ACL not found: 2fa1-2fa-2fa1-2fa1-b (2fa1-2fa1-b)".to_vec();
+        hide(&mut said, b"2fa1-2fa1-b");
+        assert_eq!(said, b"ACL not found: 2fa1-2fa-*********** (***********)");
+        hide(&mut said, b"");
+    }
 }
