@@ -98,7 +98,7 @@ async fn accept(listener: TcpListener, handler: Rc<Handler>) {
     let farewells = Permits::new(FAREWELLS);
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => match (handler.connections.take(), farewells.take()) {
+            Ok((stream, from)) => match (handler.connections.take_for(from.ip()), farewells.take()) {
                 (Some(permit), _) => drop(tokio::task::spawn_local(serve(stream, permit, handler.clone()))),
                 (None, farewell) => {
                     handler.visits.turned_away();

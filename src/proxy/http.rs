@@ -41,15 +41,16 @@ pub(super) struct Handler {
 pub(super) async fn serve(listener: TcpListener, handler: Rc<Handler>) {
     let permits = Permits::new(CONNECTIONS);
     loop {
-        match (listener.accept().await, permits.take()) {
-            (Ok((stream, _)), Some(permit)) => {
-                let Ok(local) = stream.local_addr() else { continue };
+        match listener.accept().await {
+            Ok((stream, from)) => {
+                // Where there are too many they see a connection that ends.
+                let (Some(permit), Ok(local)) = (permits.take_for(from.ip()), stream.local_addr()) else {
+                    continue;
+                };
                 let socket = Socket::new(stream, PATIENCE, permit);
                 tokio::task::spawn_local(converse(socket, local, handler.clone()));
             }
-            // They see a connection that ends.
-            (Ok(_), None) => {}
-            (Err(error), _) => {
+            Err(error) => {
                 warn!("cannot accept an HTTP connection: {error}");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
