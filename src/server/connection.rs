@@ -60,6 +60,7 @@ fn log_in(cx: &mut Context<'_>, name: &[u8], password: &Arg<'_>, command: &Arg<'
         }
         None => {
             cx.log_denial_of(Reason::Auth, command.bytes(), name);
+            cx.server.note_guess(cx.id);
             false
         }
     }

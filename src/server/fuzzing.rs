@@ -34,7 +34,7 @@ pub(crate) fn serve(bytes: &[u8]) {
         }
         answers.unsplit(turn.output.split());
         match step {
-            Step::Over(Then::Again) | Step::Ask(_) | Step::Tell(_) => {}
+            Step::Over(Then::Again | Then::Later(_)) | Step::Ask(_) | Step::Tell(_) => {}
             Step::Over(_) | Step::Shutdown => return well_formed(&answers),
         }
     }

@@ -16,6 +16,7 @@ mod context;
 mod describe;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
+mod guesses;
 mod help;
 mod holder;
 mod info;
@@ -46,6 +47,7 @@ use outbox::Outbox;
 use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// One end of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,6 +109,8 @@ pub(crate) enum Then {
     Listen,
     /// It hands the rest over again: the answers were getting too long.
     Again,
+    /// The same, but what was answered leaves only after a while: it was a wrong password.
+    Later(Duration),
     /// It closes.
     Close,
 }

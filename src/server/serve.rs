@@ -80,6 +80,10 @@ impl<O: Owner> Connection<O> {
                 tokio::time::timeout(timeout, poll_fn(|cx| self.poll_read(cx))).await??;
             }
             then = self.ask().await?;
+            if let Then::Later(pause) = then {
+                tokio::time::sleep(pause).await;
+                then = Then::Again;
+            }
             poll_fn(|cx| self.poll_write(cx)).await?;
             if then == Then::Close {
                 return self.stream.shutdown().await;

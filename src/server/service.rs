@@ -2,9 +2,10 @@
 
 use super::connected::{Client, Lifeline, Replies};
 use super::context::{Context, Outcome};
+use super::guesses::Guesses;
 use super::stats::Stats;
 use super::tracking::Tracking;
-use super::{Opened, Then, Turn};
+use super::{End, Opened, Then, Turn};
 use crate::catalogue::{Command, catalogue};
 use crate::clock;
 use crate::config::Settings;
@@ -21,6 +22,8 @@ use bytes::Buf;
 use consentinel_core::{ClientId, Hello, Level, Request, Response, Sentinel, Time};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
+use tracing::warn;
 
 /// When so much was read and answered in one turn, the rest gets another one: others come in between, those above all
 /// on whom a failover depends.
@@ -48,6 +51,10 @@ pub(crate) struct Server {
     dns_views: DnsViewBuilder,
     /// Who may log in and what they may do.
     pub(super) acl: Acl,
+    /// Who has tried with a wrong password.
+    guesses: Guesses,
+    /// How long what was answered in this turn waits for that.
+    guess_wait: Duration,
     /// Hears of the users when they have changed.
     on_users: Option<OnUsers>,
     /// Hears of the log's level when it has.
@@ -89,6 +96,8 @@ impl Server {
     ) -> Result<Self, AclError> {
         Ok(Server {
             acl: Acl::new(&settings)?,
+            guesses: Guesses::default(),
+            guess_wait: Duration::ZERO,
             on_users: None,
             on_log_level: None,
             settings,
@@ -282,6 +291,24 @@ impl Server {
                 Outcome::Close => return Step::Over(Then::Close),
                 Outcome::Shutdown => return Step::Shutdown,
             }
+            let wait = std::mem::take(&mut self.guess_wait);
+            if !wait.is_zero() {
+                return Step::Over(Then::Later(wait));
+            }
+        }
+    }
+
+    /// A client has given a wrong password.
+    pub(super) fn note_guess(&mut self, id: ClientId) {
+        let Some(End::Ip(peer)) = self.clients.get(&id).map(|client| &client.peer) else { return };
+        let ip = peer.ip();
+        let guess = self.guesses.add(ip, clock::now());
+        self.guess_wait = guess.wait;
+        if let Some(count) = guess.news {
+            warn!(
+                "{count} wrong passwords from {ip}: their answers are held back; look who that is (ACL LOG), and bind or a \
+                 firewall keep it away"
+            );
         }
     }
 

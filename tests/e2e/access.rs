@@ -2,7 +2,8 @@
 
 use super::topologies::{accepted, kill_and_return};
 use crate::{PATIENCE, ours, three_daemons};
-use consentinel_lab::{Cluster, Extra, GROUP, Program, Sentinel, Setup, eventually};
+use consentinel_lab::{Client, Cluster, Extra, GROUP, Program, Sentinel, Setup, eventually};
+use std::time::{Duration, Instant};
 
 #[test]
 fn passwords_of_servers_are_used_and_changed_while_running() {
@@ -121,4 +122,36 @@ fn servers_whose_commands_have_other_names_fail_over_and_keep_it() {
         text.lines().filter(|line| line.starts_with("sentinel rename-command")).count()
     };
     assert!(cluster.sentinels.iter().all(|sentinel| names(sentinel) == renamed.len()));
+}
+
+/// A hundred wrong passwords are answered at once, as a client with an old one may give them; more of them wait. The right one
+/// does not.
+#[test]
+fn who_guesses_passwords_is_slowed_and_named_and_the_right_one_is_not() {
+    let mut setup = Setup::new(vec![ours()]).with(&Extra::default().password("the-right-one"));
+    (setup.replicas, setup.quorum) = (0, 1);
+    let cluster = Cluster::start(&setup);
+    let sentinel = &cluster.sentinels[0];
+    let guess = |client: &mut Client| {
+        let asked = Instant::now();
+        let reply = client.call(&["AUTH", "a-guess"]).expect("it answers");
+        assert!(reply.error().is_some_and(|text| text.starts_with("WRONGPASS")), "{reply:?}");
+        asked.elapsed()
+    };
+    // On connections of their own: that does not make it quicker.
+    let connect = || Client::connect(sentinel.port, PATIENCE).expect("it listens");
+    let begun = Instant::now();
+    (0..120).for_each(|_| drop(guess(&mut connect())));
+    let slowest = (0..10).map(|_| guess(&mut connect())).max().expect("ten");
+    assert!(begun.elapsed() > Duration::from_millis(1000), "{:?}", begun.elapsed());
+    assert!(slowest >= Duration::from_millis(30), "{slowest:?}");
+    let asked = Instant::now();
+    let reply = connect().call(&["AUTH", "the-right-one"]).expect("it answers");
+    assert_eq!(reply.text(), Some("OK"));
+    let ping = connect().authenticated(Some("the-right-one")).and_then(|mut client| client.call(&["PING"]));
+    assert_eq!(ping.expect("it answers").text(), Some("PONG"));
+    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+    let log = sentinel.log();
+    assert_eq!(log.matches("wrong passwords from 127.0.0.1").count(), 1, "{log}");
+    assert!(!log.contains("a-guess") && !log.contains("the-right-one"), "{log}");
 }
