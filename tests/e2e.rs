@@ -4,6 +4,7 @@ use consentinel_lab::{Cluster, Program, Setup};
 use std::time::Duration;
 
 mod e2e {
+    mod accepted;
     mod access;
     mod adopt;
     mod bad_input;

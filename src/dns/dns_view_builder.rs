@@ -86,6 +86,19 @@ impl DnsViewBuilder {
         Ok(Arc::new(names))
     }
 
+    /// Why a group cannot be watched beside others, by the rule of the next start.
+    pub(crate) fn refuses<'a>(
+        &self,
+        group: &GroupName,
+        others: impl Iterator<Item = &'a GroupName>,
+    ) -> Result<(), NameError> {
+        let names = Names::new(group, &self.shared.consul)?;
+        for other in others.filter(|other| *other != group) {
+            names.check_beside(&Names::new(other, &self.shared.consul)?)?;
+        }
+        Ok(())
+    }
+
     /// What DNS answers of a group: where it is answered here, exactly that; elsewhere what it would be.
     pub(crate) fn answer(&self, sentinel: &Sentinel, group: &GroupName) -> DnsAnswer {
         let names = match self.names(group) {

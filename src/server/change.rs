@@ -6,7 +6,7 @@ use super::table::quoting;
 use crate::config;
 use crate::net::wire::{Arg, Args};
 use consentinel_core::{
-    ConfigChange, Endpoint, GroupChange, GroupName, Host, Level, Quorum, Refusal, Request, Secret,
+    ConfigChange, Endpoint, GroupChange, GroupName, Host, Level, Quorum, Refusal, Request, Secret, Sentinel,
     SentinelId, Timing, glob_matches,
 };
 use std::time::Duration;
@@ -44,7 +44,7 @@ pub(super) fn monitor(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let Ok(quorum) = u32::try_from(quorum) else { return cx.fail("ERR Invalid quorum") };
     // A name that fits into no hello could never be told to another sentinel.
     let Ok(group) = config::group_name(&args[2]) else { return cx.fail("ERR Invalid master name") };
-    if let Some(error) = cx.server.consul.as_ref().and_then(|consul| consul.refuses(&group)) {
+    if let Some(error) = cx.server.refuses_name(cx.sentinel, &group) {
         return cx.fail(format!("ERR {}", error.with_hint()));
     }
     Outcome::Ask(Request::Monitor { group, master: Endpoint::new(host, port), quorum: Quorum(quorum) })
@@ -243,6 +243,16 @@ fn config_set(cx: &mut Context<'_>, pairs: &[Arg<'_>]) -> Outcome {
             }
         }
     }
+    let looks_up = changes.iter().rev().find_map(|change| match change {
+        ConfigChange::ResolveHostnames(looks_up) => Some(*looks_up),
+        _ => None,
+    });
+    if let (Some(false), Some(group)) = (looks_up, watched_by_name(cx.sentinel)) {
+        let text = format!(
+            "ERR the master '{group}' is watched by a host name: remove it first, or the next start fails"
+        );
+        return cx.fail(text);
+    }
     if log_in_again {
         changes.push(ConfigChange::SentinelAuth(auth));
     }
@@ -250,6 +260,14 @@ fn config_set(cx: &mut Context<'_>, pairs: &[Arg<'_>]) -> Outcome {
         cx.server.set_log_level(level);
     }
     Outcome::Ask(Request::ConfigSet(changes))
+}
+
+/// A master whose address is a host name.
+fn watched_by_name(sentinel: &Sentinel) -> Option<&GroupName> {
+    let is_name = |group: &&GroupName| {
+        sentinel.group(group).is_some_and(|view| matches!(view.master.addr.host, Host::Name(_)))
+    };
+    sentinel.group_names().find(is_name)
 }
 
 fn config_change(option: &str, value: &Arg<'_>) -> Parsed<Setting> {

@@ -13,13 +13,13 @@ use crate::dns::{DnsSettings, DnsViewBuilder};
 use crate::log::LogLevel;
 use crate::net::numbered::Numbered;
 use crate::net::wire::{self, Writer};
-use crate::registrar::{ConsulSettings, Gauge};
+use crate::registrar::{ConsulSettings, Gauge, NameError};
 use crate::server::acl::{Acl, AclError, DEFAULT};
 use crate::server::pubsub::Subscriptions;
 use crate::status::meters::Tally;
 use crate::status::{History, Scene};
 use bytes::Buf;
-use consentinel_core::{ClientId, Hello, Level, Request, Response, Sentinel, Time};
+use consentinel_core::{ClientId, GroupName, Hello, Level, Request, Response, Sentinel, Time};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,6 +115,16 @@ impl Server {
     /// What a picture shows besides the core's state.
     pub(crate) fn scene(&self) -> Scene<'_> {
         Scene { started: self.identity.started, consul: self.consul.as_ref(), dns_views: &self.dns_views }
+    }
+
+    /// Why a master of this name cannot be published beside those that are watched: the next start would refuse it.
+    pub(super) fn refuses_name(&self, sentinel: &Sentinel, group: &GroupName) -> Option<NameError> {
+        let registry = &sentinel.config().registry;
+        if !registry.on && !registry.dns {
+            return None;
+        }
+        let beside = self.dns_views.refuses(group, sentinel.group_names());
+        beside.err().or_else(|| self.consul.as_ref()?.refuses(group))
     }
 
     /// Who says from now on what DNS answers.
