@@ -85,7 +85,7 @@ mod tests {
     fn who_guesses_is_slowed_and_named_and_nobody_else_is() {
         let mut guesses = Guesses::default();
         let (evil, other) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
-        let at = |millis| Time::from_millis(1_000_000 + millis);
+        let at = |millis: u64| Time::from_millis(1_000_000 + millis);
         let first: Vec<_> = (0..100).map(|_| guesses.add(evil, at(0))).collect();
         assert!(first.iter().all(|guess| *guess == Guess::default()));
         assert_eq!(guesses.add(evil, at(0)), Guess { wait: PERIOD, news: Some(101) });
