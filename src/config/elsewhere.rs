@@ -2,7 +2,7 @@
 //!
 //! The original reads its file with the eyes of a server: whatever a server would accept it accepts, and whatever a
 //! server would refuse it refuses. So do we, with the same words, so that a file goes from one to the other. What the
-//! tables know is what 7.0 knows; of newer servers only the names are known.
+//! tables know is what 7.0 knows; of other servers the names are known, and the words and ranges that they take besides.
 
 use super::error::Wrong;
 use super::settings::{number, one, one_of, yes_no};
@@ -15,6 +15,9 @@ pub(super) fn check(name: &str, args: &[String]) -> Option<Result<(), Wrong>> {
     }
     if among(TEXTS) {
         return Some(one(name, args).and_then(|value| text(name, value)));
+    }
+    if is_newer_word(name, args) {
+        return Some(Ok(()));
     }
     if let Some((least, most, _)) = NUMBERS.iter().find(|(.., names)| among(names)) {
         return Some(one(name, args).and_then(|value| number(value, *least..=*most).map(|_: i64| ())));
@@ -36,6 +39,24 @@ pub(super) fn check(name: &str, args: &[String]) -> Option<Result<(), Wrong>> {
         });
     }
     (among(NEWER) && !args.is_empty()).then_some(Ok(()))
+}
+
+/// Whether the value is one that only servers after 7.0 take.
+fn is_newer_word(name: &str, args: &[String]) -> bool {
+    let words: Vec<&str> = args.iter().flat_map(|arg| arg.split_whitespace()).collect();
+    match (name, words.as_slice()) {
+        ("repl-diskless-load", [word]) => word.eq_ignore_ascii_case("flush-before-load"),
+        ("io-threads", [word]) => word.parse().is_ok_and(|threads: u16| (1..=256).contains(&threads)),
+        ("shutdown-on-sigint" | "shutdown-on-sigterm", words) => {
+            let has = |name: &str| words.iter().any(|word| word.eq_ignore_ascii_case(name));
+            let known = |word: &&str| {
+                ["safe", "failover"].iter().any(|new| word.eq_ignore_ascii_case(new))
+                    || one_of(word, SHUTDOWN).is_ok()
+            };
+            (has("safe") || has("failover")) && words.iter().all(known) && !(has("save") && has("nosave"))
+        }
+        _ => false,
+    }
 }
 
 /// Directives with rules of their own.
@@ -207,7 +228,7 @@ const NUMBERS: &[(i64, i64, &str)] = &[
          cluster-slave-validity-factor hz lfu-decay-time lfu-log-factor list-compress-depth \
          min-replicas-max-lag min-replicas-to-write min-slaves-max-lag min-slaves-to-write \
          repl-diskless-sync-delay repl-diskless-sync-max-replicas replica-priority shutdown-timeout \
-         slave-priority",
+         slave-priority watchdog-period",
     ),
     (
         0,
@@ -271,17 +292,21 @@ const TEXTS: &str = "\
     cluster-announce-ip cluster-config-file dbfilename ignore-warnings list-max-ziplist-entries \
     list-max-ziplist-value lua-replicate-commands masterauth masteruser proc-title-template \
     replica-announce-ip server_cpulist slave-announce-ip";
-/// What servers after 7.0 have learned: Redis up to 8, Valkey up to 8.
+
+/// What only other servers know: Redis 6.2, Redis up to 8, Valkey up to 9.
 const NEWER: &str = "\
     active-defrag-cycle-us aof-rewrite-cpulist availability-zone bgsave-cpulist bio-cpulist cluster-announce-client-ipv4 cluster-announce-client-ipv6 \
     cluster-announce-client-port cluster-announce-client-tls-port cluster-announce-human-nodename \
-    cluster-blacklist-ttl cluster-compatibility-sample-ratio cluster-manual-failover-timeout cluster-ping-interval \
+    cluster-blacklist-ttl cluster-compatibility-sample-ratio cluster-config-save-behavior cluster-databases \
+    cluster-message-gossip-perc cluster-manual-failover-timeout cluster-ping-interval \
     cluster-slot-migration-log-max-len cluster-slot-stats-enabled commandlog-execution-slower-than \
     commandlog-large-reply-max-len commandlog-large-request-max-len commandlog-reply-larger-than \
-    commandlog-request-larger-than commandlog-slow-execution-max-len dual-channel-replication-enabled \
-    events-per-io-thread extended-redis-compatibility hide-user-data-from-log import-mode io-uring-enabled \
+    commandlog-request-larger-than commandlog-slow-execution-max-len debug-context \
+    dual-channel-replication-enabled enable-debug-assert events-per-io-thread extended-redis-compatibility gopher-enabled \
+    hash-seed hide-user-data-from-log import-mode io-threads-always-active io-uring-enabled \
     lazyexpire-nested-arbitrary-keys list-max-listpack-entries locale-collate log-timestamp-format lookahead lua-enable-insecure-api \
     max-new-connections-per-cycle max-new-tls-connections-per-cycle min-string-size-avoid-copy-reply \
+    min-string-size-avoid-copy-reply-threaded mptcp repl-mptcp \
     min-io-threads-avoid-copy-reply prefetch-batch-max-size primaryauth primaryuser rdb-version-check rdma-bind rdma-completion-vector \
     rdma-port rdma-rx-size repl-diskless-sync-enabled repl-rdb-channel replica-full-sync-buffer-limit \
     rdb-del-sync-files-enabled server-cpulist set-max-listpack-entries set-max-listpack-value slot-migration-max-failover-repl-bytes \

@@ -86,6 +86,8 @@ pub(crate) enum LogFormat {
     Lines,
     /// One JSON object a line.
     Json,
+    /// `name=value` and spaces between, as Valkey writes it.
+    Logfmt,
 }
 
 /// Whether and how the log goes to syslog as well.
@@ -164,8 +166,9 @@ impl Settings {
             "logfile" => self.logfile = path(one(name, args)?),
             "loglevel" => self.loglevel = level(one(name, args)?)?,
             "log-format" => {
-                self.log_format = match one_of(one(name, args)?, "lines, legacy, json")? {
+                self.log_format = match one_of(one(name, args)?, "lines, legacy, json, logfmt")? {
                     "json" => LogFormat::Json,
+                    "logfmt" => LogFormat::Logfmt,
                     _ => LogFormat::Lines,
                 }
             }

@@ -89,7 +89,13 @@ impl TlsSettings {
             "tls-cluster" | "tls-prefer-server-ciphers" | "tls-session-caching" => {
                 yes_no(one(name, args)?)?;
             }
-            "tls-dh-params-file" | "tls-session-cache-size" | "tls-session-cache-timeout" => {
+            "tls-auth-clients-user" => {
+                one_of(one(name, args)?, "CN, URI, off")?;
+            }
+            "tls-auto-reload-interval"
+            | "tls-dh-params-file"
+            | "tls-session-cache-size"
+            | "tls-session-cache-timeout" => {
                 one(name, args)?;
             }
             _ => {

@@ -1,6 +1,7 @@
-//! What a line looks like: as Sentinel writes it, or one JSON object.
+//! What a line looks like: as Sentinel writes it, one JSON object, or logfmt.
 
 use crate::clock;
+use crate::config;
 use crate::quoting::visible;
 use consentinel_core::Level;
 use serde_json::{Map, Value};
@@ -17,6 +18,8 @@ pub(super) enum Form {
     Lines,
     /// `{"time":"...","level":"warning","message":"+sdown master ...","event":"+sdown",...}`
     Json,
+    /// `pid=1 role=sentinel timestamp="21 Nov 2026 11:47:15.182" level=warning message="+sdown master ..."`
+    Logfmt,
 }
 
 /// What a line says. It has no control characters but line breaks, whoever is quoted in it: each of them passes here.
@@ -75,6 +78,7 @@ impl Form {
         match self {
             Form::Lines => plain(level, said, spans),
             Form::Json => json(level, said, spans),
+            Form::Logfmt => logfmt(level, said, spans),
         }
     }
 }
@@ -87,17 +91,33 @@ fn plain(level: Level, said: &Collected, spans: &[SpanText]) -> String {
         Level::Warning => '#',
     };
     let mut line = format!("{}:X {} {mark} ", std::process::id(), clock::log_stamp());
-    push_one_line(&mut line, &said.message);
+    push_words(&mut line, said, spans);
+    line.push('\n');
+    line
+}
+
+fn push_words(line: &mut String, said: &Collected, spans: &[SpanText]) {
+    push_one_line(line, &said.message);
     if !said.is_event {
-        push_fields(&mut line, &said.fields);
+        push_fields(line, &said.fields);
     }
     for (name, fields) in spans {
         write!(line, " ({name}").expect("writing to a string cannot fail");
-        push_fields(&mut line, fields);
+        push_fields(line, fields);
         line.push(')');
     }
-    line.push('\n');
-    line
+}
+
+fn logfmt(level: Level, said: &Collected, spans: &[SpanText]) -> String {
+    let mut words = String::new();
+    push_words(&mut words, said, spans);
+    let words = words.replace('\\', "\\\\").replace('"', "\\\"");
+    format!(
+        "pid={} role=sentinel timestamp=\"{}\" level={} message=\"{words}\"\n",
+        std::process::id(),
+        clock::log_stamp(),
+        config::level_name(level)
+    )
 }
 
 fn push_fields(line: &mut String, fields: &[(&'static str, Value)]) {
@@ -119,15 +139,9 @@ fn push_one_line(line: &mut String, text: &str) {
 }
 
 fn json(level: Level, said: &Collected, spans: &[SpanText]) -> String {
-    let level = match level {
-        Level::Debug => "debug",
-        Level::Verbose => "verbose",
-        Level::Notice => "notice",
-        Level::Warning => "warning",
-    };
     let mut object = Map::new();
     object.insert("time".into(), clock::rfc3339().into());
-    object.insert("level".into(), level.into());
+    object.insert("level".into(), config::level_name(level).into());
     object.insert("pid".into(), std::process::id().into());
     object.insert("message".into(), said.message.as_str().into());
     object.extend(said.fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));

@@ -72,6 +72,7 @@ pub(crate) fn start(settings: &Settings) -> io::Result<LogLevel> {
     let form = match settings.log_format {
         LogFormat::Lines => Form::Lines,
         LogFormat::Json => Form::Json,
+        LogFormat::Logfmt => Form::Logfmt,
     };
     let lines = Lines { form, writer, level: level.clone(), spans: Spans::default() };
     if tracing::subscriber::set_global_default(lines).is_ok() {

@@ -41,7 +41,7 @@ pub(super) fn get_user(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
         return Outcome::Answered;
     };
     let out = &mut cx.out;
-    out.map(6);
+    out.map(6 + usize::from(user.root().describe_databases().is_some()));
     out.bulk("flags");
     let flags = user.flags();
     out.set(flags.len());
@@ -53,7 +53,7 @@ pub(super) fn get_user(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     out.bulk("selectors");
     out.array(user.selectors().len());
     for other in user.selectors() {
-        out.map(3);
+        out.map(3 + usize::from(other.describe_databases().is_some()));
         selector(other, out);
     }
     Outcome::Answered
@@ -66,6 +66,10 @@ fn selector(selector: &Selector, out: &mut Writer<'_>) {
     out.bulk(selector.describe_keys());
     out.bulk("channels");
     out.bulk(selector.describe_channels());
+    if let Some(databases) = selector.describe_databases() {
+        out.bulk("databases");
+        out.bulk(databases);
+    }
 }
 
 pub(super) fn set_user(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {

@@ -11,7 +11,14 @@ use consentinel_core::{
 };
 use std::time::Duration;
 
-pub(super) fn failover(_: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+/// As Valkey 9 has it: what its COORDINATED promises, that no write is lost, is done here in any case.
+pub(super) fn failover(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
+    match &args[3..] {
+        [] => {}
+        [option] if option.eq_ignore_ascii_case("coordinated") => {}
+        // In the words of those that know no option.
+        _ => return cx.fail("ERR wrong number of arguments for 'sentinel|failover' command"),
+    }
     Outcome::Ask(Request::Failover { group: GroupName::new(&args[2]) })
 }
 
@@ -119,7 +126,7 @@ fn group_change(option: &str, values: &[Arg<'_>], scripts_denied: bool) -> Parse
         "quorum" => Parsed::from(positive(value).map(|quorum| GroupChange::Quorum(Quorum(quorum)))),
         "auth-pass" => Parsed::Good(GroupChange::AuthPass(text.as_deref().map(Secret::new))),
         "auth-user" => Parsed::Good(GroupChange::AuthUser(text)),
-        "master-reboot-down-after-period" => {
+        "master-reboot-down-after-period" | "primary-reboot-down-after-period" => {
             let period = value.number().and_then(|millis| u64::try_from(millis).ok());
             Parsed::from(
                 period.map(|millis| GroupChange::MasterRebootDownAfter(Duration::from_millis(millis))),

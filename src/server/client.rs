@@ -47,7 +47,7 @@ pub(super) fn id(cx: &mut Context<'_>, _: &Args<'_>) -> Outcome {
     Outcome::Answered
 }
 
-/// Newer clients introduce their library this way. It is checked and not kept.
+/// Newer clients introduce their library this way. It is shown where it was said.
 pub(super) fn set_info(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let known = ["lib-name", "lib-ver"].iter().any(|known| known.eq_ignore_ascii_case(&args[2]));
     if !known {
@@ -56,6 +56,12 @@ pub(super) fn set_info(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     if !is_client_name(&args[3]) {
         let name = args[2].to_ascii_lowercase();
         return cx.fail(format!("ERR {name} cannot contain spaces, newlines or special characters."));
+    }
+    let value = args[3].to_string();
+    let (name, version) = &mut cx.client().library;
+    match args[2].eq_ignore_ascii_case("lib-name") {
+        true => *name = value,
+        false => *version = value,
     }
     cx.out.ok();
     Outcome::Answered
@@ -212,7 +218,7 @@ pub(super) fn describe(server: &Server, id: ClientId) -> Option<String> {
         "id={id} addr={} laddr={} fd={} name={}",
         client.peer, client.local, held.descriptor, client.name
     );
-    writeln!(
+    write!(
         line,
         " age={} idle={} flags={flags} db=0 sub={sub} psub={psub} ssub=0 multi=-1 qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 \
          rbs=0 rbp=0 obl={} oll={} omem={} tot-mem={} events=r cmd={} user={} redir={} resp={}",
@@ -229,6 +235,12 @@ pub(super) fn describe(server: &Server, id: ClientId) -> Option<String> {
         if client.resp3 { 3 } else { 2 },
     )
     .expect("writing to a string cannot fail");
+    // Redis 7.0 has no such fields: they are there for clients that have said them.
+    let (name, version) = &client.library;
+    if !name.is_empty() || !version.is_empty() {
+        write!(line, " lib-name={name} lib-ver={version}").expect("writing to a string cannot fail");
+    }
+    line.push('\n');
     Some(line)
 }
 

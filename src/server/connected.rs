@@ -13,6 +13,8 @@ pub(super) struct Client {
     pub(super) peer: End,
     pub(super) local: End,
     pub(super) name: String,
+    /// The client library's name and version, by CLIENT SETINFO.
+    pub(super) library: (String, String),
     pub(super) resp3: bool,
     pub(super) user: UserId,
     /// Whether somebody has logged in, or nobody needed to.

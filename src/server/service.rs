@@ -215,6 +215,7 @@ impl Server {
             peer,
             local,
             name: String::new(),
+            library: Default::default(),
             resp3: false,
             user: DEFAULT,
             authenticated: self.acl.is_open(),

@@ -1,4 +1,4 @@
-//! Redis 8.0 and Valkey 8.1: as servers, as sentinels beside ours, and as writers of the file.
+//! Redis 6.2, 7.4 and 8.0, Valkey 8.1 and 9.1: as servers, as sentinels beside ours, and as writers of the file.
 
 use super::client_redis_cli::{cli, shape};
 use super::configuration::each_goes_on_from_the_file_of_the_last;
@@ -16,6 +16,21 @@ fn servers_of_valkey_8_fail_over_return_and_move_by_order() {
     servers_fail_over_return_and_move_by_order(Release::Valkey8);
 }
 
+#[test]
+fn servers_of_redis_6_2_fail_over_return_and_move_by_order() {
+    servers_fail_over_return_and_move_by_order(Release::Redis62);
+}
+
+#[test]
+fn servers_of_redis_7_4_fail_over_return_and_move_by_order() {
+    servers_fail_over_return_and_move_by_order(Release::Redis74);
+}
+
+#[test]
+fn servers_of_valkey_9_fail_over_return_and_move_by_order() {
+    servers_fail_over_return_and_move_by_order(Release::Valkey9);
+}
+
 fn servers_fail_over_return_and_move_by_order(release: Release) {
     let mut setup = three_daemons();
     setup.serving.release = release;
@@ -26,7 +41,9 @@ fn servers_fail_over_return_and_move_by_order(release: Release) {
     cluster.redis[0].start();
     cluster.wait_until_settled(first);
 
-    let reply = cluster.sentinels[2].call(&["SENTINEL", "FAILOVER", GROUP]);
+    let words = ["SENTINEL", "FAILOVER", GROUP, "COORDINATED"];
+    let words = if release == Release::Valkey9 { &words[..] } else { &words[..3] };
+    let reply = cluster.sentinels[2].call(words);
     assert_eq!(reply.as_ref().and_then(|reply| reply.text()), Some("OK"), "{reply:?}");
     let second = cluster.wait_for_new_master(first, PATIENCE);
     cluster.wait_until_settled(second);
@@ -48,6 +65,21 @@ fn a_sentinel_of_valkey_8_follows_where_ours_leads() {
     ours_leads(Release::Valkey8);
 }
 
+#[test]
+fn a_sentinel_of_redis_6_2_follows_where_ours_leads() {
+    ours_leads(Release::Redis62);
+}
+
+#[test]
+fn a_sentinel_of_redis_7_4_follows_where_ours_leads() {
+    ours_leads(Release::Redis74);
+}
+
+#[test]
+fn a_sentinel_of_valkey_9_follows_where_ours_leads() {
+    ours_leads(Release::Valkey9);
+}
+
 fn ours_leads(release: Release) {
     let other = Program::Other(release);
     one_leads_and_all_follow(vec![other.clone(), other, ours()], 2, release);
@@ -63,6 +95,21 @@ fn ours_follow_where_a_sentinel_of_valkey_8_leads() {
     the_other_leads(Release::Valkey8);
 }
 
+#[test]
+fn ours_follow_where_a_sentinel_of_redis_6_2_leads() {
+    the_other_leads(Release::Redis62);
+}
+
+#[test]
+fn ours_follow_where_a_sentinel_of_redis_7_4_leads() {
+    the_other_leads(Release::Redis74);
+}
+
+#[test]
+fn ours_follow_where_a_sentinel_of_valkey_9_leads() {
+    the_other_leads(Release::Valkey9);
+}
+
 fn the_other_leads(release: Release) {
     one_leads_and_all_follow(vec![Program::Other(release), ours(), ours()], 0, release);
 }
@@ -75,6 +122,21 @@ fn we_go_on_from_a_file_of_redis_8_and_it_from_ours() {
 #[test]
 fn we_go_on_from_a_file_of_valkey_8_and_it_from_ours() {
     the_file_goes_there_and_back(Release::Valkey8);
+}
+
+#[test]
+fn we_go_on_from_a_file_of_redis_6_2_and_it_from_ours() {
+    the_file_goes_there_and_back(Release::Redis62);
+}
+
+#[test]
+fn we_go_on_from_a_file_of_redis_7_4_and_it_from_ours() {
+    the_file_goes_there_and_back(Release::Redis74);
+}
+
+#[test]
+fn we_go_on_from_a_file_of_valkey_9_and_it_from_ours() {
+    the_file_goes_there_and_back(Release::Valkey9);
 }
 
 fn the_file_goes_there_and_back(release: Release) {

@@ -9,26 +9,38 @@ pub enum Release {
     /// What the machine has: Redis 7.0 where it is Debian bookworm.
     #[default]
     Machine,
+    /// Redis 6.2.
+    Redis62,
+    /// Redis 7.4.
+    Redis74,
     /// Redis 8.0.
     Redis8,
     /// Valkey 8.1.
     Valkey8,
+    /// Valkey 9.1.
+    Valkey9,
 }
 
 impl Release {
     pub(crate) fn server(self) -> PathBuf {
         match self {
             Release::Machine => on_path(&["redis-server", "valkey-server"]),
+            Release::Redis62 => cached("bin/redis-server-6.2"),
+            Release::Redis74 => cached("bin/redis-server-7.4"),
             Release::Redis8 => cached("bin/redis-server-8.0"),
             Release::Valkey8 => cached("bin/valkey-server-8.1"),
+            Release::Valkey9 => cached("bin/valkey-server-9.1"),
         }
     }
 
     pub(crate) fn sentinel(self) -> PathBuf {
         match self {
             Release::Machine => on_path(&["redis-sentinel", "valkey-sentinel"]),
+            Release::Redis62 => cached("bin/redis-sentinel-6.2"),
+            Release::Redis74 => cached("bin/redis-sentinel-7.4"),
             Release::Redis8 => cached("bin/redis-sentinel-8.0"),
             Release::Valkey8 => cached("bin/valkey-sentinel-8.1"),
+            Release::Valkey9 => cached("bin/valkey-sentinel-9.1"),
         }
     }
 }
