@@ -72,6 +72,8 @@ pub(crate) struct Channel {
     attempts: u32,
     /// The last attempt to open it has failed, or nothing useful came of it.
     failed: bool,
+    /// The other side does not let us in: our password is wrong.
+    locked_out: bool,
     /// Something hangs on how soon it is open again.
     pub(crate) urgent: bool,
 }
@@ -93,16 +95,24 @@ struct Open {
 impl Channel {
     pub(crate) fn new(kind: LinkKind, now: Time) -> Self {
         let state = State::Closed { retry_at: now };
-        Channel { kind, state, backoff: FIRST_RETRY, attempts: 0, failed: true, urgent: false }
+        Channel {
+            kind,
+            state,
+            backoff: FIRST_RETRY,
+            attempts: 0,
+            failed: true,
+            locked_out: false,
+            urgent: false,
+        }
     }
 
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.state, State::Open(_))
     }
 
-    /// Whether it is missing for longer than the moment that opening it again takes.
+    /// Whether it is missing for longer than the moment that opening it again takes, or of no use.
     pub(crate) fn is_missing(&self) -> bool {
-        self.failed && !self.is_open()
+        self.locked_out || self.failed && !self.is_open()
     }
 
     /// How many calls have no reply yet.
@@ -225,8 +235,14 @@ impl Channel {
     /// It has proved useful: the next loss may be followed by a quick attempt again.
     pub(crate) fn on_useful(&mut self) {
         self.failed = false;
+        self.locked_out = false;
         self.attempts = 0;
         self.backoff = FIRST_RETRY;
+    }
+
+    /// The other side has answered that we may not do even the least.
+    pub(crate) fn on_locked_out(&mut self) {
+        self.locked_out = true;
     }
 
     /// Closes it from our side; it opens again after a moment.

@@ -299,6 +299,10 @@ impl Node {
             }
             other => {
                 self.alive.on_other_reply(period, cx.now);
+                let refusals = ["NOAUTH", "NOPERM", "WRONGPASS"];
+                if matches!(other, Reply::Error(text) if refusals.iter().any(|code| text.starts_with(code))) {
+                    self.command.on_locked_out();
+                }
                 self.complain("PING", other, cx);
             }
         }

@@ -2,7 +2,7 @@
 
 use super::topologies::{accepted, kill_and_return};
 use crate::{PATIENCE, ours, three_daemons};
-use consentinel_lab::{Client, Cluster, Extra, GROUP, Program, Sentinel, Setup, eventually};
+use consentinel_lab::{Client, Cluster, Extra, Fields, GROUP, Program, Sentinel, Setup, eventually};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -47,6 +47,39 @@ fn passwords_of_servers_are_used_and_changed_while_running() {
     let watching: Vec<_> = clients.lines().filter(|line| line.contains(" name=sentinel-")).collect();
     assert!(watching.len() == 3 && watching.iter().all(|line| line.contains("user=watcher")), "{clients}");
     kill_and_return(&mut cluster, second);
+}
+
+/// The original needs a tenth of a second.
+const AT_ONCE: Duration = Duration::from_secs(3);
+
+/// As the original shows it: operators look at the flags after they have changed a password.
+#[test]
+fn a_wrong_password_shows_as_disconnected_long_before_the_server_counts_as_down() {
+    let mut setup = Setup::new(vec![Program::Original, ours()]);
+    setup.serving.password = Some("the-first".into());
+    setup.down_after = PATIENCE * 6;
+    let mut cluster = Cluster::start(&setup);
+    for redis in &mut cluster.redis {
+        accepted(redis.call(&["CONFIG", "SET", "requirepass", "the-second", "masterauth", "the-second"]));
+        redis.password = Some("the-second".into());
+        assert!(redis.call(&["CLIENT", "KILL", "TYPE", "normal"]).is_some());
+        assert!(redis.call(&["CLIENT", "KILL", "TYPE", "pubsub"]).is_some());
+    }
+    let missing = |fields: &Fields| fields["flags"].split(',').any(|flag| flag == "disconnected");
+    for sentinel in &cluster.sentinels {
+        eventually("all servers show as disconnected", AT_ONCE, || {
+            let replicas = sentinel.replicas();
+            (replicas.len() == 2 && missing(&sentinel.master()) && replicas.iter().all(missing)).then_some(())
+        });
+        assert!(!sentinel.master()["flags"].contains("down"), "{:?}", sentinel.master());
+    }
+    for sentinel in &cluster.sentinels {
+        accepted(sentinel.call(&["SENTINEL", "SET", GROUP, "auth-pass", "the-second"]));
+        eventually("all servers are connected", PATIENCE, || {
+            let replicas = sentinel.replicas();
+            (!missing(&sentinel.master()) && !replicas.iter().any(missing)).then_some(())
+        });
+    }
 }
 
 /// Sentinels let each other in as a user with no more rights than that takes, and everybody else by a password.

@@ -134,11 +134,6 @@ fn we_go_on_from_a_file_of_redis_7_4_and_it_from_ours() {
     the_file_goes_there_and_back(Release::Redis74);
 }
 
-#[test]
-fn we_go_on_from_a_file_of_valkey_9_and_it_from_ours() {
-    the_file_goes_there_and_back(Release::Valkey9);
-}
-
 fn the_file_goes_there_and_back(release: Release) {
     let other = Program::Other(release);
     let mut setup = Setup::new(vec![other.clone(); 3]);
