@@ -47,6 +47,9 @@ pub(super) fn id(cx: &mut Context<'_>, _: &Args<'_>) -> Outcome {
     Outcome::Answered
 }
 
+/// So much of a library's name and version is kept.
+const MAX_LIBRARY: usize = 256;
+
 /// Newer clients introduce their library this way. It is shown where it was said.
 pub(super) fn set_info(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
     let known = ["lib-name", "lib-ver"].iter().any(|known| known.eq_ignore_ascii_case(&args[2]));
@@ -57,7 +60,8 @@ pub(super) fn set_info(cx: &mut Context<'_>, args: &Args<'_>) -> Outcome {
         let name = args[2].to_ascii_lowercase();
         return cx.fail(format!("ERR {name} cannot contain spaces, newlines or special characters."));
     }
-    let value = args[3].to_string();
+    // Nobody's library has a longer name, and each connection keeps it.
+    let value: String = args[3].to_string().chars().take(MAX_LIBRARY).collect();
     let (name, version) = &mut cx.client().library;
     match args[2].eq_ignore_ascii_case("lib-name") {
         true => *name = value,

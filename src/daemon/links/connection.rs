@@ -25,6 +25,9 @@ const FAIR_SHARE: usize = 64 << 10;
 /// What a message costs besides its bytes: a server that says many small ones has had its share sooner.
 const EACH: usize = 64;
 
+/// Why a sign of life does not count.
+const OVER_LIMITS: &str = "its last connection ended by an answer over the limits";
+
 /// No hello is longer.
 const MAX_HELLO: usize = 4096;
 
@@ -207,20 +210,19 @@ impl Connection<'_> {
         LinkError::Protocol(what)
     }
 
-    /// The reply, when it counts.
-    fn believed(&self, reply: Reply) -> Option<Reply> {
-        if self.is_believed.get() {
-            return Some(reply);
-        }
+    /// The reply, as far as it counts.
+    fn believed(&self, reply: Reply) -> Reply {
         match reply {
-            Reply::Pong => return None,
+            reply if self.is_believed.get() => reply,
+            // The core waits for an answer to each of its calls.
+            Reply::Pong => Reply::Error(OVER_LIMITS.to_owned()),
             Reply::Info(_) | Reply::Down { .. } => {
                 self.is_believed.set(true);
                 self.driver.believe(self.state.to);
+                reply
             }
-            _ => {}
+            other => other,
         }
-        Some(reply)
     }
 
     /// What a frame means that answers a call; nothing while more of its kind must follow.
@@ -232,7 +234,7 @@ impl Connection<'_> {
                     return Err(self.over_limits(what));
                 }
                 match awaited.take(frame) {
-                    Ok(reply) => Ok(self.believed(reply).map(|reply| Input::Reply { link, call, reply })),
+                    Ok(reply) => Ok(Some(Input::Reply { link, call, reply: self.believed(reply) })),
                     Err(still) => {
                         queue.expected.push_front(Expected::Reply(link, call, still));
                         Ok(None)
