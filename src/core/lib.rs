@@ -76,7 +76,7 @@
 //! # What grows, and what does not
 //!
 //! Errors, refusals, events and what is only shown may get more variants or fields: they are `#[non_exhaustive]` where nobody
-//! but the core makes them. [`Action`], [`Command`](crate::Command), [`RegistryRequest`] and [`Input`] are not: a driver that
+//! but the core makes them. [`Action`], [`Command`], [`RegistryRequest`] and [`Input`] are not: a driver that
 //! does not know one of them is no driver, and the compiler is to say so.
 
 mod action;
