@@ -188,8 +188,8 @@ impl Client {
             }
             body.extend_from_slice(&chunk);
         }
-        // What answers may say the token back, and what it says comes into the log.
-        if let Some(token) = token {
+        // A refusal may say the token back, and comes into the log. What is read as data stays: a token may be a usual word.
+        if let Some(token) = token.as_ref().filter(|_| !response_is_good(status)) {
             hide(&mut body, token.reveal().as_bytes());
         }
         Ok(Answer { status, index, body })
@@ -203,6 +203,10 @@ impl Client {
         // Nobody panics while holding it; and if, what it holds is still good.
         self.built.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+}
+
+fn response_is_good(status: u16) -> bool {
+    (200..300).contains(&status)
 }
 
 /// Puts stars in the place of a secret.
