@@ -27,7 +27,7 @@ pub(crate) fn begin(path: &Path) -> io::Result<()> {
 }
 
 fn write_and_rename(path: &Path, temporary: &Path, bytes: &[u8]) -> io::Result<()> {
-    // Whoever may write into the folder may have put a link there: only a file that this makes is written to.
+    // Another user who may write into the folder could have put a link there: only a file that is made here is written to.
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?;
     match std::fs::metadata(path) {
         Ok(old) => {

@@ -156,7 +156,7 @@ impl Context {
         Some(result)
     }
 
-    /// Whether that epoch is so far above ours that no sentinel can have come there by elections. Whoever could make us take
+    /// Whether that epoch is so far above ours that no sentinel can have come there by elections. An attacker that could make us take
     /// it over would leave no epoch for an election.
     pub(crate) fn is_far(&self, epoch: Epoch) -> bool {
         epoch.0.saturating_sub(self.current_epoch.0) > MOST_AHEAD && !active(Mutation::AnyEpochTaken)

@@ -34,7 +34,7 @@ pub enum Mutation {
     HeldWritesCut,
     /// What another fleet has published under the same names is written over.
     PublishedOverOthers,
-    /// What a hello says of a master is believed, whoever has published it.
+    /// What a hello says of a master is believed without asking the sentinel that it names.
     HelloUnconfirmed,
     /// Any epoch is taken over, so that one message can leave none for an election.
     AnyEpochTaken,

@@ -229,6 +229,6 @@ impl Peer {
 }
 
 /// A peer that takes commands but answers none is not sent more and more of them.
-const MOST_PENDING: usize = 100;
+pub(crate) const MOST_PENDING: usize = 100;
 const SILENT_LINK: Duration = Duration::from_secs(1);
 const SUSPECT_AFTER: Duration = Duration::from_millis(200);

@@ -1,8 +1,9 @@
 //! Limits how many connections there are at a time: each one holds a permit until it ends.
 
+use crate::net::client_network;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::rc::Rc;
 
 /// So many permits.
@@ -43,7 +44,7 @@ impl Permits {
 
     /// A permit for a client, if one is free. A quarter is left to clients of other addresses, whatever one does.
     pub(crate) fn take_for(&self, client: IpAddr) -> Option<Permit> {
-        let client = network(client);
+        let client = client_network(client);
         if self.taken.of.borrow().get(&client).is_some_and(|taken| *taken >= self.each) {
             return None;
         }
@@ -70,14 +71,6 @@ impl Drop for Permit {
                 of.remove(&client);
             }
         }
-    }
-}
-
-/// What one client may have: an address, or in IPv6 a whole /64.
-fn network(client: IpAddr) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V6(ip) => Ipv6Addr::from(u128::from(ip) & !u128::from(u64::MAX)).into(),
-        ip => ip,
     }
 }
 

@@ -5,8 +5,11 @@
 mod arg;
 pub(crate) mod bell;
 pub(crate) mod bounds;
+mod client_network;
 pub(crate) mod numbered;
 pub(crate) mod scan;
 pub(crate) mod stream;
 pub(crate) mod tls;
 pub(crate) mod wire;
+
+pub(crate) use client_network::client_network;

@@ -3,9 +3,10 @@
 //! Each address has a supply of wrong passwords that are answered at once, which grows again with time. Beyond that their
 //! answers leave at that pace, however many connections they come on. A right password never waits.
 
+use crate::net::client_network;
 use consentinel_core::Time;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// Between two wrong passwords of one address, in the long run.
@@ -54,7 +55,7 @@ impl Guesses {
         if self.0.len() >= MOST {
             self.0.clear();
         }
-        let guesser = self.0.entry(network(from)).or_default();
+        let guesser = self.0.entry(client_network(from)).or_default();
         guesser.full = guesser.full.max(now) + PERIOD;
         guesser.count += 1;
         let wait = (guesser.full - now).saturating_sub(PERIOD * SUPPLY).min(LONGEST);
@@ -66,14 +67,6 @@ impl Guesses {
             std::mem::take(&mut guesser.count)
         });
         Guess { wait, news }
-    }
-}
-
-/// An address, or in IPv6 a whole /64.
-fn network(client: IpAddr) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V6(ip) => Ipv6Addr::from(u128::from(ip) & !u128::from(u64::MAX)).into(),
-        ip => ip,
     }
 }
 

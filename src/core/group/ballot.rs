@@ -1,4 +1,4 @@
-//! Votes: whom this sentinel voted for, one vote an epoch, and when a failover was last attempted.
+//! The votes of this sentinel, one an epoch, and when a failover was last attempted.
 
 use crate::mutation::{Mutation, active};
 use crate::{Epoch, SentinelId, Time};

@@ -8,8 +8,9 @@
 use super::opinion::Opinion;
 use super::{Group, is_newer};
 use crate::channel::Purpose;
-use crate::context::Context;
+use crate::context::{Context, for_log};
 use crate::ids::PeerId;
+use crate::peer::MOST_PENDING;
 use crate::{Command, Endpoint, Epoch, Event, Hello, Level, Reply, Time};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -137,7 +138,7 @@ impl Group {
         }
         self.strangers.told = Some(cx.now);
         let Hello { id, addr, .. } = hello;
-        let (at, why) = (addr.joined(), crate::context::for_log(why));
+        let (at, why) = (addr.joined(), for_log(why));
         let text = format!(
             "sentinel {id} is said to be at {at} and to watch {}, but what answers there does not confirm it ({why}): it does \
              not count. If it is one of yours, look at its requirepass and at sentinel-pass here",
@@ -180,7 +181,7 @@ impl Group {
         let Some(opinion) = self.peers.get_mut(&slot) else { return };
         let Some((master, epoch)) = opinion.claim.take() else { return };
         let id = cx.peers.get(&slot).map(|peer| peer.id.to_string()).unwrap_or_default();
-        let why = crate::context::for_log(why);
+        let why = for_log(why);
         let text = format!(
             "sentinel {id} cannot confirm what was published in its name ({why}): it is believed. Allow it to be asked: \
              +sentinel|myid +sentinel|get-master-addr-by-name +sentinel|master"
@@ -261,7 +262,5 @@ pub(super) const MOST_PEERS: usize = 64;
 const MOST_STRANGERS: usize = 64;
 /// For how long one is asked that is not heard of any more.
 const STRANGERS_LAST: Duration = Duration::from_secs(30);
-/// A sentinel that does not answer is not asked more and more.
-const MOST_PENDING: usize = 100;
 /// How often it is told that a hello is not confirmed.
 const DENIED_AGAIN: Duration = Duration::from_secs(60);

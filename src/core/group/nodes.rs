@@ -37,7 +37,7 @@ impl Nodes {
         self.all.get_mut(&self.master).expect("a group always has its master among its nodes")
     }
 
-    /// Another one is the master now. Returns the one before. Whoever calls it sees to what follows: see `switch_to`.
+    /// Another one is the master now. Returns the one before. What follows from it is done by `switch_to`.
     pub(super) fn make_master(&mut self, new: NodeId) -> NodeId {
         debug_assert!(self.all.contains_key(&new), "the new master is one of the nodes");
         std::mem::replace(&mut self.master, new)

@@ -18,7 +18,7 @@ const SILENCE: Duration = Duration::from_secs(3600);
 #[derive(Debug, Default)]
 pub(crate) struct Doubts {
     doubted: BTreeSet<SocketAddr>,
-    /// When it was logged of whom.
+    /// When each address was last named in the log.
     told: BTreeMap<SocketAddr, Time>,
 }
 
